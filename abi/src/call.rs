@@ -1,0 +1,119 @@
+//! System calls, message tags and status codes: the boundary between kernel and server.
+//!
+//! A server reaches the kernel only through the stubs of its kernel interface page ([`crate::region`]). Every stub
+//! takes and returns the same registers, in every placement:
+//!
+//! | register | in | out |
+//! |---|---|---|
+//! | RAX | | [`status`] |
+//! | RDI | handle, or first argument | badge of the sender |
+//! | RSI | [`Tag`], or second argument | [`Tag`] |
+//! | R12 to R15 | message words 0 to 3 | message words 0 to 3 |
+//! | RBX, RBP, RSP | | unchanged |
+//!
+//! All other registers are lost. Message words 4 and up travel in the thread's message buffer, see
+//! [`number::SET_MESSAGE_BUFFER`].
+
+/// Numbers of the system calls; the stub of number `n` lies at [`crate::region::stub_offset`]`(n)`.
+pub mod number {
+    /// RDI = handle, RSI = tag, message. Sends and waits for the reply of exactly this call.
+    pub const CALL: u32 = 0;
+    /// RSI = tag, message. Replies to the caller that is owed one, then waits for the next message. The badge tells
+    /// the sender.
+    pub const REPLY_AND_WAIT: u32 = 1;
+    /// RDI = handle, RSI = tag, message. Sends and goes on once a receiver has taken the message; expects no reply.
+    pub const SEND: u32 = 2;
+    /// Waits for a message or a notification, replying to nobody. A caller that is still owed a reply gets
+    /// [`super::status::NO_REPLY`].
+    pub const WAIT: u32 = 3;
+    /// RDI = handle, RSI = bits. Sets bits of the target's notification word; never blocks.
+    pub const NOTIFY: u32 = 4;
+    /// Lets other threads of the same priority run first.
+    pub const YIELD: u32 = 5;
+    /// Does nothing and returns: the price of getting in and out of the kernel.
+    pub const NULL: u32 = 6;
+    /// RDI = status. Ends the whole server.
+    pub const EXIT: u32 = 7;
+    /// RDI = address of a page-aligned page of the server's own region that it may write. Message word `i` >= 4 is the
+    /// `i`-th word of that page.
+    pub const SET_MESSAGE_BUFFER: u32 = 8;
+    /// RSI = number of bytes, at most 32, in R12 to R15. Prints on the console.
+    pub const WRITE_CONSOLE: u32 = 9;
+    /// Driver only. The measured part begins.
+    pub const MEASURE_BEGIN: u32 = 10;
+    /// Driver only. The measured part has ended. RDI = round trips, RSI = samples per round trip, R12 = samples
+    /// written in all.
+    pub const MEASURE_END: u32 = 11;
+    /// Driver only. Ends the case. RDI = status.
+    pub const FINISH: u32 = 12;
+    /// Number of system calls.
+    pub const COUNT: u32 = 13;
+}
+
+/// Results of a system call, in RAX.
+pub mod status {
+    /// Done.
+    pub const OK: u64 = 0;
+    /// The handle names no right of this server.
+    pub const NO_RIGHT: u64 = 1;
+    /// The server at the other end is dead, or died before it replied.
+    pub const PARTNER_DEAD: u64 = 2;
+    /// The tag announces more words than [`super::MESSAGE_WORDS_MAX`], or has bits set that must be zero.
+    pub const BAD_TAG: u64 = 3;
+    /// The message is longer than four words and one of the partners has no message buffer; or the address given to
+    /// SET_MESSAGE_BUFFER is not a writable page of the server's region.
+    pub const NO_BUFFER: u64 = 4;
+    /// Only the driver of the case may do this.
+    pub const NOT_PERMITTED: u64 = 5;
+    /// The server took the message and waited for the next one without replying.
+    pub const NO_REPLY: u64 = 6;
+    /// There is no such system call.
+    pub const NO_SUCH_CALL: u64 = 7;
+    /// An argument is out of range.
+    pub const BAD_ARGUMENT: u64 = 8;
+}
+
+/// Words of the longest message: 4 KiB.
+pub const MESSAGE_WORDS_MAX: u64 = 512;
+
+/// Message words that travel in registers.
+pub const REGISTER_WORDS: u64 = 4;
+
+/// What a message is: bits 0 to 15 its length in words, bits 16 to 31 [`Tag::FLAGS`], bits 32 to 63 a label that only
+/// the partners give a meaning to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Tag(pub u64);
+
+impl Tag {
+    /// Set by the kernel when WAIT returns a notification: message word 0 holds the bits.
+    pub const NOTIFICATION: u64 = 1 << 16;
+
+    /// All bits between length and label. A sender must leave them zero.
+    pub const FLAGS: u64 = 0xffff_0000;
+
+    /// A message of `words` words with a label.
+    pub const fn new(label: u32, words: u16) -> Tag {
+        Tag((label as u64) << 32 | words as u64)
+    }
+
+    /// Length of the message, words.
+    pub const fn words(self) -> u64 {
+        self.0 & 0xffff
+    }
+
+    /// The label.
+    pub const fn label(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Whether a sender may use it: length within bounds, no flag set.
+    pub const fn is_sendable(self) -> bool {
+        self.words() <= MESSAGE_WORDS_MAX && self.0 & Self::FLAGS == 0
+    }
+
+    /// Whether the message fits in registers and needs no copy by the kernel. Implies [`Tag::is_sendable`].
+    pub const fn is_short(self) -> bool {
+        self.0 & 0xffff_ffff <= REGISTER_WORDS
+    }
+}

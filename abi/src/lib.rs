@@ -1,0 +1,29 @@
+//! What both sides of a boundary agree on, defined once.
+//!
+//! There are two boundaries: **host ↔ guest** (boot information, the plan of a case, the report and its samples, I/O
+//! ports) and **kernel ↔ server** (system calls, messages, the kernel interface page, the layout of a server's region).
+//! Everything that lies in shared memory is `repr(C)`, made of fixed-size integers only (any bit pattern is a valid
+//! value, because either side may be hostile), and its size is asserted at compile time.
+//!
+//! * [`address`]: the guest's virtual address map.
+//! * [`boot`]: what the VMM hands to the kernel.
+//! * [`plan`]: which servers to start, where, with which rights.
+//! * [`report`]: what the kernel hands back: state, counters, faults, last words, samples.
+//! * [`port`]: the I/O ports of the machine model.
+//! * [`call`]: system calls, tags and status codes.
+//! * [`region`]: the layout of the 4 GiB region that every server lives in.
+//! * [`program`]: the arguments that each server program understands.
+#![no_std]
+
+pub mod address;
+pub mod boot;
+pub mod call;
+pub mod plan;
+pub mod port;
+pub mod program;
+pub mod region;
+pub mod report;
+
+/// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
+/// a report that carries another one.
+pub const VERSION: u32 = 1;

@@ -1,0 +1,101 @@
+//! The plan of a case: which servers the kernel starts, where, and whom each may reach.
+//!
+//! In memory: one [`Plan`], then [`Plan::server_count`] times [`PlanServer`], then [`Plan::right_count`] times
+//! [`PlanRight`], without gaps. The kernel starts the servers in order; a server's index in the plan is its number in
+//! every report.
+
+/// Head of the plan.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Number of servers.
+    pub server_count: u32,
+    /// Number of rights.
+    pub right_count: u32,
+    /// [`flag`] bits.
+    pub flags: u64,
+}
+
+/// Bits of [`Plan::flags`].
+pub mod flag {
+    /// Tag every user space's TLB entries with a process-context identifier (PCID). The kernel refuses the plan when
+    /// the CPU has none.
+    pub const PCID: u64 = 1 << 0;
+}
+
+/// One server.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanServer {
+    /// Index of its ELF in [`crate::boot::BootInfo::modules`].
+    pub module: u32,
+    /// [`placement`] of its region.
+    pub placement: u32,
+    /// Servers placed in `user` that carry the same number live in the same space. Meaningless for `kernel`.
+    pub space: u32,
+    /// [`trust`] group, 1 to 4. Only group 1 may be placed in the kernel.
+    pub trust_group: u32,
+    /// Priority of its threads, 0 (lowest) to [`PRIORITY_MAX`].
+    pub priority: u32,
+    /// Number of threads, at least 1. All start at the program's entry and wait on the same endpoint.
+    pub thread_count: u32,
+    /// Index of its first right in the array of rights.
+    pub first_right: u32,
+    /// Number of its rights; a program names them by handles 0, 1, 2, …
+    pub right_count: u32,
+    /// Pages of working set that the kernel maps for it, see [`crate::region::WORKING_SET_OFFSET`].
+    pub working_set_pages: u32,
+    /// [`server_flag`] bits.
+    pub flags: u32,
+    /// Arguments, as the program defines them; see [`crate::program`].
+    pub arguments: [u64; ARGUMENT_COUNT],
+}
+
+/// Number of arguments of a server.
+pub const ARGUMENT_COUNT: usize = 8;
+
+/// Highest priority.
+pub const PRIORITY_MAX: u32 = 63;
+
+/// Bits of [`PlanServer::flags`].
+pub mod server_flag {
+    /// This server drives the case: it gets the sample region and may mark the measured part and end the case. Its
+    /// death ends the case. At most one server carries this flag.
+    pub const DRIVER: u32 = 1 << 0;
+}
+
+/// Where a server runs: values of [`PlanServer::placement`].
+pub mod placement {
+    /// In a user address space, privilege level 3.
+    pub const USER: u32 = 0;
+    /// In a slot of the kernel's half, privilege level 0.
+    pub const KERNEL: u32 = 1;
+}
+
+/// The talk's four groups: values of [`PlanServer::trust_group`].
+pub mod trust {
+    /// Critical and trusted: the only group that may run in the kernel.
+    pub const CRITICAL_TRUSTED: u32 = 1;
+    /// Critical, not trusted.
+    pub const CRITICAL_UNTRUSTED: u32 = 2;
+    /// Trusted, not critical.
+    pub const NONCRITICAL_TRUSTED: u32 = 3;
+    /// Neither.
+    pub const NONCRITICAL_UNTRUSTED: u32 = 4;
+}
+
+/// The right to call, send to and notify one server.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanRight {
+    /// Index of the server that may be reached.
+    pub target: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// What the target sees as the sender of messages that come through this right.
+    pub badge: u64,
+}
+
+const _: () = assert!(size_of::<Plan>() == 16);
+const _: () = assert!(size_of::<PlanServer>() == 104);
+const _: () = assert!(size_of::<PlanRight>() == 16);

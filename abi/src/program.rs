@@ -1,0 +1,138 @@
+//! The arguments that each server program understands: what experiments and programs agree on.
+
+/// Answers every call at once with an empty message. No arguments.
+pub const NULL: &str = "null";
+/// Returns every message as it came. No arguments.
+pub const ECHO: &str = "echo";
+/// Touches pages of its working set for every call; see [`touch`].
+pub const TOUCH: &str = "touch";
+/// Counts its calls; see [`counter`].
+pub const COUNTER: &str = "counter";
+/// Passes every call on to its own handle 0 and the answer back. No arguments.
+pub const RELAY: &str = "relay";
+/// Returns two clock readings: message word 0 when the call arrived, word 1 when it was answered. No arguments.
+pub const CLOCK: &str = "clock";
+/// Faults, loops or lies when told to; see [`crash`].
+pub const CRASH: &str = "crash";
+/// Drives the measured loops; see [`client`].
+pub const CLIENT: &str = "client";
+/// Plays the scenarios of the test suite and records what it saw as samples; see [`scenario`].
+pub const SCENARIO: &str = "scenario";
+
+/// All programs, in the order in which they are built.
+pub const ALL: [&str; 9] = [NULL, ECHO, TOUCH, COUNTER, RELAY, CLOCK, CRASH, CLIENT, SCENARIO];
+
+/// Arguments of `touch`.
+pub mod touch {
+    /// Pages to touch (one 8-byte read-modify-write each) for every call.
+    pub const PAGES: usize = 0;
+}
+
+/// Messages of `counter`.
+pub mod counter {
+    /// Label: add message word 0 to the count; the answer's word 0 is the new count.
+    pub const ADD: u32 = 1;
+    /// Label: the answer's word 0 is the count.
+    pub const READ: u32 = 2;
+}
+
+/// Messages of `crash`: labels that say what to do. Any other label is answered with an empty message.
+pub mod crash {
+    /// Reads address 0 of its own region minus 4096: a page fault.
+    pub const PAGE_FAULT: u32 = 1;
+    /// Executes UD2: an invalid opcode.
+    pub const INVALID_OPCODE: u32 = 2;
+    /// Writes to its own code.
+    pub const WRITE_CODE: u32 = 3;
+    /// Recurses until the guard page below its stack.
+    pub const STACK_OVERFLOW: u32 = 4;
+    /// Panics.
+    pub const PANIC: u32 = 5;
+    /// Reads kernel memory: fatal for a user server, harmless for one in the kernel.
+    pub const READ_KERNEL: u32 = 6;
+    /// Executes HLT: a general protection fault in ring 3.
+    pub const PRIVILEGED: u32 = 7;
+    /// Never answers, never stops.
+    pub const SPIN: u32 = 8;
+    /// Waits for the next message without answering.
+    pub const NO_REPLY: u32 = 9;
+    /// Ends itself with status 77.
+    pub const EXIT: u32 = 10;
+}
+
+/// Arguments of `client`. Handle 0 is the server to call.
+pub mod client {
+    /// One of [`super::workload`].
+    pub const WORKLOAD: usize = 0;
+    /// Round trips before the first mark.
+    pub const WARM_UP: usize = 1;
+    /// Round trips to sample.
+    pub const ROUND_TRIPS: usize = 2;
+    /// Words of the message and of the answer.
+    pub const WORDS: usize = 3;
+    /// Pages of its own working set to touch between two calls.
+    pub const PAGES: usize = 4;
+    /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
+    pub const STATUS_WRONG_ANSWER: u64 = 1;
+    /// … when a system call failed.
+    pub const STATUS_CALL_FAILED: u64 = 2;
+    /// … when its arguments make no sense.
+    pub const STATUS_BAD_ARGUMENT: u64 = 3;
+}
+
+/// What `client` measures: values of [`client::WORKLOAD`]. One sample to a round trip unless it says otherwise.
+pub mod workload {
+    /// Two clock reads with nothing between them.
+    pub const EMPTY: u64 = 0;
+    /// One [`crate::call::number::NULL`] system call.
+    pub const NULL_SYSTEM_CALL: u64 = 1;
+    /// One call; the sample ends when the answer is back.
+    pub const CALL: u64 = 2;
+    /// One call to `clock`. Three samples: the whole round trip, client to server, server to client.
+    pub const DIRECTIONS: u64 = 3;
+    /// One call, then YIELD to a [`COMPANION`] that does the same: the sample spans both clients' calls.
+    pub const ALTERNATE: u64 = 4;
+    /// The other half of [`ALTERNATE`]: calls and yields for ever, measures nothing.
+    pub const COMPANION: u64 = 5;
+    /// Touches [`client::PAGES`] pages of its own, then calls; the sample spans both. The server's pages are the
+    /// server's affair.
+    pub const TOUCH_AND_CALL: u64 = 6;
+}
+
+/// Arguments of `scenario`: what the test suite has it do. What it saw goes to the samples, as each scenario defines.
+pub mod scenario {
+    /// One of the numbers below.
+    pub const NUMBER: usize = 0;
+    /// Argument of the scenario.
+    pub const PARAMETER: usize = 1;
+
+    /// Calls handle 0 (`echo`) with every length from 0 to 512 words; sample n is 1 if the answer of n words was right.
+    pub const ECHO_ALL_SIZES: u64 = 0;
+    /// Calls handles 0 to 3 with only the first one given, then a huge handle; the samples are the statuses.
+    pub const RIGHTS: u64 = 1;
+    /// Calls handle 0 (`crash`) with label PARAMETER, then once more; the samples are the statuses. Then calls
+    /// handle 1 (`echo`) and records that status too.
+    pub const CRASH: u64 = 2;
+    /// Adds 1, 2, … 100 to handle 0 (`counter`) and reads it; sample 0 is the answer.
+    pub const COUNT: u64 = 3;
+    /// Sends bad tags, unregistered and impossible buffers; the samples are the statuses.
+    pub const BAD_MESSAGES: u64 = 4;
+    /// Notifies itself (handle 0) with bits 1 and 4, waits; the samples are status, tag, bits.
+    pub const NOTIFY: u64 = 5;
+    /// Calls the system calls with numbers past the last one; the samples are the statuses.
+    pub const BAD_NUMBERS: u64 = 6;
+    /// Spins without a system call for PARAMETER million loop turns: only the timer can stop it.
+    pub const SPIN: u64 = 7;
+    /// Sends (not calls) 1, 2, … 100 to handle 0 (`counter`), then reads it; sample 0 is the answer.
+    pub const SEND: u64 = 8;
+    /// Waits until a `scenario` [`SPIN`] of the same priority has been preempted PARAMETER times by yielding never
+    /// and counting its own clock gaps; the samples are the gaps, cycles.
+    pub const PREEMPTED: u64 = 9;
+    /// Calls a handle to itself: a call that can never be answered. The case ends as a deadlock.
+    pub const DEADLOCK: u64 = 10;
+    /// Ends the case while claiming PARAMETER samples.
+    pub const LIE: u64 = 11;
+    /// Puts values in every register that a system call keeps, makes 1,000 calls to handle 0 while being preempted,
+    /// and records 1 if all were kept.
+    pub const REGISTERS: u64 = 12;
+}

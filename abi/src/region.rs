@@ -1,0 +1,90 @@
+//! The layout of a server's region: 4 GiB, aligned to 4 GiB, the same in every placement.
+//!
+//! | offset | pages | what |
+//! |---|---|---|
+//! | 0 | R, RX, RW as the ELF says | image of the program, linked at 0, position independent |
+//! | [`KERNEL_INTERFACE_OFFSET`] | RX | kernel interface page: the stubs |
+//! | [`START_INFO_OFFSET`] | R | [`StartInfo`] |
+//! | [`CLOCK_OFFSET`] | R | KVM's steal-time record of CPU 0, where there is one |
+//! | [`THREAD_OFFSET`] + n × [`THREAD_STRIDE`] | guard, then RW | stack of thread n |
+//! | [`WORKING_SET_OFFSET`] | RW | working set |
+//! | [`SAMPLES_OFFSET`] | RW | samples, for the driver of the case only |
+//!
+//! All of them carry the user bit in a user space, and none of them in a slot of the kernel: that bit is the only
+//! difference.
+
+/// Bytes that the program's image may take.
+pub const IMAGE_SIZE_MAX: u64 = KERNEL_INTERFACE_OFFSET;
+
+/// Kernel interface page.
+pub const KERNEL_INTERFACE_OFFSET: u64 = 0xf_0000;
+
+/// Start information, one page.
+pub const START_INFO_OFFSET: u64 = 0xf_1000;
+
+/// Page with KVM's steal-time record, see [`StartInfo::steal_time`].
+pub const CLOCK_OFFSET: u64 = 0xf_2000;
+
+/// Area of thread 0.
+pub const THREAD_OFFSET: u64 = 0x10_0000;
+
+/// Distance between the areas of two threads, bytes.
+pub const THREAD_STRIDE: u64 = 0x8000;
+
+/// Mapped bytes of a thread's stack; it ends where the next thread's area begins, so that a guard lies below it.
+pub const STACK_SIZE: u64 = 0x4000;
+
+/// Most threads of one server.
+pub const THREADS_MAX: u32 = ((WORKING_SET_OFFSET - THREAD_OFFSET) / THREAD_STRIDE) as u32;
+
+/// Working set.
+pub const WORKING_SET_OFFSET: u64 = 0x4000_0000;
+
+/// Most pages of a working set.
+pub const WORKING_SET_PAGES_MAX: u32 = ((SAMPLES_OFFSET - WORKING_SET_OFFSET) / 4096) as u32;
+
+/// Samples.
+pub const SAMPLES_OFFSET: u64 = 0x8000_0000;
+
+/// Most bytes of samples.
+pub const SAMPLES_SIZE_MAX: u64 = 1 << 30;
+
+/// Bytes of one stub in the kernel interface page.
+pub const STUB_SIZE: u64 = 16;
+
+/// Offset in the kernel interface page of the stub of system call `number`.
+pub const fn stub_offset(number: u32) -> u64 {
+    number as u64 * STUB_SIZE
+}
+
+/// Address just above the stack of thread `index`, for a region at `base`.
+pub const fn stack_end(base: u64, index: u32) -> u64 {
+    base + THREAD_OFFSET + (index as u64 + 1) * THREAD_STRIDE
+}
+
+/// What a server is told about itself. Every thread starts at the program's ELF entry with RDI = base of the region,
+/// RSI = index of the thread in the server, RSP = end of its stack minus 8.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StartInfo {
+    /// [`crate::VERSION`] of the kernel.
+    pub version: u32,
+    /// Index of the server in the plan.
+    pub server: u32,
+    /// Number of its threads.
+    pub thread_count: u32,
+    /// Number of its rights.
+    pub right_count: u32,
+    /// Pages of its working set.
+    pub working_set_pages: u32,
+    /// 1 when the page at [`CLOCK_OFFSET`] holds KVM's steal-time record.
+    pub steal_time: u32,
+    /// Room for samples, in samples; 0 unless the server is the driver.
+    pub sample_capacity: u64,
+    /// Arguments from the plan.
+    pub arguments: [u64; crate::plan::ARGUMENT_COUNT],
+}
+
+const _: () = assert!(size_of::<StartInfo>() == 96);
+const _: () = assert!(stub_offset(crate::call::number::COUNT) <= 4096);
+const _: () = assert!(SAMPLES_OFFSET + SAMPLES_SIZE_MAX <= crate::address::REGION_SIZE);

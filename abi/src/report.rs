@@ -1,0 +1,256 @@
+//! What the kernel hands back. The VMM treats every field as a claim: it copies, bounds-checks and never trusts.
+//!
+//! **Samples** are `u64` values in [`crate::boot::BootInfo::samples`], [`Report::channel_count`] to a round trip, in
+//! cycles of the time-stamp counter unless the program defines otherwise. Bit 63 ([`SAMPLE_DISTURBED`]) marks one
+//! during which the hypervisor took the CPU away.
+
+/// [`Report::magic`]: "inkbed" and two letters, in memory order.
+pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"inkbedrp");
+
+/// Bit of a sample that says: the CPU was taken away between its two clock reads.
+pub const SAMPLE_DISTURBED: u64 = 1 << 63;
+
+/// Number of faults that a report has room for; [`Report::fault_count`] goes on counting.
+pub const FAULTS_KEPT: usize = 16;
+
+/// Bytes kept of a panic's or refusal's message.
+pub const MESSAGE_SIZE: usize = 512;
+
+/// The kernel's report of one case.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// [`REPORT_MAGIC`], written first.
+    pub magic: u64,
+    /// [`crate::VERSION`] of the kernel.
+    pub version: u32,
+    /// [`state`]: how far the case got.
+    pub state: u32,
+    /// [`feature`] bits that the kernel uses on this CPU.
+    pub features: u64,
+    /// Round trips between the two marks, as the driver counts them.
+    pub round_trips: u64,
+    /// Samples that the driver has written.
+    pub sample_count: u64,
+    /// Samples per round trip, at least 1 once the case is measured.
+    pub channel_count: u32,
+    /// Exit status of the driver: 0, or what the program defines.
+    pub driver_status: u32,
+    /// Time-stamp counter at the first mark, cycles.
+    pub begin_tsc: u64,
+    /// Time-stamp counter at the second mark, cycles.
+    pub end_tsc: u64,
+    /// Number of servers that died of a fault so far.
+    pub fault_count: u32,
+    /// CPU that wrote [`Report::last_words`].
+    pub last_words_cpu: u32,
+    /// The first faults.
+    pub faults: [Fault; FAULTS_KEPT],
+    /// Registers at a panic.
+    pub last_words: Registers,
+    /// Bytes of `message` in use.
+    pub message_size: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Message of a panic or refusal, UTF-8.
+    pub message: [u8; MESSAGE_SIZE],
+}
+
+/// Values of [`Report::state`].
+pub mod state {
+    /// The kernel is starting.
+    pub const BOOTING: u32 = 1;
+    /// All servers are loaded.
+    pub const STARTED: u32 = 2;
+    /// Between the two marks.
+    pub const MEASURING: u32 = 3;
+    /// Behind the second mark.
+    pub const MEASURED: u32 = 4;
+    /// The driver has ended the case.
+    pub const FINISHED: u32 = 5;
+}
+
+/// Bits of [`Report::features`]: CPU features that the kernel found and uses.
+pub mod feature {
+    /// Global pages for the kernel's half.
+    pub const GLOBAL_PAGES: u64 = 1 << 0;
+    /// Process-context identifiers are enabled for this case.
+    pub const PCID: u64 = 1 << 1;
+    /// INVPCID.
+    pub const INVPCID: u64 = 1 << 2;
+    /// Supervisor-mode execution prevention.
+    pub const SMEP: u64 = 1 << 3;
+    /// Supervisor-mode access prevention.
+    pub const SMAP: u64 = 1 << 4;
+    /// 1 GiB pages (used by the VMM's physical map).
+    pub const GIBIBYTE_PAGES: u64 = 1 << 5;
+    /// x2APIC.
+    pub const X2APIC: u64 = 1 << 6;
+    /// The local APIC's timer in TSC-deadline mode.
+    pub const TSC_DEADLINE: u64 = 1 << 7;
+    /// KVM's steal-time record.
+    pub const STEAL_TIME: u64 = 1 << 8;
+    /// SYSCALL arrives as a page fault at its own target (KVM that emulates ring 0).
+    pub const SYSCALL_AS_PAGE_FAULT: u64 = 1 << 9;
+    /// RDTSCP.
+    pub const RDTSCP: u64 = 1 << 10;
+    /// User-mode instruction prevention.
+    pub const UMIP: u64 = 1 << 11;
+
+    /// Name of each bit, as reports print it.
+    pub const NAMES: [(u64, &str); 12] = [
+        (GLOBAL_PAGES, "global-pages"),
+        (PCID, "pcid"),
+        (INVPCID, "invpcid"),
+        (SMEP, "smep"),
+        (SMAP, "smap"),
+        (GIBIBYTE_PAGES, "1gib-pages"),
+        (X2APIC, "x2apic"),
+        (TSC_DEADLINE, "tsc-deadline"),
+        (STEAL_TIME, "steal-time"),
+        (SYSCALL_AS_PAGE_FAULT, "syscall-as-page-fault"),
+        (RDTSCP, "rdtscp"),
+        (UMIP, "umip"),
+    ];
+}
+
+/// A server's death.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// Index of the server in the plan.
+    pub server: u32,
+    /// Vector of the exception (Intel SDM vol. 3, table 6-1), or [`FAULT_EXIT`].
+    pub vector: u32,
+    /// Error code of the exception, or 0; for [`FAULT_EXIT`] the status that the program gave.
+    pub error_code: u64,
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Stack pointer.
+    pub rsp: u64,
+    /// Base pointer: head of the chain of stack frames.
+    pub rbp: u64,
+    /// Faulting address (CR2) of a page fault, else 0.
+    pub address: u64,
+    /// Base address of the server's region, to turn `rip` into an offset in its ELF.
+    pub region_base: u64,
+}
+
+/// [`Fault::vector`] of a server that ended itself with the system call `EXIT`.
+pub const FAULT_EXIT: u32 = 256;
+
+/// Registers at a kernel panic.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registers {
+    /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15: in the order of their encoding.
+    pub general: [u64; 16],
+    /// Instruction pointer.
+    pub rip: u64,
+    /// Flags.
+    pub rflags: u64,
+    /// Code segment selector.
+    pub cs: u64,
+    /// Stack segment selector.
+    pub ss: u64,
+    /// Faulting address of the last page fault.
+    pub cr2: u64,
+    /// Page table root.
+    pub cr3: u64,
+    /// Vector of the exception, or [`NO_VECTOR`] for a panic in the code itself.
+    pub vector: u64,
+    /// Error code of the exception, or 0.
+    pub error_code: u64,
+}
+
+/// [`Registers::vector`] when no exception led to the panic.
+pub const NO_VECTOR: u64 = u64::MAX;
+
+/// One CPU's part of the report.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuReport {
+    /// 1 once the CPU runs kernel code with its own tables.
+    pub online: u32,
+    /// Its local APIC identifier.
+    pub apic_id: u32,
+    /// Counters at the first mark.
+    pub begin: Counters,
+    /// Counters at the second mark.
+    pub end: Counters,
+}
+
+/// Exact software counters of one CPU, kept in every build.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Loads of CR3 that changed the resident space.
+    pub page_table_loads: u64,
+    /// Thread switches that needed no load: the target is in the kernel or in the resident space.
+    pub page_table_loads_elided: u64,
+    /// Loads of CR3 with bit 63 set: the TLB entries of the new PCID were kept.
+    pub page_table_loads_preserving_tlb: u64,
+    /// Flushes of all entries that are not global, by CR3 loads without bit 63 and by explicit flushes.
+    pub tlb_full_flushes: u64,
+    /// INVLPG instructions.
+    pub invlpg: u64,
+    /// Switches from one thread to another.
+    pub context_switches: u64,
+    /// IPC operations that took the fast path.
+    pub ipc_fast: u64,
+    /// IPC operations that took the slow path.
+    pub ipc_slow: u64,
+    /// System calls of any kind, IPC included.
+    pub system_calls: u64,
+    /// Inter-processor interrupts sent.
+    pub ipis: u64,
+    /// Timer interrupts taken.
+    pub timer_interrupts: u64,
+    /// Exceptions taken from servers.
+    pub faults: u64,
+}
+
+/// Number of counters in [`Counters`].
+pub const COUNTER_COUNT: usize = size_of::<Counters>() / size_of::<u64>();
+
+/// Names of the counters, in the order of [`Counters`]: the keys of `results.json`.
+pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
+    "page_table_loads",
+    "page_table_loads_elided",
+    "page_table_loads_preserving_tlb",
+    "tlb_full_flushes",
+    "invlpg",
+    "context_switches",
+    "ipc_fast",
+    "ipc_slow",
+    "system_calls",
+    "ipis",
+    "timer_interrupts",
+    "faults",
+];
+
+impl Counters {
+    /// The counters in the order of [`COUNTER_NAMES`].
+    pub const fn values(&self) -> [u64; COUNTER_COUNT] {
+        [
+            self.page_table_loads,
+            self.page_table_loads_elided,
+            self.page_table_loads_preserving_tlb,
+            self.tlb_full_flushes,
+            self.invlpg,
+            self.context_switches,
+            self.ipc_fast,
+            self.ipc_slow,
+            self.system_calls,
+            self.ipis,
+            self.timer_interrupts,
+            self.faults,
+        ]
+    }
+}
+
+const _: () = assert!(size_of::<Fault>() == 56);
+const _: () = assert!(size_of::<Registers>() == 192);
+const _: () = assert!(size_of::<Counters>() == 96);
+const _: () = assert!(size_of::<CpuReport>() == 200);
+const _: () = assert!(size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE);

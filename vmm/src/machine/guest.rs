@@ -1,0 +1,188 @@
+//! What one guest is given and what comes back: the contract between the machine model and those who use it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abi::plan::{PlanRight, PlanServer};
+use abi::report::{CpuReport, Fault, Registers};
+
+/// One ELF file for the guest.
+#[derive(Clone, Debug)]
+pub struct Elf {
+    /// File name without directory.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Arc<[u8]>,
+}
+
+/// Everything that one boot needs.
+#[derive(Clone, Debug)]
+pub struct GuestConfig {
+    /// The kernel.
+    pub kernel: Elf,
+    /// Server programs; [`PlanServer::module`] indexes them.
+    pub modules: Vec<Elf>,
+    /// Servers to start, in order. At most one carries [`abi::plan::server_flag::DRIVER`].
+    pub servers: Vec<PlanServer>,
+    /// Their rights; [`PlanServer::first_right`] indexes them.
+    pub rights: Vec<PlanRight>,
+    /// [`abi::plan::flag`] bits.
+    pub plan_flags: u64,
+    /// Number of vCPUs, at least 1.
+    pub vcpus: u32,
+    /// Guest memory, bytes.
+    pub memory_bytes: u64,
+    /// Room for samples, in samples of 8 bytes.
+    pub sample_capacity: u64,
+    /// Host CPUs for the vCPU threads.
+    pub pin: Pin,
+    /// The guest is stopped after this time, counted from its first instruction. `None`: never.
+    pub deadline: Option<Duration>,
+    /// Where the guest's serial console goes.
+    pub console: Console,
+    /// The kernel tells on its console what it does.
+    pub verbose: bool,
+}
+
+/// Which host CPUs the vCPU threads run on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Pin {
+    /// Wherever the host's scheduler puts them.
+    #[default]
+    None,
+    /// vCPU n on the n-th CPU that this process may use, round robin.
+    Auto,
+    /// vCPU n on the n-th CPU of this list, round robin.
+    List(Vec<usize>),
+}
+
+/// Where the guest's serial console goes. What the guest printed is kept in [`GuestRun::console`] in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Console {
+    /// Nowhere.
+    #[default]
+    Capture,
+    /// To this process's standard output, as it comes.
+    Stdout,
+}
+
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The driver ended the case with this status; 0 is success.
+    Finished {
+        /// Exit status of the driver.
+        status: u32,
+    },
+    /// The kernel could not start the plan.
+    Refused {
+        /// What the kernel said.
+        message: String,
+    },
+    /// The server that drives the case died; the first fault of [`GuestRun::faults`] that names it says how.
+    DriverDied,
+    /// Every thread waits for ever.
+    Deadlock,
+    /// The kernel panicked.
+    Panic {
+        /// What the kernel said, with file and line.
+        message: String,
+        /// Where.
+        last_words: LastWords,
+    },
+    /// Triple fault, or any other KVM_EXIT_SHUTDOWN.
+    TripleFault {
+        /// Where.
+        last_words: LastWords,
+    },
+    /// KVM_EXIT_INTERNAL_ERROR, KVM_EXIT_FAIL_ENTRY: KVM could not go on.
+    KvmError {
+        /// KVM's own numbers, in words, with the decoded instruction where KVM tells its bytes.
+        reason: String,
+        /// Where.
+        last_words: LastWords,
+    },
+    /// The deadline passed.
+    Hang {
+        /// The deadline.
+        deadline: Duration,
+        /// Where every vCPU was at that time.
+        last_words: LastWords,
+    },
+    /// An exit that this machine model does not have (memory-mapped I/O where nothing is, …).
+    UnexpectedExit {
+        /// Which.
+        reason: String,
+        /// Where.
+        last_words: LastWords,
+    },
+    /// The guest lied: a code at the exit port, or a report, that no kernel of this build writes.
+    Corrupt {
+        /// What was wrong.
+        reason: String,
+    },
+    /// The user stopped it (Ctrl-C).
+    Interrupted,
+}
+
+/// Where a guest was when it died, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastWords {
+    /// Which vCPU.
+    pub cpu: u32,
+    /// Its registers.
+    pub registers: Registers,
+    /// Innermost first: address with symbol and offset (`ipc::slow::call+0x1c`), or the bare address.
+    pub backtrace: Vec<String>,
+}
+
+/// What one guest leaves behind.
+#[derive(Clone, Debug)]
+pub struct GuestRun {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// One of [`abi::report::state`]; 0 when the guest never wrote a valid report.
+    pub state: u32,
+    /// [`abi::report::feature`] bits.
+    pub features: u64,
+    /// Round trips between the marks, as the driver counts them.
+    pub round_trips: u64,
+    /// Samples per round trip, at least 1.
+    pub channel_count: u32,
+    /// Raw samples, [`abi::report::SAMPLE_DISTURBED`] included; never more than fit in the region.
+    pub samples: Vec<u64>,
+    /// Cycles of the guest's time-stamp counter between the marks.
+    pub measured_tsc_cycles: u64,
+    /// One per vCPU.
+    pub cpus: Vec<CpuReport>,
+    /// Servers that died, oldest first, at most [`abi::report::FAULTS_KEPT`].
+    pub faults: Vec<ServerFault>,
+    /// KVM's statistics of all vCPUs and the VM between the marks: name to difference (cumulative ones only).
+    pub kvm_stats: BTreeMap<String, u64>,
+    /// Time between the marks that a vCPU thread was runnable but had no CPU (`/proc/…/schedstat`), ns.
+    pub run_delay_ns: Option<u64>,
+    /// What the guest printed, at most 1 MiB.
+    pub console: Vec<u8>,
+    /// Frequency of the guest's time-stamp counter, Hz.
+    pub tsc_hz: u64,
+    /// Wall time from the start of the VMM's work to the vCPUs' first entry, ns.
+    pub create_ns: u64,
+    /// Wall time from the first entry to the [`abi::port::doorbell::STARTED`] doorbell, ns.
+    pub boot_ns: Option<u64>,
+    /// Wall time between the marks, ns.
+    pub measured_ns: Option<u64>,
+}
+
+/// A server's death, with what the VMM can add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFault {
+    /// What the kernel reported.
+    pub fault: Fault,
+    /// Name of the program.
+    pub program: String,
+    /// `#PF page fault at 0x…, reading …` and the like, for people.
+    pub description: String,
+    /// RIP as symbol and offset in the program's ELF.
+    pub location: String,
+}

@@ -1,0 +1,3 @@
+//! The machine model: one file per notion of KVM.
+
+pub mod guest;
