@@ -31,7 +31,8 @@ fn main() {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
     if !workspace.join("guest-kernel/src/main.rs").exists() {
         // Only until the guest's crates have binaries.
-        let source = "pub(super) static KERNEL: &[u8] = &[]; pub(super) static SERVERS: &[(&str, &[u8])] = &[];";
+        let source =
+            "pub(super) static KERNEL: &[u8] = &[]; pub(super) static SERVERS: &[(&str, &[u8])] = &[];";
         return fs::write(out.join("guest.rs"), source).unwrap_or_else(|error| fail(&error.to_string()));
     }
     require_target();
@@ -120,7 +121,8 @@ fn write_source(binaries: &Binaries, path: &Path) {
         line(format!("    ({name:?}, include_bytes!({path:?})),"));
     }
     line("];".to_owned());
-    fs::write(path, source).unwrap_or_else(|error| fail(&format!("cannot write {}: {error}", path.display())));
+    fs::write(path, source)
+        .unwrap_or_else(|error| fail(&format!("cannot write {}: {error}", path.display())));
 }
 
 /// Every source that cargo saw (`binary: source source …`), and what its lists leave out.
