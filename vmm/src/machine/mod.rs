@@ -1,9 +1,9 @@
 //! The machine model: one file per notion of KVM.
 //!
-//! [`run`] boots one guest, described by a [`guest::GuestConfig`], and returns a [`guest::GuestRun`]. The way there:
-//! [`kernel_image`] and [`layout`] decide what lies where, [`vm`], [`vcpu`] and [`cpuid`] create it in KVM, [`boot`] and
-//! [`page_table`] fill guest memory, [`threads`] runs it with [`exit`], [`devices`] and [`measure`], and [`outcome`]
-//! judges with [`report`] and [`last_words`] what came of it.
+//! [`run()`] boots one guest, described by a [`guest::GuestConfig`], and returns a [`guest::GuestRun`]. The way there:
+//! `kernel_image` and `layout` decide what lies where, `vm`, `vcpu` and `cpuid` create it in KVM, `boot` and
+//! `page_table` fill guest memory, `threads` runs it with `exit`, `devices` and `measure`, and `outcome`
+//! judges with `report` and `last_words` what came of it.
 //!
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.
