@@ -58,6 +58,9 @@ pub mod crash {
     pub const NO_REPLY: u32 = 9;
     /// Ends itself with status 77.
     pub const EXIT: u32 = 10;
+    /// In the kernel only: writes garbage to this CPU's record, which it finds through GS, so that the kernel's own
+    /// code faults at the next system call. What a trusted server can do if it should not have been trusted.
+    pub const CORRUPT_KERNEL: u32 = 11;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.

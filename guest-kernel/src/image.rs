@@ -195,3 +195,6 @@ impl<'file> Image<'file> {
         bytes.ok_or(ImageError::BadRelocation)
     }
 }
+
+#[cfg(test)]
+mod tests;

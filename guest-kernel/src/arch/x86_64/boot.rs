@@ -1,5 +1,7 @@
 //! From the VMM's first instruction to the first thread.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use abi::address::KERNEL_STACK;
 use abi::boot::{
     BOOT_MAGIC, BootInfo, KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR,
@@ -14,6 +16,9 @@ use x86_64::structures::gdt::SegmentSelector;
 use super::{descriptors, entry, features, last_words, machine, paging, timer};
 use crate::cpu::Cpu;
 use crate::start;
+
+/// CPUs that have come up, the first one not counted.
+static CPUS_ONLINE: AtomicU32 = AtomicU32::new(0);
 
 /// Brings this CPU up, and the whole system on the first one.
 ///
@@ -44,6 +49,7 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
         }
         features::enable(features & !feature::PCID);
         report.set_online(index, apic_id);
+        CPUS_ONLINE.fetch_add(1, Ordering::Release);
     }
     loop {
         interrupts::disable();
@@ -85,6 +91,10 @@ fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, detected: u64, apic_
     report.set_online(cpu.index.get(), apic_id);
     if let Err(error) = start::start(boot, cpu, report, features) {
         last_words::refuse(format_args!("{error}"));
+    }
+    // A CPU that is still coming up would disturb the measurement.
+    while CPUS_ONLINE.load(Ordering::Acquire) + 1 < boot.cpu_count {
+        core::hint::spin_loop();
     }
     report.set_state(abi::report::state::STARTED);
     machine::ring_doorbell(abi::port::doorbell::STARTED);
