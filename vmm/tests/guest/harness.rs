@@ -133,7 +133,10 @@ pub fn boot(config: &GuestConfig) -> Option<GuestRun> {
     if !have_kvm() {
         return None;
     }
-    Some(inkbed::machine::run(config, &StopFlag::new()).unwrap_or_else(|error| panic!("{error}")))
+    Some({
+        let stop = StopFlag::new().expect("a stop flag");
+        inkbed::machine::run(config, &stop).unwrap_or_else(|error| panic!("{error}"))
+    })
 }
 
 /// Boots a guest with these servers, which must finish with status 0.

@@ -12,8 +12,11 @@ fn every_message_size_arrives_and_returns_intact_between_all_placements() {
             let scenario = scenario(client_place, scenario::ECHO_ALL_SIZES, 0);
             let Some(run) = finish(&[scenario, server(program::ECHO, server_place)]) else { return };
             assert_eq!(run.samples.len(), 513);
-            let wrong: Vec<usize> = (0..513).filter(|&words| run.samples[words] != 1).collect();
-            assert_eq!(wrong, [], "{client_place:?} to {server_place:?}: lengths with a wrong answer");
+            let wrong: Vec<usize> = (0..513_usize).filter(|&words| run.samples[words] != 1).collect();
+            assert_eq!(
+                wrong, [0_usize; 0],
+                "{client_place:?} to {server_place:?}: lengths with a wrong answer"
+            );
         }
     }
 }

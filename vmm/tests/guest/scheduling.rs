@@ -41,7 +41,8 @@ fn a_thread_of_lower_priority_does_not_run_while_others_can() {
         return;
     };
     let counted = counted(&run);
-    assert_eq!((counted.ipc_slow, counted.timer_interrupts), (0, 0));
+    // Slow are only the first call, made before the server has started, and the server's first WAIT.
+    assert_eq!((counted.ipc_slow, counted.timer_interrupts), (2, 0));
 }
 
 #[test]

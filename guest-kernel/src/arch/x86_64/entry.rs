@@ -88,7 +88,7 @@ unsafe extern "sysv64" fn call_common() {
         "call {fast_reply_and_wait}",
         "test rax, rax",
         "mov ecx, {reply_and_wait}",
-        "cmovz eax, ecx",
+        "cmovz rax, rcx", // all of RAX: a 32-bit CMOV clears the upper half even when it does not move
         "jz 4f",
         // 3. Fast exit: RAX = next thread, RDX = badge, RBP = tag, R12..R15 = message.
         "3:",
