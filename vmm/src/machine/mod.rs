@@ -12,31 +12,31 @@ pub mod error;
 pub mod guest;
 
 mod boot;
-mod cpuid;
+pub(crate) mod cpuid;
 mod devices;
 mod exception;
 mod exit;
 mod host_limits;
 mod kernel_image;
 mod kick;
-mod kvm;
+pub(crate) mod kvm;
 mod last_words;
 mod layout;
 mod measure;
-mod memory;
+pub(crate) mod memory;
 mod outcome;
-mod page_table;
+pub(crate) mod page_table;
 mod pin;
 mod plan;
 mod record;
 mod report;
 mod run;
-mod stats;
+pub(crate) mod stats;
 mod stop;
 mod symbolise;
 mod threads;
-mod vcpu;
-mod vm;
+pub(crate) mod vcpu;
+pub(crate) mod vm;
 mod walk;
 
 #[cfg(test)]
