@@ -7,6 +7,9 @@ use kvm_ioctls::{Cap, Kvm};
 
 use crate::machine::error::{MachineError, kvm};
 
+/// Local APIC identifiers of 8 bits end here; 255 is the broadcast.
+pub(crate) const SMALL_APIC_IDS: u32 = 255;
+
 /// An open `/dev/kvm` with the capabilities that this machine model asks about.
 #[derive(Debug)]
 pub(crate) struct KvmDevice {
@@ -48,6 +51,12 @@ impl KvmDevice {
             apic_timer_hz: 1_000_000_000 / u64::try_from(cycle_ns).unwrap_or(1).max(1),
             fd,
         })
+    }
+
+    /// Refuses a number of vCPUs that this host cannot run.
+    pub(crate) fn check_vcpu_count(&self, asked: u32) -> Result<(), MachineError> {
+        let limit = if self.has_x2apic_api { self.max_vcpus } else { self.max_vcpus.min(SMALL_APIC_IDS) };
+        if (1..=limit).contains(&asked) { Ok(()) } else { Err(MachineError::VcpuCount { asked, limit }) }
     }
 
     /// What a guest's CPUID may say here (api.rst, KVM_GET_SUPPORTED_CPUID).
