@@ -14,12 +14,11 @@ pub(crate) const SMALL_APIC_IDS: u32 = 255;
 #[derive(Debug)]
 pub(crate) struct KvmDevice {
     pub fd: Kvm,
-    /// Most vCPUs of one guest.
+    /// Most vCPUs of one guest: KVM's limit, 255 without local APIC identifiers of 32 bits (KVM_CAP_X2APIC_API), and
+    /// never more than there are per-CPU areas.
     pub max_vcpus: u32,
     /// KVM_CAP_SPLIT_IRQCHIP: the local APICs in the kernel without PIC and I/O APIC.
     pub has_split_irqchip: bool,
-    /// KVM_CAP_X2APIC_API: local APIC identifiers of 32 bits.
-    pub has_x2apic_api: bool,
     /// KVM_CAP_BINARY_STATS_FD.
     pub has_stats: bool,
     /// KVM_CAP_TSC_DEADLINE_TIMER.
@@ -40,11 +39,12 @@ impl KvmDevice {
             // Without it, a signal that arrives just before KVM_RUN would be lost, and the guest never stopped.
             return Err(MachineError::KvmLacks("KVM_CAP_IMMEDIATE_EXIT"));
         }
+        let has_large_apic_ids = fd.check_extension(Cap::X2ApicApi);
+        let limit = if has_large_apic_ids { abi::address::CPU_COUNT_MAX } else { SMALL_APIC_IDS };
         let cycle_ns = fd.check_extension_raw(KVM_CAP_X86_APIC_BUS_CYCLES_NS.into());
         Ok(KvmDevice {
-            max_vcpus: fd.get_max_vcpus().min(abi::address::CPU_COUNT_MAX as usize) as u32,
+            max_vcpus: fd.get_max_vcpus().min(limit as usize) as u32,
             has_split_irqchip: fd.check_extension(Cap::SplitIrqchip),
-            has_x2apic_api: fd.check_extension(Cap::X2ApicApi),
             has_stats: fd.check_extension_raw(KVM_CAP_BINARY_STATS_FD.into()) > 0,
             has_tsc_deadline: fd.check_extension(Cap::TscDeadlineTimer),
             // KVM's local APIC counts at 1 GHz (APIC_BUS_CYCLE_NS is 1) unless the VMM asks otherwise.
@@ -55,7 +55,7 @@ impl KvmDevice {
 
     /// Refuses a number of vCPUs that this host cannot run.
     pub(crate) fn check_vcpu_count(&self, asked: u32) -> Result<(), MachineError> {
-        let limit = if self.has_x2apic_api { self.max_vcpus } else { self.max_vcpus.min(SMALL_APIC_IDS) };
+        let limit = self.max_vcpus;
         if (1..=limit).contains(&asked) { Ok(()) } else { Err(MachineError::VcpuCount { asked, limit }) }
     }
 

@@ -170,3 +170,21 @@ fn a_kernel_that_overwrites_what_it_stands_on() {
         run.outcome
     );
 }
+
+/// RDTSCP is one of the instructions that KVM's emulator does not know. Elsewhere it is executed, or not there at all.
+#[test]
+fn an_instruction_that_kvm_cannot_emulate_is_named() {
+    if !require_kvm() {
+        return;
+    }
+    let outcome = run_kernel(|a| {
+        a.rdtscp()?;
+        out(a, port::EXIT, exit_code::REFUSED)
+    })
+    .outcome;
+    match outcome {
+        Outcome::KvmError { reason, .. } => assert!(reason.contains("rdtscp"), "{reason}"),
+        Outcome::TripleFault { .. } | Outcome::Refused { .. } => {}
+        other => panic!("{other:?}"),
+    }
+}
