@@ -1,5 +1,7 @@
 //! Ways to die, to hang and to be stopped.
 
+use inkbed::host::HostFacts;
+
 use super::*;
 
 #[test]
@@ -47,6 +49,26 @@ fn a_looping_guest_meets_its_deadline() {
     }
     let mut config = kernel(|a| {
         let mut here = a.create_label();
+        a.sti()?;
+        a.set_label(&mut here)?;
+        a.jmp(here)
+    });
+    config.deadline = Some(Duration::from_millis(50));
+    assert_eq!(assert_hang(&config).registers.rip, KERNEL_CODE + 1);
+}
+
+/// The guest's interrupt flag must not keep the host's interrupts out.
+#[test]
+fn a_loop_with_interrupts_off_meets_its_deadline() {
+    if !require_kvm() {
+        return;
+    }
+    if HostFacts::probe().ring0.known().is_some_and(|ring0| ring0.tsc_counts_instructions) {
+        println!("skipped: Bochs 2.7 does not interrupt a VMX guest whose own interrupts are off");
+        return;
+    }
+    let mut config = kernel(|a| {
+        let mut here = a.create_label();
         a.set_label(&mut here)?;
         a.jmp(here)
     });
@@ -85,6 +107,7 @@ fn one_cpu_ends_the_guest_while_the_others_spin() {
         let (mut here, mut exit) = (a.create_label(), a.create_label());
         a.cmp(esi, 3)?;
         a.je(exit)?;
+        a.sti()?;
         a.set_label(&mut here)?;
         a.jmp(here)?;
         a.set_label(&mut exit)?;
