@@ -1,3 +1,4 @@
 //! inkbed: boots a small L4-style microkernel under KVM and measures what IPC costs by the placement of the server.
 
+pub mod experiment;
 pub mod machine;
