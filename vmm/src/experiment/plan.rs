@@ -8,23 +8,8 @@ use abi::program::client;
 use super::case::Parameters;
 use super::parameter::Placement;
 use super::topology::{Participant, Topology};
+use crate::guest_image::GuestImage;
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
-
-/// Kernel and programs that guests are made of.
-#[derive(Clone, Debug)]
-pub struct Images {
-    /// The kernel.
-    pub kernel: Elf,
-    /// The programs.
-    pub programs: Vec<Elf>,
-}
-
-impl Images {
-    /// Index of the program with this name.
-    pub fn index_of(&self, program: &str) -> Option<usize> {
-        self.programs.iter().position(|elf| elf.name == program)
-    }
-}
 
 /// A case names a program that is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +23,9 @@ pub struct NoSuchProgram {
 pub const PRIORITY: u32 = 10;
 
 /// The guest for one launch of a case.
-pub fn guest_config(case: &Parameters, images: &Images, pin: &Pin) -> Result<GuestConfig, NoSuchProgram> {
+pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<GuestConfig, NoSuchProgram> {
     let topology = Topology::of(case);
-    let mut modules = Modules { images, used: Vec::new() };
+    let mut modules = Modules { image, used: Vec::new() };
     let mut servers = Vec::new();
     let mut rights = Vec::new();
     for (index, participant) in topology.participants.iter().enumerate() {
@@ -60,7 +45,7 @@ pub fn guest_config(case: &Parameters, images: &Images, pin: &Pin) -> Result<Gue
         servers.push(server);
     }
     Ok(GuestConfig {
-        kernel: images.kernel.clone(),
+        kernel: image.kernel.clone(),
         modules: modules.used,
         servers,
         rights,
@@ -96,7 +81,7 @@ pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
 
 /// The modules that a guest gets: only those that it needs.
 struct Modules<'a> {
-    images: &'a Images,
+    image: &'a GuestImage,
     used: Vec<Elf>,
 }
 
@@ -133,11 +118,11 @@ fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
 #[cfg(test)]
 mod tests {
     use super::super::parameter::Workload;
-    use super::super::tests::{images, parameters};
+    use super::super::tests::{image, parameters};
     use super::*;
 
     fn config(case: &Parameters) -> GuestConfig {
-        guest_config(case, &images(), &Pin::None).unwrap()
+        guest_config(case, &image(), &Pin::None).unwrap()
     }
 
     #[test]
@@ -208,6 +193,6 @@ mod tests {
             server_program: Some("ghost".to_owned()),
             ..parameters(Workload::Call)
         };
-        assert_eq!(guest_config(&case, &images(), &Pin::None).unwrap_err().program, "ghost");
+        assert_eq!(guest_config(&case, &image(), &Pin::None).unwrap_err().program, "ghost");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::case::Parameters;
 use super::parameter::{Placement, Workload};
-use super::plan::Images;
+use crate::guest_image::GuestImage;
 use crate::machine::guest::Elf;
 
 /// A plain case of a workload, with a client in user space and nothing else.
@@ -30,8 +30,9 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
     }
 }
 
-/// Images without content.
-pub(crate) fn images() -> Images {
+/// A guest without content.
+pub(crate) fn image() -> GuestImage {
     let elf = |name: &str| Elf { name: name.to_owned(), bytes: Arc::from(name.as_bytes()) };
-    Images { kernel: elf("guest-kernel"), programs: abi::program::ALL.iter().map(|name| elf(name)).collect() }
+    let servers = abi::program::ALL.iter().map(|name| elf(name)).collect();
+    GuestImage { kernel: elf("guest-kernel"), servers, sha256: "00".repeat(32) }
 }

@@ -1,0 +1,117 @@
+//! The guest that this VMM carries inside: the kernel and every server program, built by `build.rs`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::machine::guest::Elf;
+
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/guest.rs"));
+}
+
+/// Kernel and servers, and one hash over all of them.
+#[derive(Clone, Debug)]
+pub struct GuestImage {
+    /// The kernel.
+    pub kernel: Elf,
+    /// The server programs, in the order of [`abi::program::ALL`].
+    pub servers: Vec<Elf>,
+    /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
+    pub sha256: String,
+}
+
+/// Why a file of the user's cannot take the place of an embedded one.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestImageError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}; give the path of an ELF file built for x86_64-unknown-none", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is something else than a 64-bit x86 ELF file.
+    #[error("{} is no 64-bit ELF file for x86-64: {reason}", path.display())]
+    NotElf {
+        /// Which file.
+        path: PathBuf,
+        /// What the reader found.
+        reason: String,
+    },
+}
+
+impl GuestImage {
+    /// The guest that was built with this VMM.
+    pub fn embedded() -> GuestImage {
+        let elf = |name: &str, bytes: &[u8]| Elf { name: name.to_owned(), bytes: Arc::from(bytes) };
+        let servers = embedded::SERVERS.iter().map(|(name, bytes)| elf(name, bytes)).collect();
+        GuestImage::new(elf("guest-kernel", embedded::KERNEL), servers)
+    }
+
+    /// The same servers under the kernel in the file `path`.
+    pub fn with_kernel(self, path: &Path) -> Result<GuestImage, GuestImageError> {
+        Ok(GuestImage::new(read_elf(path)?, self.servers))
+    }
+
+    /// The same kernel with the servers of the folder `folder`, one file per program, named like it.
+    pub fn with_servers(self, folder: &Path) -> Result<GuestImage, GuestImageError> {
+        let servers = abi::program::ALL.iter().map(|name| read_elf(&folder.join(name)));
+        Ok(GuestImage::new(self.kernel, servers.collect::<Result<_, _>>()?))
+    }
+
+    fn new(kernel: Elf, servers: Vec<Elf>) -> GuestImage {
+        let mut hash = Sha256::new();
+        for elf in std::iter::once(&kernel).chain(&servers) {
+            hash.update(elf.name.as_bytes());
+            hash.update([0]);
+            hash.update((elf.bytes.len() as u64).to_le_bytes());
+            hash.update(&elf.bytes);
+        }
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        GuestImage { kernel, servers, sha256 }
+    }
+}
+
+fn read_elf(path: &Path) -> Result<Elf, GuestImageError> {
+    let bytes = fs::read(path).map_err(|source| GuestImageError::Read { path: path.to_owned(), source })?;
+    type Header = object::elf::FileHeader64<object::LittleEndian>;
+    let not_elf = |reason: &str| GuestImageError::NotElf { path: path.to_owned(), reason: reason.to_owned() };
+    let header = <Header as object::read::elf::FileHeader>::parse(bytes.as_slice())
+        .map_err(|error| not_elf(&error.to_string()))?;
+    if header.e_machine.get(object::LittleEndian) != object::elf::EM_X86_64 {
+        return Err(not_elf("it is for another processor"));
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(Elf { name, bytes: bytes.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_covers_names_order_and_bytes() {
+        let elf = |name: &str, bytes: &[u8]| Elf { name: name.to_owned(), bytes: Arc::from(bytes) };
+        let image = GuestImage::new(elf("k", b"1"), vec![elf("a", b"2"), elf("b", b"3")]);
+        let renamed = GuestImage::new(elf("k", b"1"), vec![elf("a", b"2"), elf("c", b"3")]);
+        let shifted = GuestImage::new(elf("k", b"12"), vec![elf("a", b""), elf("b", b"3")]);
+        assert_eq!(image.sha256.len(), 64);
+        assert_ne!(image.sha256, renamed.sha256);
+        assert_ne!(image.sha256, shifted.sha256);
+    }
+
+    #[test]
+    fn a_file_that_is_no_elf_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kernel");
+        fs::write(&path, b"#!/bin/sh\n").unwrap();
+        let error = GuestImage::embedded().with_kernel(&path).unwrap_err().to_string();
+        assert!(error.contains("kernel") && error.contains("no 64-bit ELF"), "{error}");
+        let error = GuestImage::embedded().with_servers(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("null"), "{error}");
+    }
+}

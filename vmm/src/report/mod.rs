@@ -1,0 +1,2 @@
+//! Reports: what came of a run, as records for programs and as tables for people.
+pub mod statistics;
