@@ -90,9 +90,8 @@ impl Modules<'_> {
         if let Some(index) = self.used.iter().position(|elf| elf.name == program) {
             return Ok(index as u32);
         }
-        let index =
-            self.images.index_of(program).ok_or_else(|| NoSuchProgram { program: program.to_owned() })?;
-        self.used.push(self.images.programs[index].clone());
+        let elf = self.image.servers.iter().find(|elf| elf.name == program);
+        self.used.push(elf.ok_or_else(|| NoSuchProgram { program: program.to_owned() })?.clone());
         Ok(self.used.len() as u32 - 1)
     }
 }
