@@ -58,6 +58,9 @@ pub mod crash {
     pub const NO_REPLY: u32 = 9;
     /// Ends itself with status 77.
     pub const EXIT: u32 = 10;
+    /// In the kernel only: writes garbage to this CPU's record, which it finds through GS, so that the kernel's own
+    /// code faults at the next system call. What a trusted server can do if it should not have been trusted.
+    pub const CORRUPT_KERNEL: u32 = 11;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.
@@ -90,13 +93,12 @@ pub mod workload {
     pub const CALL: u64 = 2;
     /// One call to `clock`. Three samples: the whole round trip, client to server, server to client.
     pub const DIRECTIONS: u64 = 3;
-    /// One call, then YIELD to a [`COMPANION`] that does the same: the sample spans both clients' calls.
+    /// One call to handle 0, then one to handle 1, which is a `relay` in a space of its own to the same server as
+    /// handle 0: the server serves this client, then the other space. The sample spans both calls.
     pub const ALTERNATE: u64 = 4;
-    /// The other half of [`ALTERNATE`]: calls and yields for ever, measures nothing.
-    pub const COMPANION: u64 = 5;
     /// Touches [`client::PAGES`] pages of its own, then calls; the sample spans both. The server's pages are the
     /// server's affair.
-    pub const TOUCH_AND_CALL: u64 = 6;
+    pub const TOUCH_AND_CALL: u64 = 5;
 }
 
 /// Arguments of `scenario`: what the test suite has it do. What it saw goes to the samples, as each scenario defines.

@@ -1,1 +1,34 @@
-//! placeholder
+//! inkbed's microkernel: spaces, threads, synchronous IPC, and servers in user space or in the kernel's own.
+//!
+//! [`arch`] holds everything that knows x86-64. The rest is portable logic, tested on the host:
+//!
+//! * [`start`]: from the VMM's plan to running servers; [`image`], [`region`], [`slot`], [`memory`] are its tools.
+//! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
+//! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
+//! * [`ipc`], [`message`], [`system_call`], [`death`]: what happens to them.
+//! * [`kernel`], [`report`]: what the VMM is told.
+#![cfg_attr(target_os = "none", no_std)]
+
+pub mod arch;
+pub mod cpu;
+pub mod death;
+pub mod endpoint;
+pub mod image;
+pub mod ipc;
+pub mod kernel;
+pub mod memory;
+pub mod message;
+pub mod queue;
+#[cfg(target_os = "none")]
+pub mod region;
+pub mod report;
+pub mod schedule;
+pub mod server;
+pub mod slot;
+pub mod space;
+#[cfg(target_os = "none")]
+pub mod start;
+pub mod system_call;
+#[cfg(test)]
+mod testing;
+pub mod thread;

@@ -59,15 +59,17 @@ pub fn text(columns: &[Column], width: usize) -> String {
         // The style adds one blank between columns.
         column.set_padding((0, if index == last { 0 } else { GAP as u16 - 1 }));
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> =
+        table.lines().map(|line| line.replace('\u{2800}', " ").trim_end().to_owned()).collect();
     lines.join("\n")
 }
 
-/// The same columns with headings that all end on the last line.
+/// The same columns with headings that all end on the last line. The lines above hold a blank (U+2800) that the
+/// table does not take for one and trim.
 fn bottom_aligned(columns: &[Column]) -> Vec<Column> {
     let height = |column: &Column| column.heading.lines().count();
     let highest = columns.iter().map(height).max().unwrap_or(0);
-    let padded = |column: &Column| "\n".repeat(highest - height(column)) + &column.heading;
+    let padded = |column: &Column| "\u{2800}\n".repeat(highest - height(column)) + &column.heading;
     columns.iter().map(|column| Column { heading: padded(column), ..column.clone() }).collect()
 }
 

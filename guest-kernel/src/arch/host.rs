@@ -1,0 +1,82 @@
+//! A machine that does nothing but remember, for tests of the portable logic.
+
+use std::cell::RefCell;
+
+use crate::cpu::Cpu;
+use crate::message::Buffer;
+use crate::server::Server;
+
+/// What the kernel told the machine to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// CR3 was loaded with this value.
+    LoadPageTable(u64),
+    /// The timer was armed.
+    ArmTimer,
+}
+
+thread_local! {
+    static ACTIONS: RefCell<Vec<Action>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes the list of what happened on this test's thread since the last time.
+pub fn take_actions() -> Vec<Action> {
+    ACTIONS.take()
+}
+
+fn remember(action: Action) {
+    ACTIONS.with_borrow_mut(|actions| actions.push(action));
+}
+
+/// Remembers the load.
+pub fn load_page_table(value: u64) {
+    remember(Action::LoadPageTable(value));
+}
+
+/// Remembers that the timer was armed.
+pub fn arm_timer() {
+    remember(Action::ArmTimer);
+}
+
+/// There are no interrupts here: a test that gets here would hang.
+pub fn idle(_cpu: &Cpu) {
+    panic!("nobody is ready");
+}
+
+/// Copies `count` words.
+///
+/// # Safety
+/// Both ranges must be valid, and be the same or not overlap.
+pub unsafe fn copy_words(from: *const u64, to: *mut u64, count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::copy(from, to, count) };
+}
+
+/// Where physical memory is: tests use addresses of their own.
+pub fn physical_pointer(address: u64) -> *mut u8 {
+    std::ptr::with_exposed_provenance_mut(address as usize)
+}
+
+/// A case ends a test.
+pub fn exit(code: u32) -> ! {
+    panic!("the case ends with code {code}");
+}
+
+/// There is no region.
+pub fn unmap_region(_cpu: &Cpu, _server: &Server) {}
+
+/// There is no region.
+pub fn message_buffer(_server: &Server, _address: u64) -> Option<Buffer> {
+    None
+}
+
+/// There is no console.
+pub fn write_console(_bytes: &[u8]) {}
+
+/// There is no VMM.
+pub fn ring_doorbell(_value: u32) {}
+
+/// There is no clock.
+pub fn time_stamp_counter() -> u64 {
+    0
+}

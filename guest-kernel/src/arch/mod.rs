@@ -1,0 +1,17 @@
+//! The machine. Each architecture gives the same set of names; the rest of the kernel knows no others:
+//!
+//! * `load_page_table(value)`: makes a space resident.
+//! * `copy_words(from, to, count)`: copies message words.
+//! * `arm_timer()`: one interrupt at the end of a time slice from now.
+//! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
+
+#[cfg(target_os = "none")]
+mod x86_64;
+#[cfg(target_os = "none")]
+pub use x86_64::*;
+
+/// On the host, where the portable logic is tested, the machine only notes what it was told.
+#[cfg(not(target_os = "none"))]
+mod host;
+#[cfg(not(target_os = "none"))]
+pub use host::*;

@@ -1,0 +1,113 @@
+//! From the VMM's first instruction to the first thread.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::address::KERNEL_STACK;
+use abi::boot::{
+    BOOT_MAGIC, BootInfo, KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR,
+};
+use abi::report::feature;
+use x86_64::VirtAddr;
+use x86_64::instructions::interrupts;
+use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr, SFMask, Star};
+use x86_64::registers::rflags::RFlags;
+use x86_64::structures::gdt::SegmentSelector;
+
+use super::{descriptors, entry, features, last_words, machine, paging, timer};
+use crate::cpu::Cpu;
+use crate::start;
+
+/// CPUs that have come up, the first one not counted.
+static CPUS_ONLINE: AtomicU32 = AtomicU32::new(0);
+
+/// Brings this CPU up, and the whole system on the first one.
+///
+/// # Safety
+/// Only from the entry point, with the state that [`abi::boot`] describes.
+pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
+    if boot.magic != BOOT_MAGIC || boot.version != abi::VERSION {
+        // There is no agreement on where a message could go.
+        machine::exit(abi::port::exit_code::REFUSED);
+    }
+    last_words::set_report(boot);
+    let features = features::detect();
+    // SAFETY: once per CPU, on it; the VMM has mapped the record and left it zero.
+    let cpu = unsafe { descriptors::load(index) };
+    cpu.this.set(Some(cpu));
+    cpu.index.set(index);
+    cpu.kernel_stack_end.set(KERNEL_STACK.end(index));
+    set_up_system_calls(cpu);
+
+    if features & feature::X2APIC == 0 {
+        last_words::refuse(format_args!("this CPU has no x2APIC, which the kernel's timer needs"));
+    }
+    // SAFETY: the CPU has x2APIC, and its gates are loaded.
+    let apic_id = unsafe { timer::start(boot, features) };
+    if let Some(report) = last_words::report() {
+        if index == 0 {
+            start_system(boot, cpu, features, apic_id);
+        }
+        features::enable(features & !feature::PCID);
+        report.set_online(index, apic_id);
+        CPUS_ONLINE.fetch_add(1, Ordering::Release);
+    }
+    loop {
+        interrupts::disable();
+        x86_64::instructions::hlt();
+    }
+}
+
+/// SYSCALL and SYSRET (Intel SDM vol. 3, 5.8.8), and GS for both sides of SWAPGS.
+fn set_up_system_calls(cpu: &'static Cpu) {
+    let selector = |selector: u16| SegmentSelector(selector);
+    let written = Star::write(
+        selector(USER_CODE_SELECTOR),
+        selector(USER_DATA_SELECTOR),
+        selector(KERNEL_CODE_SELECTOR),
+        selector(KERNEL_DATA_SELECTOR),
+    );
+    assert!(written.is_ok(), "the selectors are not in the order of SYSRET");
+    LStar::write(VirtAddr::new(entry::system_call_entry as *const () as u64));
+    SFMask::write(
+        RFlags::INTERRUPT_FLAG
+            | RFlags::TRAP_FLAG
+            | RFlags::DIRECTION_FLAG
+            | RFlags::ALIGNMENT_CHECK
+            | RFlags::NESTED_TASK
+            | RFlags::IOPL_LOW
+            | RFlags::IOPL_HIGH,
+    );
+    GsBase::write(VirtAddr::from_ptr(cpu));
+    KernelGsBase::write(VirtAddr::zero());
+}
+
+/// On the first CPU: starts the plan and goes to its first thread.
+fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, detected: u64, apic_id: u32) -> ! {
+    paging::set_kernel_root(boot.root_table);
+    let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
+    let features = start::choose_features(boot, detected);
+    features::enable(features);
+    report.begin(features);
+    report.set_online(cpu.index.get(), apic_id);
+    if let Err(error) = start::start(boot, cpu, report, features) {
+        last_words::refuse(format_args!("{error}"));
+    }
+    // A CPU that is still coming up would disturb the measurement.
+    while CPUS_ONLINE.load(Ordering::Acquire) + 1 < boot.cpu_count {
+        core::hint::spin_loop();
+    }
+    report.set_state(abi::report::state::STARTED);
+    machine::ring_doorbell(abi::port::doorbell::STARTED);
+    let first = cpu.run_next();
+    // SAFETY: the thread's context is complete, and the kernel's stack is not needed any more.
+    unsafe { entry::start_first(first) }
+}
+
+/// Has KVM keep its steal-time record for this CPU at a physical address that is 64-byte aligned and zero
+/// (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_STEAL_TIME).
+pub fn enable_steal_time(address: u64) {
+    const MSR_KVM_STEAL_TIME: Msr = Msr::new(0x4b56_4d03);
+    const ENABLE: u64 = 1;
+    // SAFETY: the caller found the feature; KVM writes only to the 64 bytes at `address`.
+    unsafe { { MSR_KVM_STEAL_TIME }.write(address | ENABLE) };
+}

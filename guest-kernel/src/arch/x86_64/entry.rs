@@ -1,0 +1,254 @@
+//! Into the kernel and out of it.
+//!
+//! There are two doors with one room behind them: [`system_call_entry`] for SYSCALL from ring 3, and
+//! [`kernel_call_entry`] for the jump from the kernel interface page of a server in ring 0. Both take, in every
+//! placement:
+//!
+//! ```text
+//!   EAX       number of the system call        RSI       tag or second argument
+//!   RDI       handle or first argument         R12..R15  message words 0..3
+//! ```
+//!
+//! and save RSP, RBX, RBP (and RIP, where it comes in RCX) in the current thread. Everything else is lost by contract,
+//! so nothing else is saved on the fast path. The kernel runs on one stack per CPU, which is empty each time it is
+//! left; a thread that waits has all its state in its [`Context`].
+//!
+//! The doors are closed by one of four exits: to ring 3 or ring 0, from a call (few registers) or with everything.
+
+use core::arch::naked_asm;
+use core::mem::offset_of;
+
+use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR};
+use abi::call::number;
+
+use crate::cpu::Cpu;
+use crate::ipc::fast;
+use crate::server::Placement;
+use crate::system_call;
+use crate::thread::{Context, RFLAGS_INTERRUPTS_ON, Resume, Thread};
+
+const _: () = assert!(Placement::User as u8 == 0 && Resume::FromCall as u8 == 0);
+const _: () = assert!(number::CALL == 0 && number::REPLY_AND_WAIT == 1);
+
+/// SYSCALL from ring 3 arrives here (IA32_LSTAR), with interrupts off (IA32_FMASK).
+///
+/// In addition to the registers above: RCX = where to return to, RSP = the caller's, GS = the caller's.
+#[unsafe(naked)]
+pub unsafe extern "sysv64" fn system_call_entry() {
+    naked_asm!(
+        "swapgs",
+        "mov rdx, gs:[{current}]",
+        "mov [rdx + {rip}], rcx",
+        "jmp {common}",
+        current = const offset_of!(Cpu, current),
+        rip = const CONTEXT + offset_of!(Context, rip),
+        common = sym call_common,
+    )
+}
+
+/// The jump from a `kernel` stub arrives here: in ring 0, on the server's own stack, whose top is the return address.
+///
+/// The server may be interrupted before the first instruction; it goes on with it then.
+#[unsafe(naked)]
+pub unsafe extern "sysv64" fn kernel_call_entry() {
+    naked_asm!(
+        "cli",
+        "mov rdx, gs:[{current}]",
+        "jmp {common}",
+        current = const offset_of!(Cpu, current),
+        common = sym call_common,
+    )
+}
+
+/// The room behind both doors. RDX = current thread, interrupts off, GS = this CPU.
+///
+/// Handle and tag are kept in RBX and RBP over the fast path, so that the slow path can start afresh with them, and so
+/// that the tag needs no other way to the receiver.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn call_common() {
+    naked_asm!(
+        // 1. Save what the contract keeps, and change to the kernel's stack.
+        "mov [rdx + {rsp}], rsp",
+        "mov [rdx + {rbx}], rbx",
+        "mov [rdx + {rbp}], rbp",
+        "mov rsp, gs:[{kernel_stack_end}]",
+        "mov rbx, rdi",
+        "mov rbp, rsi",
+        // 2. The two operations with a fast path: fn(handle, tag, current, cpu) -> (next or null, badge).
+        "mov rcx, gs:[{this}]",
+        "cmp eax, {reply_and_wait}",
+        "ja 4f",
+        "je 2f",
+        "call {fast_call}",
+        "test rax, rax",
+        "jnz 3f",
+        "xor eax, eax", // number::CALL
+        "jmp 4f",
+        "2:",
+        "call {fast_reply_and_wait}",
+        "test rax, rax",
+        "mov ecx, {reply_and_wait}",
+        "cmovz rax, rcx", // all of RAX: a 32-bit CMOV clears the upper half even when it does not move
+        "jz 4f",
+        // 3. Fast exit: RAX = next thread, RDX = badge, RBP = tag, R12..R15 = message.
+        "3:",
+        "mov rdi, rdx",
+        "mov rsi, rbp",
+        "mov rsp, [rax + {rsp}]",
+        "mov rbx, [rax + {rbx}]",
+        "mov rbp, [rax + {rbp}]",
+        "cmp byte ptr [rax + {placement}], {user}",
+        "jne 5f",
+        "mov rcx, [rax + {rip}]",
+        "xor eax, eax", // status::OK
+        "jmp {exit_to_user}",
+        "5:",
+        "xor eax, eax",
+        "sti", // takes effect after the next instruction
+        "ret",
+        // 4. The slow path: fn(cpu, thread, number) -> next thread.
+        "4:",
+        "mov rsi, gs:[{current}]",
+        "mov [rsi + {rdi}], rbx",
+        "mov [rsi + {rsi}], rbp",
+        "mov [rsi + {words}], r12",
+        "mov [rsi + {words} + 8], r13",
+        "mov [rsi + {words} + 16], r14",
+        "mov [rsi + {words} + 24], r15",
+        "mov rdi, gs:[{this}]",
+        "mov edx, eax",
+        "xor ebp, ebp", // ends the chain of frames
+        "call {handle}",
+        "jmp {resume}",
+        rsp = const CONTEXT + offset_of!(Context, rsp),
+        rbx = const CONTEXT + offset_of!(Context, rbx),
+        rbp = const CONTEXT + offset_of!(Context, rbp),
+        rip = const CONTEXT + offset_of!(Context, rip),
+        rdi = const CONTEXT + offset_of!(Context, rdi),
+        rsi = const CONTEXT + offset_of!(Context, rsi),
+        words = const CONTEXT + offset_of!(Context, words),
+        placement = const offset_of!(Thread, placement),
+        user = const Placement::User as u8,
+        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        this = const offset_of!(Cpu, this),
+        current = const offset_of!(Cpu, current),
+        reply_and_wait = const number::REPLY_AND_WAIT,
+        fast_call = sym fast::call,
+        fast_reply_and_wait = sym fast::reply_and_wait,
+        handle = sym handle,
+        exit_to_user = sym exit_to_user,
+        resume = sym resume,
+    )
+}
+
+/// The last steps to ring 3 by SYSRET. RAX, RBX, RSP, RBP, RSI, RDI, R12..R15 = what the thread gets, RCX = where it
+/// goes on. Clears the registers that could tell it about the kernel.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn exit_to_user() {
+    naked_asm!(
+        "mov r11d, {rflags}",
+        "xor edx, edx",
+        "xor r8d, r8d",
+        "xor r9d, r9d",
+        "xor r10d, r10d",
+        "swapgs",
+        "sysretq",
+        rflags = const RFLAGS_INTERRUPTS_ON,
+    )
+}
+
+/// Goes on with the thread in RAX, whose state is all in its context.
+#[unsafe(naked)]
+pub(super) unsafe extern "sysv64" fn resume() {
+    naked_asm!(
+        "cmp byte ptr [rax + {resume}], {from_call}",
+        "jne 2f",
+        // From a call.
+        "mov rdi, [rax + {rdi}]",
+        "mov rsi, [rax + {rsi}]",
+        "mov r12, [rax + {words}]",
+        "mov r13, [rax + {words} + 8]",
+        "mov r14, [rax + {words} + 16]",
+        "mov r15, [rax + {words} + 24]",
+        "mov rsp, [rax + {rsp}]",
+        "mov rbx, [rax + {rbx}]",
+        "mov rbp, [rax + {rbp}]",
+        "mov rcx, [rax + {rip}]",
+        "cmp byte ptr [rax + {placement}], {user}",
+        "mov rax, [rax + {rax}]",
+        "je {exit_to_user}",
+        "sti", // takes effect after the next instruction
+        "ret",
+        // With everything. The frame for IRETQ goes on the kernel's stack: SS, RSP, RFLAGS, CS, RIP.
+        "2:",
+        "mov byte ptr [rax + {resume}], {from_call}",
+        "mov rsp, gs:[{kernel_stack_end}]",
+        "mov ecx, {kernel_data}",
+        "mov edx, {kernel_code}",
+        "cmp byte ptr [rax + {placement}], {user}",
+        "jne 3f",
+        "mov ecx, {user_data}",
+        "mov edx, {user_code}",
+        "swapgs", // this CPU's record is not needed any more
+        "3:",
+        "push rcx",
+        "push [rax + {rsp}]",
+        "push [rax + {rflags}]",
+        "push rdx",
+        "push [rax + {rip}]",
+        "mov rcx, [rax + {rcx}]",
+        "mov rdx, [rax + {rdx}]",
+        "mov rbx, [rax + {rbx}]",
+        "mov rbp, [rax + {rbp}]",
+        "mov rsi, [rax + {rsi}]",
+        "mov rdi, [rax + {rdi}]",
+        "mov r8, [rax + {r8}]",
+        "mov r9, [rax + {r9}]",
+        "mov r10, [rax + {r10}]",
+        "mov r11, [rax + {r11}]",
+        "mov r12, [rax + {words}]",
+        "mov r13, [rax + {words} + 8]",
+        "mov r14, [rax + {words} + 16]",
+        "mov r15, [rax + {words} + 24]",
+        "mov rax, [rax + {rax}]",
+        "iretq",
+        rax = const CONTEXT + offset_of!(Context, rax),
+        rcx = const CONTEXT + offset_of!(Context, rcx),
+        rdx = const CONTEXT + offset_of!(Context, rdx),
+        rbx = const CONTEXT + offset_of!(Context, rbx),
+        rsp = const CONTEXT + offset_of!(Context, rsp),
+        rbp = const CONTEXT + offset_of!(Context, rbp),
+        rsi = const CONTEXT + offset_of!(Context, rsi),
+        rdi = const CONTEXT + offset_of!(Context, rdi),
+        r8 = const CONTEXT + offset_of!(Context, r8),
+        r9 = const CONTEXT + offset_of!(Context, r9),
+        r10 = const CONTEXT + offset_of!(Context, r10),
+        r11 = const CONTEXT + offset_of!(Context, r11),
+        words = const CONTEXT + offset_of!(Context, words),
+        rip = const CONTEXT + offset_of!(Context, rip),
+        rflags = const CONTEXT + offset_of!(Context, rflags),
+        resume = const offset_of!(Thread, resume),
+        placement = const offset_of!(Thread, placement),
+        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        from_call = const Resume::FromCall as u8,
+        user = const Placement::User as u8,
+        user_data = const USER_DATA_SELECTOR,
+        user_code = const USER_CODE_SELECTOR,
+        kernel_data = const KERNEL_DATA_SELECTOR,
+        kernel_code = const KERNEL_CODE_SELECTOR,
+        exit_to_user = sym exit_to_user,
+    )
+}
+
+/// Starts the first thread of this CPU, leaving the boot code for ever. RDI = thread.
+#[unsafe(naked)]
+pub(super) unsafe extern "sysv64" fn start_first(thread: &'static Thread) -> ! {
+    naked_asm!("mov rax, rdi", "jmp {resume}", resume = sym resume)
+}
+
+/// From assembly to Rust: the one call of the slow path.
+extern "sysv64" fn handle(cpu: &'static Cpu, thread: &'static Thread, number: u32) -> &'static Thread {
+    system_call::handle(cpu, thread, number)
+}
+
+const CONTEXT: usize = offset_of!(Thread, context);

@@ -1,0 +1,123 @@
+//! Single instructions, and the ports of the machine model, as functions.
+
+use core::arch::asm;
+
+use abi::port::{DOORBELL, EXIT, SERIAL};
+use x86_64::instructions::interrupts;
+use x86_64::instructions::port::PortWriteOnly;
+use x86_64::registers::control::{Cr4, Cr4Flags};
+
+use super::paging;
+use crate::cpu::{Cpu, count};
+use crate::message::Buffer;
+use crate::server::Server;
+
+/// Loads CR3 with a value of [`crate::space::Space::take_load_value`].
+#[inline]
+pub fn load_page_table(value: u64) {
+    // SAFETY: the value names a top-level table whose upper half is the kernel's, so that nothing the kernel uses
+    // changes. Bit 63 is set only with PCIDs, and only if the TLB's entries for that PCID are true.
+    unsafe { asm!("mov cr3, {}", in(reg) value, options(nostack, preserves_flags)) };
+}
+
+/// Copies `count` words.
+///
+/// # Safety
+/// Both ranges must be valid, and be the same or not overlap.
+#[inline]
+pub unsafe fn copy_words(from: *const u64, to: *mut u64, count: usize) {
+    // SAFETY: the caller's promise; the direction flag is clear in the kernel.
+    unsafe {
+        asm!(
+            "rep movsq",
+            inout("rcx") count => _,
+            inout("rsi") from => _,
+            inout("rdi") to => _,
+            options(nostack, preserves_flags)
+        );
+    };
+}
+
+/// Reads the time-stamp counter, in cycles, after everything before it has completed.
+pub fn time_stamp_counter() -> u64 {
+    // SAFETY: SSE2, which has LFENCE, is part of x86-64; CR4.TSD is clear.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+        core::arch::x86_64::_rdtsc()
+    }
+}
+
+/// Waits for an interrupt; returns after it was handled. Ends the case if none can come.
+pub fn idle(cpu: &Cpu) {
+    if !cpu.timer_armed.get() && cpu.kernel.get().is_some_and(|kernel| kernel.has_driver.get()) {
+        exit(abi::port::exit_code::DEADLOCK);
+    }
+    interrupts::enable_and_hlt();
+    interrupts::disable();
+}
+
+/// Tells the VMM; one of [`abi::port::doorbell`].
+pub fn ring_doorbell(value: u32) {
+    // SAFETY: a port of the machine model; writing it changes nothing in the guest.
+    unsafe { PortWriteOnly::new(DOORBELL).write(value) };
+}
+
+/// Ends the guest; one of [`abi::port::exit_code`].
+pub fn exit(code: u32) -> ! {
+    loop {
+        // SAFETY: a port of the machine model; the VMM does not come back from it.
+        unsafe { PortWriteOnly::new(EXIT).write(code) };
+        interrupts::disable();
+        x86_64::instructions::hlt();
+    }
+}
+
+/// Prints on the serial console.
+pub fn write_console(bytes: &[u8]) {
+    let mut data = PortWriteOnly::new(SERIAL);
+    for &byte in bytes {
+        // SAFETY: the console's data register; the machine model's transmitter is always ready.
+        unsafe { data.write(byte) };
+    }
+}
+
+/// The message buffer at `address`: a page of the server's own region that it may write.
+pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
+    let offset = address.checked_sub(server.base)?;
+    if offset >= abi::address::REGION_SIZE || !address.is_multiple_of(abi::address::PAGE_SIZE) {
+        return None;
+    }
+    let root = server.space.map_or_else(paging::kernel_root, |space| space.root);
+    let frame = paging::writable_frame(root, address)?;
+    // SAFETY: a frame of the server's, in memory for ever; the kernel touches it through the physical map only.
+    Some(unsafe { Buffer::new(paging::physical_pointer(frame).cast()) })
+}
+
+/// Takes a dead server's region away, from the page tables and from this CPU's TLB.
+pub fn unmap_region(cpu: &Cpu, server: &Server) {
+    match server.space {
+        Some(space) => {
+            paging::unmap_region(space.root, server.base);
+            space.set_stale();
+            if cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)) {
+                load_page_table(space.take_load_value());
+                count(&cpu.counters.tlb_full_flushes);
+            }
+        }
+        None => {
+            paging::unmap_region(paging::kernel_root(), server.base);
+            flush_global_pages();
+            count(&cpu.counters.tlb_full_flushes);
+        }
+    }
+}
+
+/// Flushes the whole TLB, global pages too: by clearing and setting CR4.PGE (Intel SDM vol. 3, 5.10.4.1).
+fn flush_global_pages() {
+    let flags = Cr4::read();
+    // SAFETY: the flag only says whether the TLB may keep global pages over loads of CR3.
+    unsafe {
+        Cr4::write(flags - Cr4Flags::PAGE_GLOBAL);
+        Cr4::write(flags);
+    }
+}

@@ -1,0 +1,45 @@
+//! x86-64: the only place with assembly and privileged instructions.
+
+mod boot;
+mod descriptors;
+mod entry;
+mod features;
+mod last_words;
+mod machine;
+mod paging;
+mod timer;
+mod traps;
+
+use core::arch::asm;
+use core::mem::offset_of;
+
+use crate::cpu::Cpu;
+
+pub use boot::{boot, enable_steal_time};
+pub use last_words::panic;
+pub use machine::{
+    copy_words, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter, unmap_region,
+    write_console,
+};
+pub use paging::{Access, kernel_root, map, new_root, physical_pointer};
+pub use timer::arm_timer;
+
+/// Where the jump of the `kernel` stubs goes.
+pub fn kernel_call_address() -> u64 {
+    entry::kernel_call_entry as *const () as u64
+}
+
+/// This CPU's record. Only in the kernel's own code, after boot has set GS.
+fn this_cpu() -> &'static Cpu {
+    let address: u64;
+    // SAFETY: GS points to this CPU's record, whose field `this` is its own address.
+    unsafe {
+        asm!(
+            "mov {}, gs:[{this}]",
+            out(reg) address,
+            this = const offset_of!(Cpu, this),
+            options(nostack, preserves_flags, readonly)
+        );
+        &*core::ptr::with_exposed_provenance(address as usize)
+    }
+}

@@ -1,0 +1,78 @@
+//! The local APIC in x2APIC mode, and its timer: one interrupt at the end of a time slice, none when nobody shares.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use abi::boot::BootInfo;
+use abi::report::feature;
+use x86_64::registers::model_specific::Msr;
+
+use super::machine::time_stamp_counter;
+
+/// Vector of the timer's interrupt.
+pub const TIMER_VECTOR: u64 = 32;
+/// Vector of the local APIC's spurious interrupt.
+const SPURIOUS_VECTOR: u64 = 33;
+
+/// Time slice of threads that share a priority, in units of 1/s: 10 ms.
+const TIME_SLICES_PER_SECOND: u64 = 100;
+
+const IA32_APIC_BASE: Msr = Msr::new(0x1b);
+const IA32_TSC_DEADLINE: Msr = Msr::new(0x6e0);
+const X2APIC_ID: Msr = Msr::new(0x802);
+const X2APIC_END_OF_INTERRUPT: Msr = Msr::new(0x80b);
+const X2APIC_SPURIOUS_VECTOR: Msr = Msr::new(0x80f);
+const X2APIC_TIMER_VECTOR: Msr = Msr::new(0x832);
+const X2APIC_TIMER_INITIAL_COUNT: Msr = Msr::new(0x838);
+const X2APIC_TIMER_DIVIDE: Msr = Msr::new(0x83e);
+
+/// Length of a time slice in cycles of the time-stamp counter; 0 when the timer counts by itself.
+static SLICE_TSC_CYCLES: AtomicU64 = AtomicU64::new(0);
+/// Length of a time slice in ticks of the local APIC's timer.
+static SLICE_APIC_TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Switches this CPU's local APIC on, with its timer idle. Returns its identifier.
+///
+/// # Safety
+/// CPUID must announce x2APIC, and the interrupt gates must be loaded.
+pub unsafe fn start(boot: &BootInfo, features: u64) -> u32 {
+    const ENABLE_AND_X2APIC: u64 = 1 << 11 | 1 << 10;
+    const SOFTWARE_ENABLE: u64 = 1 << 8;
+    const TSC_DEADLINE_MODE: u64 = 2 << 17;
+    const DIVIDE_BY_1: u64 = 0b1011;
+    let by_deadline = features & feature::TSC_DEADLINE != 0 && boot.tsc_hz != 0;
+    // SAFETY: the caller has x2APIC, whose registers these are (Intel SDM vol. 3, table 12-6); the vectors have gates.
+    unsafe {
+        let mut base = IA32_APIC_BASE;
+        let value = base.read();
+        base.write(value | ENABLE_AND_X2APIC);
+        { X2APIC_SPURIOUS_VECTOR }.write(SOFTWARE_ENABLE | SPURIOUS_VECTOR);
+        if by_deadline {
+            { X2APIC_TIMER_VECTOR }.write(TSC_DEADLINE_MODE | TIMER_VECTOR);
+            SLICE_TSC_CYCLES.store(boot.tsc_hz / TIME_SLICES_PER_SECOND, Ordering::Relaxed);
+        } else {
+            { X2APIC_TIMER_DIVIDE }.write(DIVIDE_BY_1);
+            { X2APIC_TIMER_VECTOR }.write(TIMER_VECTOR);
+            SLICE_APIC_TICKS.store(boot.apic_timer_hz / TIME_SLICES_PER_SECOND, Ordering::Relaxed);
+        }
+        X2APIC_ID.read() as u32
+    }
+}
+
+/// One interrupt at the end of a time slice from now.
+pub fn arm_timer() {
+    let slice = SLICE_TSC_CYCLES.load(Ordering::Relaxed);
+    // SAFETY: `start` has set the timer up in this mode, and its vector has a gate.
+    unsafe {
+        if slice != 0 {
+            { IA32_TSC_DEADLINE }.write(time_stamp_counter() + slice);
+        } else {
+            { X2APIC_TIMER_INITIAL_COUNT }.write(SLICE_APIC_TICKS.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Tells the local APIC that the interrupt has been taken.
+pub fn end_of_interrupt() {
+    // SAFETY: in an interrupt handler this is always allowed.
+    unsafe { { X2APIC_END_OF_INTERRUPT }.write(0) };
+}

@@ -1,0 +1,194 @@
+//! One CPU's record: who runs, which space is resident, who is ready, what was counted.
+
+use core::cell::Cell;
+
+use abi::report::Counters;
+
+use crate::arch;
+use crate::kernel::Kernel;
+use crate::schedule::ReadyQueue;
+use crate::space::{PRESERVE_TLB, Space};
+use crate::thread::{State, Thread};
+
+/// Exact counters, as cells; see [`Counters`] for what each means.
+#[derive(Default)]
+#[repr(C)]
+#[expect(missing_docs, reason = "documented in abi::report::Counters")]
+pub struct CounterCells {
+    pub page_table_loads: Cell<u64>,
+    pub page_table_loads_elided: Cell<u64>,
+    pub page_table_loads_preserving_tlb: Cell<u64>,
+    pub tlb_full_flushes: Cell<u64>,
+    pub invlpg: Cell<u64>,
+    pub ipc_fast: Cell<u64>,
+    pub ipc_slow: Cell<u64>,
+    pub system_calls_not_ipc: Cell<u64>,
+    pub ipis: Cell<u64>,
+    pub timer_interrupts: Cell<u64>,
+    pub faults: Cell<u64>,
+}
+
+/// Adds one to a counter.
+#[inline]
+pub fn count(counter: &Cell<u64>) {
+    counter.set(counter.get().wrapping_add(1));
+}
+
+impl CounterCells {
+    /// The counters as the report has them. Two are sums: every switch either loads a page table or elides the load,
+    /// and every system call is an IPC or not, so that the hot path need not count them.
+    pub fn snapshot(&self) -> Counters {
+        let loads = self.page_table_loads.get();
+        let elided = self.page_table_loads_elided.get();
+        let (fast, slow) = (self.ipc_fast.get(), self.ipc_slow.get());
+        Counters {
+            page_table_loads: loads,
+            page_table_loads_elided: elided,
+            page_table_loads_preserving_tlb: self.page_table_loads_preserving_tlb.get(),
+            tlb_full_flushes: self.tlb_full_flushes.get(),
+            invlpg: self.invlpg.get(),
+            context_switches: loads.wrapping_add(elided),
+            ipc_fast: fast,
+            ipc_slow: slow,
+            system_calls: fast.wrapping_add(slow).wrapping_add(self.system_calls_not_ipc.get()),
+            ipis: self.ipis.get(),
+            timer_interrupts: self.timer_interrupts.get(),
+            faults: self.faults.get(),
+        }
+    }
+}
+
+/// A CPU. All zero (as its memory is at boot) means: nobody runs, nobody is ready, nothing was counted.
+#[derive(Default)]
+#[repr(C)]
+pub struct Cpu {
+    /// Its own address, for assembly that reaches it through GS.
+    pub this: Cell<Option<&'static Cpu>>,
+    /// The thread that runs, or ran last before the CPU went idle.
+    pub current: Cell<Option<&'static Thread>>,
+    /// Where the kernel's stack ends: the stack pointer of kernel code that starts afresh.
+    pub kernel_stack_end: Cell<u64>,
+    /// The user space whose page table is loaded; `None` until the first is.
+    pub resident: Cell<Option<&'static Space>>,
+    /// Whether the timer will interrupt at the end of the time slice.
+    pub timer_armed: Cell<bool>,
+    /// Index of this CPU, 0 for the first.
+    pub index: Cell<u32>,
+    /// What was counted.
+    pub counters: CounterCells,
+    /// Threads that could run here.
+    pub ready: ReadyQueue,
+    /// What all CPUs share.
+    pub kernel: Cell<Option<&'static Kernel>>,
+}
+
+impl Cpu {
+    /// Makes `next` the running thread: counts the switch, and loads its page table exactly if it has one and that is
+    /// not the resident one (DESIGN.md, invariant 2).
+    #[inline]
+    pub fn switch_to(&self, next: &'static Thread) {
+        next.state.set(State::Running);
+        self.current.set(Some(next));
+        match next.space.get() {
+            Some(space) if !self.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)) => {
+                self.load(space);
+            }
+            _ => count(&self.counters.page_table_loads_elided),
+        }
+    }
+
+    #[inline]
+    fn load(&self, space: &'static Space) {
+        let value = space.take_load_value();
+        self.resident.set(Some(space));
+        count(&self.counters.page_table_loads);
+        if value & PRESERVE_TLB != 0 {
+            count(&self.counters.page_table_loads_preserving_tlb);
+        } else {
+            count(&self.counters.tlb_full_flushes);
+        }
+        arch::load_page_table(value);
+    }
+
+    /// Makes a thread that was blocked ready.
+    pub fn make_ready(&self, thread: &'static Thread) {
+        self.ready.push_back(thread);
+    }
+
+    /// Decides who runs now, after a system call of `current` that may have blocked it or made others ready, and makes
+    /// that thread the running one. `preferred` (the partner that just got a message, ready too) runs before others of
+    /// its priority. Waits for an interrupt when nobody can run.
+    pub fn reschedule(
+        &self,
+        current: &'static Thread,
+        preferred: Option<&'static Thread>,
+    ) -> &'static Thread {
+        if current.state.get() == State::Running {
+            let higher = self.ready.occupied() >> current.priority() >> 1;
+            if higher == 0 {
+                self.arm_timer_if_shared(current);
+                return current;
+            }
+            self.ready.push_front(current);
+        }
+        if let Some(preferred) = preferred
+            && preferred.state.get() == State::Ready
+        {
+            self.ready.remove(preferred);
+            self.ready.push_front(preferred);
+        }
+        self.run_next()
+    }
+
+    /// Takes the first ready thread, waiting for one if need be, and makes it the running one.
+    pub fn run_next(&self) -> &'static Thread {
+        let next = loop {
+            match self.ready.pop() {
+                Some(next) => break next,
+                None => arch::idle(self),
+            }
+        };
+        // Whoever interrupts or ends its call and goes on without another in between was not switched away from.
+        if self.current.get().is_some_and(|current| core::ptr::eq(current, next)) {
+            next.state.set(State::Running);
+        } else {
+            self.switch_to(next);
+        }
+        self.arm_timer_if_shared(next);
+        next
+    }
+
+    /// Arms the timer if another thread of the running one's priority is ready: the only case for a time slice.
+    fn arm_timer_if_shared(&self, running: &Thread) {
+        let shared = self.ready.occupied() >> running.priority() & 1 != 0;
+        if shared && !self.timer_armed.replace(true) {
+            arch::arm_timer();
+        }
+    }
+
+    /// The timer has interrupted `current`, whose registers are in its context: another one of its priority gets its
+    /// turn. Returns the thread that runs next.
+    pub fn time_slice_over(&self, current: &'static Thread) -> &'static Thread {
+        count(&self.counters.timer_interrupts);
+        self.timer_armed.set(false);
+        if self.ready.occupied() >> current.priority() == 0 {
+            return current;
+        }
+        self.ready.push_back(current);
+        self.run_next()
+    }
+
+    /// The timer has interrupted the idle CPU: its slice was that of a thread that has blocked since.
+    pub fn timer_fired_while_idle(&self) {
+        count(&self.counters.timer_interrupts);
+        self.timer_armed.set(false);
+    }
+
+    /// Whether `thread` may run next without a look at the ready queue: nobody ready has a higher priority, and one of
+    /// the same priority will get its time slice, because the timer is armed.
+    #[inline]
+    pub fn may_run_directly(&self, thread: &Thread) -> bool {
+        let rivals = self.ready.occupied() >> thread.priority();
+        rivals == 0 || rivals == 1 && self.timer_armed.get()
+    }
+}

@@ -1,0 +1,60 @@
+//! The end of a server: everybody who waits for it gets an error, nobody else notices.
+
+use abi::call::status;
+use abi::port::exit_code;
+use abi::report::Fault;
+
+use crate::arch;
+use crate::cpu::{Cpu, count};
+use crate::server::Server;
+use crate::thread::{State, Thread};
+
+/// Ends `server` because of `fault`, and with it the case if the server drives it. Returns the thread that runs next.
+pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Thread {
+    count(&cpu.counters.faults);
+    if let Some(kernel) = cpu.kernel.get() {
+        kernel.report.add_fault(fault);
+        if server.is_driver {
+            arch::exit(exit_code::DRIVER_DIED);
+        }
+    }
+    bury(cpu, server);
+    arch::unmap_region(cpu, server);
+    cpu.run_next()
+}
+
+/// Takes the server's threads out of every queue and answers everybody who waits for one of them.
+fn bury(cpu: &Cpu, server: &'static Server) {
+    let endpoint = &server.endpoint;
+    endpoint.dead.set(true);
+    for thread in server.threads.get() {
+        bury_thread(cpu, thread);
+    }
+    while let Some(sender) = endpoint.senders.pop_front() {
+        sender.set_error(status::PARTNER_DEAD);
+        cpu.make_ready(sender);
+    }
+}
+
+fn bury_thread(cpu: &Cpu, thread: &'static Thread) {
+    match thread.state.replace(State::Dead) {
+        State::Ready => cpu.ready.remove(thread),
+        State::Receiving => thread.server.endpoint.receivers.remove(thread),
+        State::Calling | State::Sending => {
+            if let Some(target) = thread.queued_at.get() {
+                target.senders.remove(thread);
+            }
+        }
+        State::AwaitingReply => {
+            // The reply will find nobody to go to.
+            if let Some(partner) = thread.partner.take() {
+                partner.caller.set(None);
+            }
+        }
+        State::New | State::Running | State::Dead => {}
+    }
+    if let Some(caller) = thread.caller.take() {
+        caller.set_error(status::PARTNER_DEAD);
+        cpu.make_ready(caller);
+    }
+}

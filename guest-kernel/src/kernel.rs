@@ -1,0 +1,16 @@
+//! What all CPUs share.
+
+use core::cell::Cell;
+
+use crate::report::ReportWriter;
+use crate::server::Server;
+
+/// The kernel's root object.
+pub struct Kernel {
+    /// The report of the case.
+    pub report: ReportWriter,
+    /// All servers, in the order of the plan.
+    pub servers: Cell<&'static [Server]>,
+    /// Whether a server drives the case: without one the guest idles for ever when nobody is ready.
+    pub has_driver: Cell<bool>,
+}

@@ -1,0 +1,20 @@
+//! The kernel's binary: its entry point and its panic handler. Everything else is in the library.
+#![no_std]
+#![no_main]
+
+use abi::boot::BootInfo;
+
+/// The VMM starts every CPU here, with the state that [`abi::boot`] describes.
+///
+/// # Safety
+/// Only for the VMM.
+#[unsafe(no_mangle)]
+pub unsafe extern "sysv64" fn kernel_entry_point(boot: &'static BootInfo, cpu: u32) -> ! {
+    // SAFETY: the caller's promise.
+    unsafe { kernel::arch::boot(boot, cpu) }
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    kernel::arch::panic(info)
+}

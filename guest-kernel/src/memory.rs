@@ -1,0 +1,142 @@
+//! Physical memory: frames for page tables and servers, and kernel objects that live for ever.
+//!
+//! The VMM hands over memory that is all zero, so frames need no clearing. Nothing is freed one by one: a case is one
+//! boot.
+
+use core::cell::Cell;
+use core::mem::MaybeUninit;
+
+use abi::address::PAGE_SIZE;
+use abi::boot::PhysicalRange;
+
+use crate::arch;
+
+/// Memory is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// Hands out memory from the ranges of the boot record: frames from the top down, kernel objects from the bottom up.
+pub struct Memory {
+    ranges: [Range; 2],
+}
+
+struct Range {
+    bottom: Cell<u64>,
+    top: Cell<u64>,
+}
+
+impl Memory {
+    /// Hands out `free`, which must be page aligned, zero, and nobody else's.
+    pub fn new(free: [PhysicalRange; 2]) -> Memory {
+        Memory {
+            ranges: free.map(|range| Range {
+                bottom: Cell::new(range.start),
+                top: Cell::new(range.start.saturating_add(range.size)),
+            }),
+        }
+    }
+
+    /// `count` frames in a row; the physical address of the first one.
+    pub fn frames(&self, count: u64) -> Result<u64, OutOfMemory> {
+        let size = count.checked_mul(PAGE_SIZE).ok_or(OutOfMemory)?;
+        for range in &self.ranges {
+            if range.top.get() - range.bottom.get() >= size {
+                let start = (range.top.get() - size) & !(PAGE_SIZE - 1);
+                if start >= range.bottom.get() {
+                    range.top.set(start);
+                    return Ok(start);
+                }
+            }
+        }
+        Err(OutOfMemory)
+    }
+
+    /// One frame; its physical address.
+    pub fn frame(&self) -> Result<u64, OutOfMemory> {
+        self.frames(1)
+    }
+
+    /// `count` objects in a row that live for ever, each made by `make` from its index.
+    pub fn objects<T>(
+        &self,
+        count: usize,
+        mut make: impl FnMut(usize) -> Result<T, OutOfMemory>,
+    ) -> Result<&'static [T], OutOfMemory> {
+        let size = (count as u64).checked_mul(size_of::<T>() as u64).ok_or(OutOfMemory)?;
+        let address = self.bytes(size, align_of::<T>() as u64)?;
+        // SAFETY: `bytes` gave memory of this size and alignment that is mapped for ever and nobody else's.
+        let slots = unsafe {
+            core::slice::from_raw_parts_mut(arch::physical_pointer(address).cast::<MaybeUninit<T>>(), count)
+        };
+        for (index, slot) in slots.iter_mut().enumerate() {
+            slot.write(make(index)?);
+        }
+        // SAFETY: the loop has initialized every element.
+        Ok(unsafe { slots.assume_init_ref() })
+    }
+
+    /// One object that lives for ever.
+    pub fn object<T>(&self, value: T) -> Result<&'static T, OutOfMemory> {
+        let mut value = Some(value);
+        let objects = self.objects(1, |_| value.take().ok_or(OutOfMemory))?;
+        objects.first().ok_or(OutOfMemory)
+    }
+
+    /// `count` zeros in a row. They cost nothing until they are used: free memory is zero.
+    pub fn zeroed_words(&self, count: usize) -> Result<&'static [Cell<u16>], OutOfMemory> {
+        let address = self.bytes(count as u64 * 2, 2)?;
+        // SAFETY: `bytes` gave zeroed, aligned memory of this size that is mapped for ever and nobody else's.
+        Ok(unsafe { core::slice::from_raw_parts(arch::physical_pointer(address).cast(), count) })
+    }
+
+    /// `size` zero bytes with an alignment of at most a page.
+    pub fn bytes(&self, size: u64, alignment: u64) -> Result<u64, OutOfMemory> {
+        for range in &self.ranges {
+            let start = range.bottom.get().next_multiple_of(alignment);
+            let end = start.checked_add(size).ok_or(OutOfMemory)?;
+            if end <= range.top.get() {
+                range.bottom.set(end);
+                return Ok(start);
+            }
+        }
+        Err(OutOfMemory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is handed out lies in the free ranges, is aligned, and never overlaps.
+        #[test]
+        fn pieces_never_overlap(
+            sizes in [0_u64..40, 0..40],
+            requests in proptest::collection::vec((any::<bool>(), 1_u64..9000), 0..60),
+        ) {
+            let free = [
+                PhysicalRange { start: 0x10_0000, size: sizes[0] * PAGE_SIZE },
+                PhysicalRange { start: 0x80_0000, size: sizes[1] * PAGE_SIZE },
+            ];
+            let memory = Memory::new(free);
+            let mut pieces: Vec<(u64, u64)> = Vec::new();
+            for (frames, amount) in requests {
+                let (piece, size) = if frames {
+                    let count = amount % 5 + 1;
+                    (memory.frames(count), count * PAGE_SIZE)
+                } else {
+                    (memory.bytes(amount, 64), amount)
+                };
+                let Ok(start) = piece else { continue };
+                prop_assert_eq!(start % if frames { PAGE_SIZE } else { 64 }, 0);
+                prop_assert!(free.iter().any(|range| start >= range.start && start + size <= range.start + range.size));
+                for &(other, other_size) in &pieces {
+                    prop_assert!(start + size <= other || other + other_size <= start);
+                }
+                pieces.push((start, size));
+            }
+        }
+    }
+}

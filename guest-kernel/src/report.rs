@@ -1,0 +1,150 @@
+//! Writing the report: memory that the VMM reads after the case, see [`abi::report`].
+
+use core::fmt;
+use core::ptr::{addr_of_mut, with_exposed_provenance_mut};
+
+use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report};
+
+use crate::cpu::Cpu;
+
+/// The report of the case. All writes are volatile: nobody in the guest ever reads them.
+#[derive(Clone, Copy)]
+pub struct ReportWriter {
+    report: *mut Report,
+    cpus: *mut CpuReport,
+    cpu_count: u32,
+}
+
+impl ReportWriter {
+    /// The report at address `report`, with `cpu_count` CPU reports at address `cpus`.
+    ///
+    /// # Safety
+    /// Both must be mapped, writable, aligned, zero, and used by nobody but report writers.
+    pub unsafe fn new(report: u64, cpus: u64, cpu_count: u32) -> ReportWriter {
+        ReportWriter {
+            report: with_exposed_provenance_mut(report as usize),
+            cpus: with_exposed_provenance_mut(cpus as usize),
+            cpu_count,
+        }
+    }
+
+    /// Makes the report valid.
+    pub fn begin(&self, features: u64) {
+        // SAFETY: `new`'s promise.
+        unsafe {
+            addr_of_mut!((*self.report).version).write_volatile(abi::VERSION);
+            addr_of_mut!((*self.report).features).write_volatile(features);
+            addr_of_mut!((*self.report).channel_count).write_volatile(1);
+            addr_of_mut!((*self.report).magic).write_volatile(REPORT_MAGIC);
+        }
+        self.set_state(abi::report::state::BOOTING);
+    }
+
+    /// Notes how far the case got; one of [`abi::report::state`].
+    pub fn set_state(&self, state: u32) {
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).state).write_volatile(state) }
+    }
+
+    /// Adds features found after [`ReportWriter::begin`].
+    pub fn add_features(&self, features: u64) {
+        let field = self.features_field();
+        // SAFETY: `new`'s promise.
+        unsafe { field.write_volatile(field.read_volatile() | features) }
+    }
+
+    fn features_field(&self) -> *mut u64 {
+        // SAFETY: `new`'s promise; only an address is taken.
+        unsafe { addr_of_mut!((*self.report).features) }
+    }
+
+    /// Notes that a CPU runs.
+    pub fn set_online(&self, cpu: u32, apic_id: u32) {
+        if cpu < self.cpu_count {
+            // SAFETY: `new`'s promise, and `cpu` is in range.
+            unsafe {
+                let report = self.cpus.add(cpu as usize);
+                addr_of_mut!((*report).apic_id).write_volatile(apic_id);
+                addr_of_mut!((*report).online).write_volatile(1);
+            }
+        }
+    }
+
+    /// Notes the first mark, with the counters of `cpu`.
+    pub fn measure_begin(&self, cpu: &Cpu, tsc: u64) {
+        let counters = cpu.counters.snapshot();
+        // SAFETY: `new`'s promise, and the index was checked when the CPU came up.
+        unsafe {
+            addr_of_mut!((*self.cpus.add(cpu.index.get() as usize)).begin).write_volatile(counters);
+            addr_of_mut!((*self.report).begin_tsc).write_volatile(tsc);
+        }
+        self.set_state(abi::report::state::MEASURING);
+    }
+
+    /// Notes the second mark, with the counters of `cpu` and what the driver counted.
+    pub fn measure_end(&self, cpu: &Cpu, tsc: u64, round_trips: u64, channel_count: u32, sample_count: u64) {
+        let counters = cpu.counters.snapshot();
+        // SAFETY: `new`'s promise, and the index was checked when the CPU came up.
+        unsafe {
+            addr_of_mut!((*self.cpus.add(cpu.index.get() as usize)).end).write_volatile(counters);
+            addr_of_mut!((*self.report).end_tsc).write_volatile(tsc);
+            addr_of_mut!((*self.report).round_trips).write_volatile(round_trips);
+            addr_of_mut!((*self.report).channel_count).write_volatile(channel_count);
+            addr_of_mut!((*self.report).sample_count).write_volatile(sample_count);
+        }
+        self.set_state(abi::report::state::MEASURED);
+    }
+
+    /// Notes how the driver ended.
+    pub fn finish(&self, status: u32) {
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).driver_status).write_volatile(status) }
+        self.set_state(abi::report::state::FINISHED);
+    }
+
+    /// Notes a server's death.
+    pub fn add_fault(&self, fault: &Fault) {
+        // SAFETY: `new`'s promise, and the index is checked.
+        unsafe {
+            let count = addr_of_mut!((*self.report).fault_count);
+            let index = count.read_volatile();
+            if (index as usize) < FAULTS_KEPT {
+                addr_of_mut!((*self.report).faults)
+                    .cast::<Fault>()
+                    .add(index as usize)
+                    .write_volatile(*fault);
+            }
+            count.write_volatile(index.saturating_add(1));
+        }
+    }
+
+    /// Leaves the last words of a panic, or of a refusal to start.
+    pub fn set_last_words(&self, cpu: u32, message: fmt::Arguments<'_>, registers: &Registers) {
+        let mut text = Text { bytes: [0; MESSAGE_SIZE], size: 0 };
+        // A message that does not fit is cut; that is no error.
+        let _ = fmt::write(&mut text, message);
+        // SAFETY: `new`'s promise.
+        unsafe {
+            addr_of_mut!((*self.report).last_words_cpu).write_volatile(cpu);
+            addr_of_mut!((*self.report).last_words).write_volatile(*registers);
+            addr_of_mut!((*self.report).message).write_volatile(text.bytes);
+            addr_of_mut!((*self.report).message_size).write_volatile(text.size as u32);
+        }
+    }
+}
+
+/// A message of bounded size.
+struct Text {
+    bytes: [u8; MESSAGE_SIZE],
+    size: usize,
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = &mut self.bytes[self.size..];
+        let size = part.len().min(room.len());
+        room[..size].copy_from_slice(&part.as_bytes()[..size]);
+        self.size += size;
+        if size < part.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}

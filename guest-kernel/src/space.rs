@@ -1,0 +1,72 @@
+//! Address spaces: a top-level page table and, where the CPU has them, a process-context identifier (PCID).
+
+use core::cell::Cell;
+
+/// Bit 63 of a value for CR3: keep the TLB entries of the PCID that is loaded (Intel SDM vol. 3, 4.10.4.1).
+pub const PRESERVE_TLB: u64 = 1 << 63;
+
+/// PCIDs that can be given away; 0 is left to the boot page table and to spaces beyond this number.
+pub const PCID_MAX: u64 = 4095;
+
+/// A user address space.
+pub struct Space {
+    /// Physical address of the top-level page table.
+    pub root: u64,
+    /// PCID, 0 when there is none.
+    pcid: u64,
+    /// Whether the TLB may hold entries of this PCID that the page tables no longer say.
+    stale: Cell<bool>,
+}
+
+impl Space {
+    /// The space with number `index` among all spaces. Without `use_pcid` every load of it flushes.
+    pub fn new(root: u64, index: u64, use_pcid: bool) -> Space {
+        let pcid = if use_pcid && index < PCID_MAX { index + 1 } else { 0 };
+        Space { root, pcid, stale: Cell::new(true) }
+    }
+
+    /// The value to load into CR3 now. The first load, and the first one after [`Space::set_stale`], flushes what the
+    /// TLB holds for the PCID; the others keep it.
+    #[inline]
+    pub fn take_load_value(&self) -> u64 {
+        let fresh = !self.stale.get() && self.pcid != 0;
+        self.stale.set(false);
+        self.root | self.pcid | if fresh { PRESERVE_TLB } else { 0 }
+    }
+
+    /// Notes that a mapping was taken away while the TLB may hold it.
+    pub fn set_stale(&self) {
+        self.stale.set(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_load_flushes_without_pcid() {
+        let space = Space::new(0x5000, 3, false);
+        assert_eq!(space.take_load_value(), 0x5000);
+        assert_eq!(space.take_load_value(), 0x5000);
+    }
+
+    #[test]
+    fn only_the_first_load_and_the_one_after_a_change_flush_with_pcid() {
+        let space = Space::new(0x5000, 3, true);
+        assert_eq!(space.take_load_value(), 0x5004);
+        assert_eq!(space.take_load_value(), 0x5004 | PRESERVE_TLB);
+        space.set_stale();
+        assert_eq!(space.take_load_value(), 0x5004);
+        assert_eq!(space.take_load_value(), 0x5004 | PRESERVE_TLB);
+    }
+
+    #[test]
+    fn spaces_beyond_the_last_pcid_share_none() {
+        let last = Space::new(0x5000, PCID_MAX - 1, true);
+        assert_eq!(last.take_load_value(), 0x5fff);
+        let beyond = Space::new(0x6000, PCID_MAX, true);
+        assert_eq!(beyond.take_load_value(), 0x6000);
+        assert_eq!(beyond.take_load_value(), 0x6000);
+    }
+}

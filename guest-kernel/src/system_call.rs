@@ -1,0 +1,119 @@
+//! The system calls that the fast path did not take.
+
+use abi::call::{Tag, number, status};
+use abi::port::{doorbell, exit_code};
+use abi::report::{FAULT_EXIT, Fault};
+
+use crate::cpu::{Cpu, count};
+use crate::thread::Thread;
+use crate::{arch, death, ipc};
+
+/// Most samples per round trip that a driver may announce.
+const CHANNEL_COUNT_MAX: u64 = 16;
+
+/// Does system call `call` for the current thread, whose registers are in its context, and returns the thread that
+/// runs next.
+pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static Thread {
+    let context = &thread.context;
+    let (first, second) = (context.rdi.get(), context.rsi.get());
+    count(if is_ipc(call) { &cpu.counters.ipc_slow } else { &cpu.counters.system_calls_not_ipc });
+    match call {
+        number::CALL => return ipc::slow::call(cpu, thread, first, Tag(second)),
+        number::REPLY_AND_WAIT => return ipc::slow::reply_and_wait(cpu, thread, Tag(second)),
+        number::SEND => return ipc::slow::send(cpu, thread, first, Tag(second)),
+        number::WAIT => return ipc::slow::wait(cpu, thread),
+        number::NOTIFY => return ipc::slow::notify(cpu, thread, first, second),
+        number::YIELD => {
+            thread.set_results(status::OK, 0, Tag(0));
+            cpu.make_ready(thread);
+            return cpu.run_next();
+        }
+        number::EXIT => return exit(cpu, thread, first),
+        _ => {}
+    }
+    let result = match call {
+        number::NULL => status::OK,
+        number::SET_MESSAGE_BUFFER => set_message_buffer(thread, first),
+        number::WRITE_CONSOLE => write_console(thread, second),
+        number::MEASURE_BEGIN => measure_begin(cpu, thread),
+        number::MEASURE_END => measure_end(cpu, thread, first, second),
+        number::FINISH => finish(cpu, thread, first),
+        _ => status::NO_SUCH_CALL,
+    };
+    thread.set_results(result, 0, Tag(0));
+    thread
+}
+
+fn is_ipc(call: u32) -> bool {
+    call <= number::NOTIFY
+}
+
+fn exit(cpu: &'static Cpu, thread: &'static Thread, exit_status: u64) -> &'static Thread {
+    let server = thread.server;
+    let fault = Fault {
+        server: server.index,
+        vector: FAULT_EXIT,
+        error_code: exit_status,
+        rsp: thread.context.rsp.get(),
+        rbp: thread.context.rbp.get(),
+        region_base: server.base,
+        ..Fault::default()
+    };
+    death::kill(cpu, server, &fault)
+}
+
+fn set_message_buffer(thread: &Thread, address: u64) -> u64 {
+    match arch::message_buffer(thread.server, address) {
+        Some(buffer) => {
+            thread.buffer.set(Some(buffer));
+            status::OK
+        }
+        None => status::NO_BUFFER,
+    }
+}
+
+fn write_console(thread: &Thread, size: u64) -> u64 {
+    let words = thread.context.words.each_ref().map(|word| word.get().to_le_bytes());
+    let Some(bytes) = usize::try_from(size).ok().and_then(|size| words.as_flattened().get(..size)) else {
+        return status::BAD_ARGUMENT;
+    };
+    arch::write_console(bytes);
+    status::OK
+}
+
+fn measure_begin(cpu: &Cpu, thread: &Thread) -> u64 {
+    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
+        return status::NOT_PERMITTED;
+    };
+    arch::ring_doorbell(doorbell::MEASURE_BEGIN);
+    kernel.report.measure_begin(cpu, arch::time_stamp_counter());
+    status::OK
+}
+
+fn measure_end(cpu: &Cpu, thread: &Thread, round_trips: u64, channel_count: u64) -> u64 {
+    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
+        return status::NOT_PERMITTED;
+    };
+    if !(1..=CHANNEL_COUNT_MAX).contains(&channel_count) {
+        return status::BAD_ARGUMENT;
+    }
+    let sample_count = thread.context.words[0].get();
+    kernel.report.measure_end(
+        cpu,
+        arch::time_stamp_counter(),
+        round_trips,
+        channel_count as u32,
+        sample_count,
+    );
+    arch::ring_doorbell(doorbell::MEASURE_END);
+    status::OK
+}
+
+fn finish(cpu: &Cpu, thread: &Thread, exit_status: u64) -> u64 {
+    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
+        return status::NOT_PERMITTED;
+    };
+    let Ok(exit_status) = u32::try_from(exit_status) else { return status::BAD_ARGUMENT };
+    kernel.report.finish(exit_status);
+    arch::exit(exit_code::FINISHED)
+}

@@ -1,0 +1,156 @@
+//! Threads: registers, state, and the links that IPC goes along.
+//!
+//! A thread is owned by one CPU; only that CPU's kernel code touches it. That is why its fields are plain cells.
+
+use core::cell::Cell;
+
+use abi::call::{Tag, status};
+
+use crate::endpoint::{Endpoint, Right};
+use crate::message::Buffer;
+use crate::queue::Links;
+use crate::server::{Placement, Server};
+use crate::space::Space;
+
+/// The registers of a thread that does not run. Assembly reads and writes them by offset.
+#[repr(C)]
+#[derive(Default)]
+#[expect(missing_docs, reason = "the names are the registers' own")]
+pub struct Context {
+    pub rax: Cell<u64>,
+    pub rcx: Cell<u64>,
+    pub rdx: Cell<u64>,
+    pub rbx: Cell<u64>,
+    pub rsp: Cell<u64>,
+    pub rbp: Cell<u64>,
+    pub rsi: Cell<u64>,
+    pub rdi: Cell<u64>,
+    pub r8: Cell<u64>,
+    pub r9: Cell<u64>,
+    pub r10: Cell<u64>,
+    pub r11: Cell<u64>,
+    /// Message words 0 to 3 live in R12 to R15.
+    pub words: [Cell<u64>; 4],
+    pub rip: Cell<u64>,
+    pub rflags: Cell<u64>,
+}
+
+/// Which registers of a thread's [`Context`] count when it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Resume {
+    /// It returns from a system call: RSP, RBX, RBP, (in user space) RIP, and the results in RAX, RDI, RSI, R12 to R15.
+    FromCall = 0,
+    /// It was interrupted, or has never run: all of them.
+    Everything = 1,
+}
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Not started.
+    New,
+    /// The current thread of its CPU.
+    Running,
+    /// In the ready queue.
+    Ready,
+    /// In the senders' queue of an endpoint; will wait for a reply then.
+    Calling,
+    /// In the senders' queue of an endpoint; will go on then.
+    Sending,
+    /// Its call has been taken by [`Thread::partner`], which owes it a reply.
+    AwaitingReply,
+    /// In the receivers' queue of its own endpoint.
+    Receiving,
+    /// Will never run again.
+    Dead,
+}
+
+/// A thread.
+#[repr(C)]
+pub struct Thread {
+    /// Registers while it does not run.
+    pub context: Context,
+    /// How it goes on.
+    pub resume: Cell<Resume>,
+    /// Whether it runs in ring 3 or in ring 0.
+    pub placement: Cell<Placement>,
+    /// What it is doing.
+    pub state: Cell<State>,
+    priority: u8,
+    /// Its address space; `None` for a thread in the kernel, which runs in any.
+    pub space: Cell<Option<&'static Space>>,
+    /// Whom it may reach: its server's rights.
+    pub rights: Cell<&'static [Right]>,
+    /// As a server: the caller that it owes a reply.
+    pub caller: Cell<Option<&'static Thread>>,
+    /// As a client that awaits a reply: the thread that took its call.
+    pub partner: Cell<Option<&'static Thread>>,
+    /// While it is queued as a sender: the tag of its message. Words 0 to 3 are in [`Context::words`].
+    pub tag: Cell<Tag>,
+    /// While it is queued as a sender: where.
+    pub queued_at: Cell<Option<&'static Endpoint>>,
+    /// While it is queued as a sender: the badge of the right that it used.
+    pub badge: Cell<u64>,
+    /// Where message words 4 and up are.
+    pub buffer: Cell<Option<Buffer>>,
+    /// The server that it belongs to.
+    pub server: &'static Server,
+    /// The queue that it is in.
+    pub links: Links,
+}
+
+impl Thread {
+    /// A thread that has never run and starts at the server's entry with the given stack.
+    ///
+    /// `index` is its number in the server; `rights` are the server's.
+    pub fn new(server: &'static Server, index: u32, priority: u8, stack_pointer: u64) -> Thread {
+        let context = Context::default();
+        context.rip.set(server.entry);
+        context.rsp.set(stack_pointer);
+        context.rdi.set(server.base);
+        context.rsi.set(u64::from(index));
+        context.rflags.set(RFLAGS_INTERRUPTS_ON);
+        Thread {
+            context,
+            resume: Cell::new(Resume::Everything),
+            placement: Cell::new(server.placement),
+            state: Cell::new(State::New),
+            priority,
+            space: Cell::new(server.space),
+            rights: Cell::new(server.rights.get()),
+            caller: Cell::new(None),
+            partner: Cell::new(None),
+            tag: Cell::new(Tag(0)),
+            queued_at: Cell::new(None),
+            badge: Cell::new(0),
+            buffer: Cell::new(None),
+            server,
+            links: Links::default(),
+        }
+    }
+
+    /// Its priority, below [`crate::schedule::PRIORITY_COUNT`].
+    #[inline]
+    pub fn priority(&self) -> usize {
+        // The plan's check keeps it in range; the mask spares the ready queue's bounds check.
+        usize::from(self.priority) & (crate::schedule::PRIORITY_COUNT - 1)
+    }
+
+    /// Sets what the thread's system call returns, apart from message words.
+    pub fn set_results(&self, status: u64, badge: u64, tag: Tag) {
+        self.context.rax.set(status);
+        self.context.rdi.set(badge);
+        self.context.rsi.set(tag.0);
+    }
+
+    /// Makes the thread's system call fail.
+    pub fn set_error(&self, error: u64) {
+        debug_assert_ne!(error, status::OK);
+        self.set_results(error, 0, Tag(0));
+    }
+}
+
+/// RFLAGS of a thread: interrupts on, and bit 1, which is always set.
+pub const RFLAGS_INTERRUPTS_ON: u64 = 0x202;

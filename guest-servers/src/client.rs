@@ -1,0 +1,147 @@
+//! Drives the measured loops: warm-up, first mark, samples, second mark, end of the case.
+#![no_std]
+#![no_main]
+
+use core::cell::Cell;
+
+use abi::call::{REGISTER_WORDS, Tag};
+use abi::program::{client, workload};
+use rt::clock::{StealTime, mark, now, sample};
+use rt::memory::{Samples, message_buffer, touch, working_set};
+use rt::{Error, Message, Received, Start, call};
+
+rt::server!(serve);
+
+/// Why the case fails: a status of [`client`].
+struct Failure(u64);
+
+impl From<Error> for Failure {
+    fn from(_: Error) -> Self {
+        Failure(client::STATUS_CALL_FAILED)
+    }
+}
+
+fn serve(start: Start) -> ! {
+    let status = match run(&start) {
+        Ok(()) => 0,
+        Err(Failure(status)) => status,
+    };
+    rt::call::finish(status)
+}
+
+fn run(start: &Start) -> Result<(), Failure> {
+    let steal_time = StealTime::new(start);
+    match start.argument(client::WORKLOAD) {
+        workload::EMPTY => measure(start, || Ok([sample(&steal_time, || ()).0])),
+        workload::NULL_SYSTEM_CALL => measure(start, || Ok([sample(&steal_time, rt::call::null).0])),
+        workload::CALL => {
+            let question = Question::new(start)?;
+            measure(start, || {
+                let (cycles, answer) = sample(&steal_time, || call(0, question.message));
+                question.check(answer?)?;
+                Ok([cycles])
+            })
+        }
+        workload::DIRECTIONS => measure(start, || directions(&steal_time)),
+        workload::ALTERNATE => {
+            let question = Question::new(start)?;
+            measure(start, || {
+                let (cycles, answers) =
+                    sample(&steal_time, || (call(0, question.message), call(1, question.message)));
+                question.check(answers.0?)?;
+                question.check(answers.1?)?;
+                Ok([cycles])
+            })
+        }
+        workload::TOUCH_AND_CALL => {
+            let pages = working_set(start);
+            let count = start.argument(client::PAGES) as usize;
+            measure(start, || {
+                let (cycles, answer) = sample(&steal_time, || {
+                    touch(pages, count);
+                    call(0, Message::EMPTY)
+                });
+                answer?;
+                Ok([cycles])
+            })
+        }
+        _ => Err(Failure(client::STATUS_BAD_ARGUMENT)),
+    }
+}
+
+/// Warm-up, marks, and one line of samples for each round trip.
+fn measure<const CHANNELS: usize>(
+    start: &Start,
+    mut round_trip: impl FnMut() -> Result<[u64; CHANNELS], Failure>,
+) -> Result<(), Failure> {
+    let mut samples = Samples::new(start);
+    // The warm-up writes its samples, too, so that nothing is touched for the first time between the marks.
+    for _ in 0..start.argument(client::WARM_UP) {
+        samples.clear();
+        round_trip()?.into_iter().for_each(|sample| samples.push(sample));
+    }
+    samples.clear();
+    let round_trips = start.argument(client::ROUND_TRIPS);
+    rt::call::measure_begin();
+    for _ in 0..round_trips {
+        round_trip()?.into_iter().for_each(|sample| samples.push(sample));
+    }
+    rt::call::measure_end(round_trips, CHANNELS as u64, samples.count());
+    Ok(())
+}
+
+/// Round trip, there, back: the server tells when the call arrived and when its answer left.
+fn directions(steal_time: &StealTime) -> Result<[u64; 3], Failure> {
+    let version = steal_time.version();
+    let begin = now();
+    let answer = call(0, Message::EMPTY);
+    let end = now();
+    let [arrived, answered, ..] = answer?.message.words;
+    let spans = [end.wrapping_sub(begin), arrived.wrapping_sub(begin), end.wrapping_sub(answered)];
+    Ok(spans.map(|span| mark(steal_time, version, span)))
+}
+
+/// A message of the length that the case asks for, and what the answer to it must be.
+struct Question {
+    message: Message,
+    buffer: Option<&'static [Cell<u64>]>,
+}
+
+impl Question {
+    fn new(start: &Start) -> Result<Question, Failure> {
+        let words = start.argument(client::WORDS);
+        let tag = Tag::new(0, u16::try_from(words).map_err(|_| Failure(client::STATUS_BAD_ARGUMENT))?);
+        if !tag.is_sendable() {
+            return Err(Failure(client::STATUS_BAD_ARGUMENT));
+        }
+        let mut buffer = None;
+        if words > REGISTER_WORDS {
+            let page: &'static [Cell<u64>] = message_buffer(start)?;
+            for (index, word) in page.iter().enumerate() {
+                word.set(pattern(index as u64));
+            }
+            buffer = page.get(..words as usize);
+        }
+        Ok(Question { message: Message { tag, words: [0, 1, 2, 3].map(pattern) }, buffer })
+    }
+
+    /// The answer must be the question: its length, its first words, its last one. (The test suite checks every word;
+    /// here that would evict what is measured.)
+    fn check(&self, answer: Received) -> Result<(), Failure> {
+        let words = self.message.tag.words();
+        let short = words.min(REGISTER_WORDS) as usize;
+        let last_is_right = match self.buffer {
+            Some(buffer) => buffer.last().is_none_or(|word| word.get() == pattern(words - 1)),
+            None => true,
+        };
+        let same = answer.message.tag == self.message.tag
+            && answer.message.words[..short] == self.message.words[..short]
+            && last_is_right;
+        if same { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
+    }
+}
+
+/// What message word `index` holds.
+fn pattern(index: u64) -> u64 {
+    index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1b
+}

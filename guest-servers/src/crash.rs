@@ -1,0 +1,66 @@
+//! Faults, loops or lies when told to, for the tests of what happens then.
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use core::hint::black_box;
+use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
+
+use abi::address::PHYSICAL_MAP_BASE;
+use abi::program::crash;
+use rt::{Message, Start, reply_and_wait, wait};
+
+rt::server!(serve);
+
+fn serve(start: Start) -> ! {
+    let mut received = wait();
+    loop {
+        let label = received.map_or(0, |received| received.message.tag.label());
+        received = if label == crash::NO_REPLY {
+            wait()
+        } else {
+            misbehave(&start, label);
+            reply_and_wait(Message::EMPTY)
+        };
+    }
+}
+
+fn misbehave(start: &Start, label: u32) {
+    match label {
+        crash::PAGE_FAULT => read(start.base - 4096),
+        // SAFETY: stops this server, which is the purpose.
+        crash::INVALID_OPCODE => unsafe { asm!("ud2") },
+        crash::WRITE_CODE => write(serve as *const () as u64),
+        crash::STACK_OVERFLOW => {
+            black_box(overflow(1));
+        }
+        crash::PANIC => panic!("as told"),
+        crash::READ_KERNEL => read(PHYSICAL_MAP_BASE),
+        // SAFETY: stops this server, which is the purpose; in the kernel it waits for an interrupt.
+        crash::PRIVILEGED => unsafe { asm!("hlt") },
+        crash::SPIN => loop {
+            core::hint::spin_loop();
+        },
+        // SAFETY: none: it breaks the kernel, which is the purpose.
+        crash::CORRUPT_KERNEL => unsafe { asm!("mov qword ptr gs:[8], 1") },
+        crash::EXIT => rt::call::exit(77),
+        _ => {}
+    }
+}
+
+fn read(address: u64) {
+    // SAFETY: not at all: where the address is not mapped, this stops the server, which is the purpose.
+    unsafe { with_exposed_provenance::<u64>(address as usize).read_volatile() };
+}
+
+fn write(address: u64) {
+    // SAFETY: not at all: the page is not writable, so this stops the server, which is the purpose.
+    unsafe { with_exposed_provenance_mut::<u64>(address as usize).write_volatile(0) };
+}
+
+/// Recurses for ever, each time with a frame of its own.
+#[expect(unconditional_recursion, reason = "runs into the guard page, which is the purpose")]
+fn overflow(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    overflow(frame[0] + 1) + black_box(frame)[1]
+}

@@ -1,0 +1,146 @@
+//! System calls, as functions.
+
+use abi::call::{Tag, number, status};
+
+use crate::stub::{Registers, system_call};
+
+/// A message: its tag, and the words that travel in registers. Words 4 and up are in the message buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Label and length.
+    pub tag: Tag,
+    /// Words 0 to 3.
+    pub words: [u64; 4],
+}
+
+/// A message that has arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Who sent it: the badge of the right that the sender used. 0 for answers and notifications.
+    pub badge: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a failed system call returned: one of [`abi::call::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Error(pub u64);
+
+impl Message {
+    /// No words, label 0.
+    pub const EMPTY: Message = Message { tag: Tag(0), words: [0; 4] };
+
+    /// One word with a label.
+    pub const fn word(label: u32, word: u64) -> Message {
+        Message { tag: Tag::new(label, 1), words: [word, 0, 0, 0] }
+    }
+
+    /// Whether this is a notification; word 0 holds its bits.
+    pub const fn is_notification(&self) -> bool {
+        self.tag.0 & Tag::NOTIFICATION != 0
+    }
+}
+
+fn registers(handle: u64, message: Message) -> Registers {
+    Registers { rax: 0, rdi: handle, rsi: message.tag.0, words: message.words }
+}
+
+#[inline(always)]
+fn received(registers: Registers) -> Result<Received, Error> {
+    if registers.rax == status::OK {
+        let message = Message { tag: Tag(registers.rsi), words: registers.words };
+        Ok(Received { badge: registers.rdi, message })
+    } else {
+        Err(Error(registers.rax))
+    }
+}
+
+/// Calls the server behind `handle` and waits for its answer.
+#[inline(always)]
+pub fn call(handle: u64, message: Message) -> Result<Received, Error> {
+    received(system_call::<{ number::CALL }>(registers(handle, message)))
+}
+
+/// Answers the last call and waits for the next message.
+#[inline(always)]
+pub fn reply_and_wait(message: Message) -> Result<Received, Error> {
+    received(system_call::<{ number::REPLY_AND_WAIT }>(registers(0, message)))
+}
+
+/// Waits for a message without answering anybody.
+pub fn wait() -> Result<Received, Error> {
+    received(system_call::<{ number::WAIT }>(Registers::default()))
+}
+
+/// Sends without waiting for an answer.
+pub fn send(handle: u64, message: Message) -> Result<(), Error> {
+    received(system_call::<{ number::SEND }>(registers(handle, message))).map(drop)
+}
+
+/// Sets bits of the notification word of the server behind `handle`.
+pub fn notify(handle: u64, bits: u64) -> Result<(), Error> {
+    let registers = Registers { rdi: handle, rsi: bits, ..Registers::default() };
+    received(system_call::<{ number::NOTIFY }>(registers)).map(drop)
+}
+
+/// Lets others of the same priority run.
+pub fn yield_now() {
+    system_call::<{ number::YIELD }>(Registers::default());
+}
+
+/// Goes into the kernel and back.
+#[inline(always)]
+pub fn null() {
+    system_call::<{ number::NULL }>(Registers::default());
+}
+
+/// Ends this server. Never returns.
+pub fn exit(status: u64) -> ! {
+    loop {
+        system_call::<{ number::EXIT }>(Registers { rdi: status, ..Registers::default() });
+    }
+}
+
+/// Makes the page at `address` this thread's message buffer.
+pub fn set_message_buffer(address: u64) -> Result<(), Error> {
+    let registers = Registers { rdi: address, ..Registers::default() };
+    received(system_call::<{ number::SET_MESSAGE_BUFFER }>(registers)).map(drop)
+}
+
+/// Prints on the guest's console.
+pub fn write_console(text: &[u8]) {
+    for part in text.chunks(32) {
+        let mut bytes = [0; 32];
+        bytes[..part.len()].copy_from_slice(part);
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        system_call::<{ number::WRITE_CONSOLE }>(Registers {
+            rsi: part.len() as u64,
+            words,
+            ..Registers::default()
+        });
+    }
+}
+
+/// As the driver of the case: the measured part begins.
+pub fn measure_begin() {
+    system_call::<{ number::MEASURE_BEGIN }>(Registers::default());
+}
+
+/// As the driver of the case: the measured part has ended, with this many round trips, samples per round trip, and
+/// samples in all.
+pub fn measure_end(round_trips: u64, channel_count: u64, sample_count: u64) {
+    let words = [sample_count, 0, 0, 0];
+    system_call::<{ number::MEASURE_END }>(Registers { rdi: round_trips, rsi: channel_count, words, rax: 0 });
+}
+
+/// As the driver of the case: ends it. 0 is success.
+pub fn finish(status: u64) -> ! {
+    system_call::<{ number::FINISH }>(Registers { rdi: status, ..Registers::default() });
+    // Whoever is not the driver may not end the case, only itself.
+    exit(status)
+}
+
+pub use crate::stub::raw_system_call;

@@ -1,0 +1,66 @@
+//! The clock of the samples: the time-stamp counter, fenced, and whether the hypervisor took the CPU away meanwhile.
+
+use core::arch::x86_64::{_mm_lfence, _rdtsc};
+
+use abi::region::CLOCK_OFFSET;
+use abi::report::SAMPLE_DISTURBED;
+
+use crate::Start;
+
+/// Reads the time-stamp counter after everything before has completed, and before anything behind begins. LFENCE, not
+/// CPUID, which always leaves the guest; not RDTSCP, which not every host offers (AMD APM vol. 3 and Intel SDM vol. 2,
+/// RDTSC and LFENCE).
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: both instructions are part of every x86-64 CPU.
+    unsafe {
+        _mm_lfence();
+        let cycles = _rdtsc();
+        _mm_lfence();
+        cycles
+    }
+}
+
+/// KVM's steal-time record, if the host keeps one.
+#[derive(Clone, Copy)]
+pub struct StealTime {
+    version: Option<*const u32>,
+}
+
+impl StealTime {
+    /// The record of this server's CPU.
+    pub fn new(start: &Start) -> StealTime {
+        /// Offset of the field `version` in the record (Documentation/virt/kvm/x86/msr.rst).
+        const VERSION_OFFSET: u64 = 8;
+        let address = (start.base + CLOCK_OFFSET + VERSION_OFFSET) as usize;
+        StealTime {
+            version: (start.info().steal_time != 0).then(|| core::ptr::with_exposed_provenance(address)),
+        }
+    }
+
+    /// A number that changes whenever the hypervisor has put this CPU on a host CPU anew.
+    #[inline(always)]
+    pub fn version(&self) -> u32 {
+        match self.version {
+            // SAFETY: the kernel has mapped the record for reading; the hypervisor writes it at any time.
+            Some(version) => unsafe { version.read_volatile() },
+            None => 0,
+        }
+    }
+}
+
+/// Measures `operation`: its duration in cycles, marked if the CPU was taken away meanwhile.
+#[inline(always)]
+pub fn sample<T>(steal_time: &StealTime, operation: impl FnOnce() -> T) -> (u64, T) {
+    let version = steal_time.version();
+    let begin = now();
+    let result = operation();
+    let end = now();
+    (mark(steal_time, version, end.wrapping_sub(begin)), result)
+}
+
+/// Marks a sample if the CPU was taken away since `version` was read.
+#[inline(always)]
+pub fn mark(steal_time: &StealTime, version: u32, sample: u64) -> u64 {
+    if steal_time.version() == version { sample } else { sample | SAMPLE_DISTURBED }
+}

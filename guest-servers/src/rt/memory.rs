@@ -1,0 +1,93 @@
+//! The memory that a server finds in its region: message buffer, working set, samples.
+
+use core::cell::{Cell, UnsafeCell};
+use core::ptr::with_exposed_provenance;
+
+use abi::call::MESSAGE_WORDS_MAX;
+use abi::region::{SAMPLES_OFFSET, WORKING_SET_OFFSET};
+
+use crate::Start;
+use crate::call::{Error, set_message_buffer};
+
+const WORDS: usize = MESSAGE_WORDS_MAX as usize;
+const WORDS_PER_PAGE: usize = 512;
+
+/// One page that is the message buffer of the server's first thread.
+#[repr(align(4096))]
+struct Page(UnsafeCell<[u64; WORDS]>);
+
+// SAFETY: only the first thread of a server gets at it, see `message_buffer`.
+unsafe impl Sync for Page {}
+
+static BUFFER: Page = Page(UnsafeCell::new([0; WORDS]));
+
+/// Registers the message buffer of the server's first thread, and returns it: word `i` is message word `i`, for
+/// `i >= 4`. Cells, because the kernel writes there, too.
+pub fn message_buffer(start: &Start) -> Result<&'static [Cell<u64>; WORDS], Error> {
+    assert!(start.thread == 0, "only the first thread has a buffer");
+    set_message_buffer(BUFFER.0.get().expose_provenance() as u64)?;
+    // SAFETY: only this thread uses the page, and only through cells.
+    Ok(unsafe { &*BUFFER.0.get().cast() })
+}
+
+/// The pages of the working set.
+pub fn working_set(start: &Start) -> &'static [[Cell<u64>; WORDS_PER_PAGE]] {
+    let address = (start.base + WORKING_SET_OFFSET) as usize;
+    // SAFETY: the kernel has mapped this many pages there, zero at first; each server touches them through cells, from
+    // one thread only.
+    unsafe {
+        core::slice::from_raw_parts(with_exposed_provenance(address), start.info().working_set_pages as usize)
+    }
+}
+
+/// Reads and writes one word of each of the first `count` pages.
+#[inline(always)]
+pub fn touch(pages: &[[Cell<u64>; WORDS_PER_PAGE]], count: usize) {
+    for page in pages.iter().take(count) {
+        // SAFETY: a word of the working set; volatile, because the access is the purpose.
+        unsafe {
+            let word = page[0].as_ptr();
+            word.write_volatile(word.read_volatile().wrapping_add(1));
+        }
+    }
+}
+
+/// The samples of the driver of the case.
+pub struct Samples {
+    room: &'static [Cell<u64>],
+    count: usize,
+}
+
+impl Samples {
+    /// Room for as many samples as the VMM has given.
+    pub fn new(start: &Start) -> Samples {
+        let address = (start.base + SAMPLES_OFFSET) as usize;
+        // SAFETY: the kernel has mapped room for this many samples there, for the driver of the case only.
+        let room = unsafe {
+            core::slice::from_raw_parts(
+                with_exposed_provenance(address),
+                start.info().sample_capacity as usize,
+            )
+        };
+        Samples { room, count: 0 }
+    }
+
+    /// Adds a sample; one that finds no room is lost.
+    #[inline(always)]
+    pub fn push(&mut self, sample: u64) {
+        if let Some(place) = self.room.get(self.count) {
+            place.set(sample);
+            self.count += 1;
+        }
+    }
+
+    /// Number of samples so far.
+    pub fn count(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// Forgets all samples.
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+}

@@ -1,0 +1,55 @@
+//! What a thread knows when it starts, and how it ends when it panics.
+
+use core::fmt;
+use core::panic::PanicInfo;
+use core::ptr::with_exposed_provenance;
+
+use abi::region::{START_INFO_OFFSET, StartInfo};
+
+use crate::call::{exit, write_console};
+
+/// Status of a server that panicked.
+pub const PANIC_STATUS: u64 = 101;
+
+/// Where and which thread this is.
+#[derive(Clone, Copy)]
+pub struct Start {
+    /// Base address of the server's region.
+    pub base: u64,
+    /// Number of the thread in the server.
+    pub thread: u64,
+}
+
+impl Start {
+    /// From the registers of the thread's entry.
+    pub fn new(base: u64, thread: u64) -> Start {
+        Start { base, thread }
+    }
+
+    /// The start information, which never changes.
+    pub fn info(&self) -> &'static StartInfo {
+        // SAFETY: the kernel has mapped it there for reading, complete and for ever.
+        unsafe { &*with_exposed_provenance((self.base + START_INFO_OFFSET) as usize) }
+    }
+
+    /// Argument `index` of the plan.
+    pub fn argument(&self, index: usize) -> u64 {
+        self.info().arguments[index]
+    }
+}
+
+/// Prints the panic and ends the server.
+pub fn panic(info: &PanicInfo<'_>) -> ! {
+    // The console never fails.
+    let _ = fmt::write(&mut Console, format_args!("server panicked: {info}\n"));
+    exit(PANIC_STATUS)
+}
+
+struct Console;
+
+impl fmt::Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write_console(text.as_bytes());
+        Ok(())
+    }
+}

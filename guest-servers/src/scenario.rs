@@ -1,0 +1,171 @@
+//! Plays the scenarios of the test suite. Each records what it saw as samples; `abi::program::scenario` defines them.
+#![no_std]
+#![no_main]
+
+use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag};
+use abi::program::{counter, scenario};
+use rt::memory::{Samples, message_buffer};
+use rt::{Error, Message, Start, call};
+
+rt::server!(serve);
+
+fn serve(start: Start) -> ! {
+    let mut samples = Samples::new(&start);
+    let parameter = start.argument(scenario::PARAMETER);
+    let mut claim = None;
+    rt::call::measure_begin();
+    match start.argument(scenario::NUMBER) {
+        scenario::ECHO_ALL_SIZES => echo_all_sizes(&start, &mut samples),
+        scenario::RIGHTS => rights(&mut samples),
+        scenario::CRASH => crash(parameter as u32, &mut samples),
+        scenario::COUNT => count(&mut samples),
+        scenario::BAD_MESSAGES => bad_messages(&start, &mut samples),
+        scenario::NOTIFY => notify(&mut samples),
+        scenario::BAD_NUMBERS => {
+            for number in [abi::call::number::COUNT.into(), 1000, u64::from(u32::MAX), u64::MAX] {
+                samples.push(rt::call::raw_system_call(number));
+            }
+        }
+        scenario::SPIN => spin(parameter),
+        scenario::SEND => send(&mut samples),
+        scenario::PREEMPTED => preempted(parameter, &mut samples),
+        scenario::DEADLOCK => samples.push(status(call(0, Message::EMPTY).map(drop))),
+        scenario::LIE => claim = Some(parameter),
+        scenario::REGISTERS => samples.push(registers(parameter).into()),
+        _ => rt::call::finish(1),
+    }
+    rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
+    rt::call::finish(0)
+}
+
+/// The status code of a result.
+fn status<T>(result: Result<T, Error>) -> u64 {
+    result.map_or_else(|Error(status)| status, |_| abi::call::status::OK)
+}
+
+fn echo_all_sizes(start: &Start, samples: &mut Samples) {
+    let Ok(buffer) = message_buffer(start) else { return };
+    let registers = REGISTER_WORDS as usize;
+    for words in 0..=MESSAGE_WORDS_MAX {
+        let pattern = |index: usize| (words << 32) ^ (index as u64 + 1).wrapping_mul(0x0123_4567_89ab_cdef);
+        for (index, word) in buffer.iter().enumerate() {
+            word.set(pattern(index));
+        }
+        let tag = Tag::new(words as u32, words as u16);
+        let answer = call(0, Message { tag, words: [0, 1, 2, 3].map(pattern) });
+        let right = answer.is_ok_and(|answer| {
+            let short = registers.min(words as usize);
+            answer.message.tag == tag
+                && (0..short).all(|index| answer.message.words[index] == pattern(index))
+                && buffer.iter().enumerate().skip(registers).all(|(index, word)| word.get() == pattern(index))
+        });
+        samples.push(right.into());
+    }
+}
+
+fn rights(samples: &mut Samples) {
+    for handle in [0, 1, 2, 3, 1 << 32, u64::MAX] {
+        samples.push(status(call(handle, Message::EMPTY)));
+        samples.push(status(rt::send(handle, Message::EMPTY)));
+        samples.push(status(rt::notify(handle, 0)));
+    }
+}
+
+fn crash(label: u32, samples: &mut Samples) {
+    samples.push(status(call(0, Message::word(label, 0))));
+    samples.push(status(call(0, Message::word(0, 0))));
+    samples.push(status(call(1, Message::EMPTY)));
+}
+
+fn count(samples: &mut Samples) {
+    for amount in 1..=100 {
+        let _ = call(0, Message::word(counter::ADD, amount));
+    }
+    read_counter(samples);
+}
+
+fn send(samples: &mut Samples) {
+    for amount in 1..=100 {
+        let _ = rt::send(0, Message::word(counter::ADD, amount));
+    }
+    read_counter(samples);
+}
+
+fn read_counter(samples: &mut Samples) {
+    let answer = call(0, Message { tag: Tag::new(counter::READ, 0), words: [0; 4] });
+    samples.push(answer.map_or(u64::MAX, |answer| answer.message.words[0]));
+}
+
+fn bad_messages(start: &Start, samples: &mut Samples) {
+    let with_tag = |tag| status(call(0, Message { tag: Tag(tag), words: [0; 4] }));
+    // Too long, with flags, and long without a buffer.
+    for tag in [MESSAGE_WORDS_MAX + 1, 0xffff, Tag::NOTIFICATION, 1 << 31, REGISTER_WORDS + 1] {
+        samples.push(with_tag(tag));
+    }
+    // Unaligned, outside the region, not mapped, not writable (the code, the kernel interface page), the kernel's.
+    let base = start.base;
+    let own_code = (serve as *const () as u64) & !4095;
+    for address in [
+        base + 8,
+        base - 4096,
+        base + 0x7000_0000,
+        own_code,
+        base + abi::region::KERNEL_INTERFACE_OFFSET,
+        base + abi::region::START_INFO_OFFSET,
+        abi::address::PHYSICAL_MAP_BASE,
+        !4095,
+    ] {
+        samples.push(status(rt::call::set_message_buffer(address)));
+    }
+    // And a good one at last; the partner (`null`) has none.
+    samples.push(status(message_buffer(start)));
+    samples.push(with_tag(REGISTER_WORDS + 1));
+    samples.push(with_tag(REGISTER_WORDS));
+}
+
+fn notify(samples: &mut Samples) {
+    samples.push(status(rt::notify(0, 1)));
+    samples.push(status(rt::notify(0, 4)));
+    match rt::wait() {
+        Ok(received) => {
+            samples.push(received.message.is_notification().into());
+            samples.push(received.message.words[0]);
+        }
+        Err(Error(status)) => samples.push(status),
+    }
+}
+
+fn spin(million_turns: u64) {
+    for _ in 0..million_turns * 1_000_000 {
+        core::hint::spin_loop();
+    }
+}
+
+/// Records the clock's gaps that are longer than a millionth of what they would be without preemption.
+fn preempted(count: u64, samples: &mut Samples) {
+    const GAP_CYCLES: u64 = 2_000_000;
+    let mut last = rt::clock::now();
+    while samples.count() < count {
+        let now = rt::clock::now();
+        if now.wrapping_sub(last) > GAP_CYCLES {
+            samples.push(now.wrapping_sub(last));
+        }
+        last = now;
+    }
+}
+
+/// Whether RBX, RBP and RSP are kept over many calls while others run. The compiler keeps values in them; the sum is
+/// wrong if one is lost.
+fn registers(calls: u64) -> bool {
+    let mut sums = [0_u64; 8];
+    for turn in 0..calls {
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = core::hint::black_box(*sum).wrapping_add(turn * index as u64);
+        }
+        if call(0, Message::word(0, turn)).is_err() {
+            return false;
+        }
+    }
+    let total = calls * calls.wrapping_sub(1) / 2;
+    sums.iter().enumerate().all(|(index, sum)| *sum == total * index as u64)
+}

@@ -1,0 +1,113 @@
+//! Runs a guest: creates it, lets one thread per vCPU run it, waits for its end, and collects what it left behind.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::boot::{self, Clocks};
+use crate::machine::cpuid;
+use crate::machine::devices::Devices;
+use crate::machine::error::MachineError;
+use crate::machine::guest::{GuestConfig, GuestRun};
+use crate::machine::host_limits;
+use crate::machine::kernel_image::KernelImage;
+use crate::machine::kvm::KvmDevice;
+use crate::machine::layout::Layout;
+use crate::machine::measure::{Measured, Measurement};
+use crate::machine::memory::GuestMemory;
+use crate::machine::outcome;
+use crate::machine::page_table::LargestPage;
+use crate::machine::pin;
+use crate::machine::plan;
+use crate::machine::stats::GuestStats;
+use crate::machine::stop::StopFlag;
+use crate::machine::threads::{self, Session};
+use crate::machine::vcpu::Vcpu;
+use crate::machine::vm::Vm;
+
+/// Boots one guest and runs it to its end: its own, the deadline's, or the stop flag's.
+///
+/// An error means that no guest was run. How a guest ended, however badly, is in [`GuestRun::outcome`].
+pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineError> {
+    let start = Instant::now();
+    plan::check(config)?;
+    let cpus = pin::assign(&config.pin, config.vcpus)?;
+    let machine = Machine::new(config)?;
+
+    let session = Session {
+        devices: Devices::new(config.console),
+        measurement: Measurement::new(machine.stats, machine.vcpus.len()),
+        stop,
+        deadline: config.deadline,
+        cpus,
+    };
+    let finished = threads::run(&session, machine.vcpus)?;
+
+    let Session { devices, measurement, .. } = session;
+    let measured = measurement.finish(finished.first_entry);
+    let guest = outcome::Guest {
+        config,
+        memory: machine.vm.memory(),
+        layout: &machine.layout,
+        vcpus: &finished.vcpus,
+    };
+    let result = outcome::collect(&guest, &finished.end)?;
+    let Measured { boot, duration, kvm_stats, run_delay_ns } = measured;
+    Ok(GuestRun {
+        kvm_stats,
+        run_delay_ns,
+        console: devices.into_console(),
+        tsc_hz: machine.tsc_hz,
+        create_ns: nanoseconds(finished.first_entry.duration_since(start)),
+        boot_ns: boot.map(nanoseconds),
+        measured_ns: duration.map(nanoseconds),
+        ..result
+    })
+}
+
+/// A guest that is ready to run.
+struct Machine {
+    vcpus: Vec<Vcpu>,
+    stats: GuestStats,
+    vm: Vm,
+    layout: Layout,
+    tsc_hz: u64,
+}
+
+impl Machine {
+    fn new(config: &GuestConfig) -> Result<Machine, MachineError> {
+        let device = KvmDevice::open()?;
+        host_limits::allow_open_files(config.vcpus);
+        let image = KernelImage::parse(&config.kernel)?;
+        let supported = device.supported_cpuid()?;
+        let page = if cpuid::has_gibibyte_pages(&supported) {
+            LargestPage::Gibibyte1
+        } else {
+            LargestPage::Mebibytes2
+        };
+        let layout = boot::layout(config, &image, page)?;
+        let vm = Vm::new(&device, GuestMemory::new(config.memory_bytes)?, config.vcpus)?;
+        let vcpus: Vec<Vcpu> =
+            (0..config.vcpus).map(|index| Vcpu::new(&vm.fd, index)).collect::<Result<_, _>>()?;
+        let tsc_hz = vcpus.first().map_or(0, Vcpu::tsc_hz);
+        let machine = cpuid::Machine {
+            vcpus: config.vcpus,
+            has_tsc_deadline: device.has_tsc_deadline,
+            tsc_hz,
+            apic_timer_hz: device.apic_timer_hz,
+        };
+        for vcpu in &vcpus {
+            vcpu.prepare(&cpuid::for_vcpu(&supported, machine, vcpu.index)?, &image, &layout)?;
+        }
+        let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
+        boot::load(vm.memory(), config, &image, &layout, page, clocks)?;
+        let stats = if device.has_stats {
+            GuestStats::open(&vm.fd, vcpus.iter().map(|vcpu| &vcpu.fd))
+        } else {
+            GuestStats::default()
+        };
+        Ok(Machine { vcpus, stats, vm, layout, tsc_hz })
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,1 @@
+//! Tests that need several parts of the machine model, but no KVM.

@@ -1,0 +1,240 @@
+//! One thread per vCPU, and the one that waits for the first of them to end, the deadline or the stop flag.
+
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::machine::devices::Devices;
+use crate::machine::error::{MachineError, host};
+use crate::machine::exit::{self, Event, PortWrite};
+use crate::machine::kick::{self, Kickable};
+use crate::machine::measure::Measurement;
+use crate::machine::pin;
+use crate::machine::stop::{self, StopFlag};
+use crate::machine::vcpu::Vcpu;
+
+/// Stack of a vCPU thread, bytes: its loop is shallow, and there may be a thousand of them.
+const STACK_SIZE: usize = 256 << 10;
+
+/// What the threads of one guest share with those who started them.
+pub(crate) struct Session<'a> {
+    pub devices: Devices,
+    pub measurement: Measurement,
+    pub stop: &'a StopFlag,
+    /// Counted from the first instruction.
+    pub deadline: Option<Duration>,
+    /// Host CPU of each vCPU; empty: wherever the scheduler puts them.
+    pub cpus: Vec<usize>,
+}
+
+/// What stopped the vCPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// This vCPU ended the guest.
+    Vcpu(u32, exit::End),
+    /// The deadline passed.
+    Deadline(Duration),
+    /// The stop flag was raised.
+    User,
+}
+
+/// The guest behind its last instruction.
+pub(crate) struct Finished {
+    pub end: Stopped,
+    /// In the order of their index.
+    pub vcpus: Vec<Vcpu>,
+    pub first_entry: Instant,
+}
+
+/// What only the threads of one guest share.
+struct Shared<'a> {
+    session: &'a Session<'a>,
+    gate: Gate,
+    stopping: AtomicBool,
+    ended: Mutex<Option<Stopped>>,
+    /// Raised when a thread has ended the guest, or itself.
+    wake: EventFd,
+}
+
+/// Where the vCPU threads wait until all of them exist.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.opened.notify_all();
+    }
+
+    fn wait(&self) {
+        let closed = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self.opened.wait_while(closed, |is_open| !*is_open);
+        drop(opened.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Wakes the waiting thread when a vCPU thread ends, even by a panic.
+struct WakeOnDrop<'a>(&'a EventFd);
+
+impl Drop for WakeOnDrop<'_> {
+    fn drop(&mut self) {
+        // Fails only when the counter is full, and then the waiter is awake.
+        let _ = self.0.write(1);
+    }
+}
+
+/// Runs the vCPUs until the guest ends in one way or another.
+pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, MachineError> {
+    let shared = Shared {
+        session,
+        gate: Gate::default(),
+        stopping: AtomicBool::new(false),
+        ended: Mutex::new(None),
+        wake: stop::new_event()?,
+    };
+    let waiter = Waiter::new(&shared.wake, session.stop)?;
+    thread::scope(|scope| {
+        let mut handles = Vec::new();
+        let mut failure = None;
+        for vcpu in vcpus {
+            let builder = thread::Builder::new().name(format!("vcpu{}", vcpu.index)).stack_size(STACK_SIZE);
+            match builder.spawn_scoped(scope, || run_vcpu(&shared, vcpu)) {
+                Ok(handle) => handles.push(handle),
+                Err(source) => {
+                    failure = Some(MachineError::Host { action: "start a thread for every vCPU", source });
+                    shared.stopping.store(true, Ordering::SeqCst);
+                    break;
+                }
+            }
+        }
+        let first_entry = Instant::now();
+        shared.gate.open();
+        let waited = waiter.wait(session.deadline.map(|deadline| first_entry + deadline));
+        shared.stopping.store(true, Ordering::SeqCst);
+        // A thread that has not told its number yet sees `stopping` before it enters the guest.
+        session.measurement.threads().for_each(kick::kick);
+
+        let mut vcpus = Vec::new();
+        for handle in handles {
+            match handle.join() {
+                Ok(Ok(vcpu)) => vcpus.push(vcpu),
+                Ok(Err(error)) => failure = failure.or(Some(error)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let ended = shared.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A guest that ended itself while the deadline passed has ended itself.
+        let end = match (ended, waited?) {
+            (Some(end), _) => end,
+            (None, Woken::StopFlag) => Stopped::User,
+            (None, _) => Stopped::Deadline(session.deadline.unwrap_or_default()),
+        };
+        Ok(Finished { end, vcpus, first_entry })
+    })
+}
+
+/// The thread of one vCPU. Gives the vCPU back, so that its last state can be read.
+fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
+    let _wake = WakeOnDrop(&shared.wake);
+    let index = vcpu.index;
+    if let Some(cpu) = shared.session.cpus.get(index as usize) {
+        pin::pin_this_thread(*cpu)?;
+    }
+    let kickable = Kickable::new(&mut vcpu)?;
+    shared.session.measurement.set_thread(index, kick::current_thread());
+    shared.gate.wait();
+    while !shared.stopping.load(Ordering::SeqCst) {
+        if let Some(end) = step(shared.session, &mut vcpu) {
+            let mut ended = shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.get_or_insert(Stopped::Vcpu(index, end));
+            break;
+        }
+    }
+    drop(kickable);
+    Ok(vcpu)
+}
+
+/// Runs the guest up to its next exit and does what the exit asks for.
+fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
+    let event = match vcpu.fd.run() {
+        Ok(exit) => exit::decode(exit),
+        // A signal: the caller looks whether it is to stop.
+        Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => return None,
+        Err(error) => return Some(exit::End::Kvm(format!("KVM_RUN failed: {error}"))),
+    };
+    match event {
+        Event::Write(PortWrite::Serial { register, bytes }) => session.devices.serial_write(register, bytes),
+        Event::Write(PortWrite::Doorbell(value)) => session.measurement.ring(value),
+        Event::Write(PortWrite::Exit(code)) => return Some(exit::End::Code(code)),
+        Event::Write(PortWrite::Nothing) | Event::Continue => {}
+        Event::SerialRead { register, data } => session.devices.serial_read(register, data),
+        Event::OtherRead(data) => data.fill(0xff),
+        Event::End(end) => return Some(with_details(end, vcpu)),
+    }
+    None
+}
+
+/// KVM's details of an internal error, which lie beside the exit.
+fn with_details(end: exit::End, vcpu: &mut Vcpu) -> exit::End {
+    let rip = vcpu.fd.get_regs().map_or(0, |registers| registers.rip);
+    exit::internal_error(vcpu.fd.get_kvm_run(), rip).map_or(end, exit::End::Kvm)
+}
+
+/// Waits on the events without polling.
+struct Waiter {
+    epoll: Epoll,
+}
+
+/// What the waiter was woken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    Vcpu = 0,
+    StopFlag = 1,
+    Deadline = 2,
+}
+
+impl Waiter {
+    fn new(wake: &EventFd, stop: &StopFlag) -> Result<Waiter, MachineError> {
+        let epoll = Epoll::new().map_err(host("wait for events"))?;
+        for (fd, woken) in [(wake.as_raw_fd(), Woken::Vcpu), (stop.raw_fd(), Woken::StopFlag)] {
+            let event = EpollEvent::new(EventSet::IN, woken as u64);
+            epoll.ctl(ControlOperation::Add, fd, event).map_err(host("wait for events"))?;
+        }
+        Ok(Waiter { epoll })
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<Woken, MachineError> {
+        loop {
+            let mut event = [EpollEvent::default()];
+            let count = match self.epoll.wait(timeout_ms(deadline), &mut event) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                result => result.map_err(host("wait for events"))?,
+            };
+            if count > 0 {
+                let is_vcpu = event[0].data() == Woken::Vcpu as u64;
+                return Ok(if is_vcpu { Woken::Vcpu } else { Woken::StopFlag });
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Woken::Deadline);
+            }
+        }
+    }
+}
+
+/// Rounded up, so that the deadline has passed when the time is over; -1 waits for ever.
+fn timeout_ms(deadline: Option<Instant>) -> i32 {
+    let Some(deadline) = deadline else { return -1 };
+    let left = deadline.saturating_duration_since(Instant::now());
+    i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,128 @@
+//! One virtual CPU: the state that it starts in, and reading the state that it ended in.
+
+use abi::address::{KERNEL_STACK, PHYSICAL_MAP_BASE};
+use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR};
+use abi::report::{NO_VECTOR, Registers};
+use kvm_bindings::{
+    CpuId, KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_regs, kvm_segment, kvm_sregs,
+};
+use kvm_ioctls::{VcpuFd, VmFd};
+
+use crate::machine::error::{MachineError, kvm};
+use crate::machine::kernel_image::KernelImage;
+use crate::machine::layout::Layout;
+
+/// PE, MP, ET, NE, WP, AM, PG (Intel SDM vol. 3, 2.5).
+const CR0: u64 = 0x8005_0033;
+/// PAE, PGE.
+const CR4: u64 = 0xa0;
+/// SCE, LME, LMA, NXE.
+const EFER: u64 = 0xd01;
+/// Bit 1 of RFLAGS, which is always set; interrupts are off.
+const RFLAGS: u64 = 2;
+
+/// A virtual CPU.
+#[derive(Debug)]
+pub(crate) struct Vcpu {
+    pub fd: VcpuFd,
+    pub index: u32,
+}
+
+impl Vcpu {
+    /// Creates vCPU `index`, whose local APIC gets the same number.
+    pub(crate) fn new(vm: &VmFd, index: u32) -> Result<Vcpu, MachineError> {
+        let fd = vm.create_vcpu(index.into()).map_err(|source| MachineError::CreateVcpu { index, source })?;
+        Ok(Vcpu { fd, index })
+    }
+
+    /// Frequency of the time-stamp counter, Hz; 0 where KVM does not know one.
+    pub(crate) fn tsc_hz(&self) -> u64 {
+        self.fd.get_tsc_khz().map_or(0, |khz| u64::from(khz) * 1000)
+    }
+
+    /// Puts the vCPU at the kernel's first instruction, as [`abi::boot`] says.
+    pub(crate) fn prepare(
+        &self,
+        cpuid: &CpuId,
+        image: &KernelImage,
+        layout: &Layout,
+    ) -> Result<(), MachineError> {
+        self.fd.set_cpuid2(cpuid).map_err(kvm("set a vCPU's CPUID"))?;
+        let mut special = self.fd.get_sregs().map_err(kvm("tell a vCPU's system registers"))?;
+        set_long_mode(&mut special, layout.page_tables.start);
+        self.fd.set_sregs(&special).map_err(kvm("start a vCPU in 64-bit mode"))?;
+        let general = kvm_regs {
+            rip: image.entry,
+            rflags: RFLAGS,
+            rsp: KERNEL_STACK.end(self.index) - 8,
+            rdi: PHYSICAL_MAP_BASE + layout.boot_info.start,
+            rsi: self.index.into(),
+            ..Default::default()
+        };
+        self.fd.set_regs(&general).map_err(kvm("set a vCPU's registers"))?;
+        if self.index > 0 {
+            // All but the first would wait for a start-up IPI.
+            let runnable = kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE };
+            self.fd.set_mp_state(runnable).map_err(kvm("make a vCPU runnable"))?;
+        }
+        Ok(())
+    }
+
+    /// The registers now, all zero where KVM does not tell.
+    pub(crate) fn registers(&self) -> Registers {
+        let general = self.fd.get_regs().unwrap_or_default();
+        let special = self.fd.get_sregs().unwrap_or_default();
+        Registers {
+            general: [
+                general.rax,
+                general.rcx,
+                general.rdx,
+                general.rbx,
+                general.rsp,
+                general.rbp,
+                general.rsi,
+                general.rdi,
+                general.r8,
+                general.r9,
+                general.r10,
+                general.r11,
+                general.r12,
+                general.r13,
+                general.r14,
+                general.r15,
+            ],
+            rip: general.rip,
+            rflags: general.rflags,
+            cs: special.cs.selector.into(),
+            ss: special.ss.selector.into(),
+            cr2: special.cr2,
+            cr3: special.cr3,
+            vector: NO_VECTOR,
+            error_code: 0,
+        }
+    }
+
+    /// Whether the vCPU waits in HLT.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.fd.get_mp_state().is_ok_and(|state| state.mp_state == KVM_MP_STATE_HALTED)
+    }
+}
+
+fn set_long_mode(special: &mut kvm_sregs, root_table: u64) {
+    special.cr0 = CR0;
+    special.cr3 = root_table;
+    special.cr4 = CR4;
+    special.efer = EFER;
+    // Types: Intel SDM vol. 3, tables 3-1 and 3-2. 11: code, readable, accessed; 3: data, writable, accessed.
+    let flat = kvm_segment { limit: 0xffff_ffff, present: 1, s: 1, g: 1, ..Default::default() };
+    let code = kvm_segment { selector: KERNEL_CODE_SELECTOR, type_: 11, l: 1, ..flat };
+    let data = kvm_segment { selector: KERNEL_DATA_SELECTOR, type_: 3, db: 1, ..flat };
+    special.cs = code;
+    (special.ss, special.ds, special.es, special.fs, special.gs) = (data, data, data, data, data);
+    // VMX enters only with a busy 64-bit task state (Intel SDM vol. 3, 26.3.1.2); the kernel loads its own.
+    special.tr = kvm_segment { limit: 0x67, type_: 11, present: 1, ..Default::default() };
+    special.ldt = kvm_segment { unusable: 1, ..Default::default() };
+    // Empty tables: an exception before the kernel has its own is a triple fault.
+    (special.gdt.base, special.gdt.limit) = (0, 0);
+    (special.idt.base, special.idt.limit) = (0, 0);
+}

@@ -1,0 +1,188 @@
+//! Building and booting small guests.
+
+use std::path::Path;
+use std::time::Duration;
+
+use abi::plan::{PlanRight, PlanServer, placement, server_flag, trust};
+use abi::program::{self, client, scenario};
+use abi::report::{Counters, feature};
+use inkbed::guest_image::GuestImage;
+use inkbed::machine::StopFlag;
+use inkbed::machine::guest::{Console, GuestConfig, GuestRun, Outcome, Pin};
+
+/// Priority of all servers, unless a test says otherwise.
+pub const PRIORITY: u32 = 10;
+
+/// Where a server runs, in a test's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    User,
+    Kernel,
+}
+
+pub const BOTH_PLACES: [Place; 2] = [Place::User, Place::Kernel];
+
+/// A server of a test, with the indices of the servers that it may reach.
+#[derive(Clone)]
+pub struct Server {
+    pub plan: PlanServer,
+    pub rights: Vec<u32>,
+}
+
+/// A server with one thread, in a space of its own where it needs one.
+pub fn server(name: &str, place: Place) -> Server {
+    let module =
+        program::ALL.iter().position(|program| *program == name).expect("a program of abi::program::ALL");
+    let (placement, trust_group) = match place {
+        Place::User => (placement::USER, trust::NONCRITICAL_UNTRUSTED),
+        Place::Kernel => (placement::KERNEL, trust::CRITICAL_TRUSTED),
+    };
+    let plan = PlanServer {
+        module: module as u32,
+        placement,
+        space: u32::MAX,
+        trust_group,
+        priority: PRIORITY,
+        thread_count: 1,
+        ..PlanServer::default()
+    };
+    Server { plan, rights: Vec::new() }
+}
+
+/// The client that drives a measured loop.
+pub fn client(place: Place, workload: u64, round_trips: u64, words: u64) -> Server {
+    let mut server = server(program::CLIENT, place).reaching(&[1]);
+    server.plan.flags = server_flag::DRIVER;
+    server.plan.arguments[client::WORKLOAD] = workload;
+    server.plan.arguments[client::WARM_UP] = 2;
+    server.plan.arguments[client::ROUND_TRIPS] = round_trips;
+    server.plan.arguments[client::WORDS] = words;
+    server
+}
+
+/// The program that plays a scenario and drives the case.
+pub fn scenario(place: Place, number: u64, parameter: u64) -> Server {
+    let mut server = server(program::SCENARIO, place).reaching(&[1]);
+    server.plan.flags = server_flag::DRIVER;
+    server.plan.arguments[scenario::NUMBER] = number;
+    server.plan.arguments[scenario::PARAMETER] = parameter;
+    server
+}
+
+impl Server {
+    pub fn reaching(mut self, targets: &[u32]) -> Server {
+        self.rights = targets.to_vec();
+        self
+    }
+
+    pub fn with(mut self, change: impl FnOnce(&mut PlanServer)) -> Server {
+        change(&mut self.plan);
+        self
+    }
+}
+
+/// The configuration of a guest with these servers.
+pub fn config(servers: &[Server]) -> GuestConfig {
+    let image = GuestImage::embedded();
+    let mut plans = Vec::new();
+    let mut rights = Vec::new();
+    for (index, server) in servers.iter().enumerate() {
+        let mut plan = server.plan;
+        plan.first_right = rights.len() as u32;
+        plan.right_count = server.rights.len() as u32;
+        if plan.space == u32::MAX {
+            plan.space = index as u32;
+        }
+        rights.extend(server.rights.iter().map(|&target| PlanRight {
+            target,
+            badge: index as u64,
+            reserved: 0,
+        }));
+        plans.push(plan);
+    }
+    GuestConfig {
+        kernel: image.kernel,
+        modules: image.servers,
+        servers: plans,
+        rights,
+        plan_flags: 0,
+        vcpus: 1,
+        memory_bytes: 64 << 20,
+        sample_capacity: 2048,
+        pin: Pin::None,
+        deadline: Some(Duration::from_secs(120)),
+        console: Console::Capture,
+        verbose: false,
+    }
+}
+
+/// Whether this machine can boot guests. Says why not.
+pub fn have_kvm() -> bool {
+    match std::fs::File::options().read(true).write(true).open(Path::new("/dev/kvm")) {
+        Ok(_) => true,
+        Err(error) => {
+            assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm is required: {error}");
+            println!("skipped: cannot open /dev/kvm: {error}");
+            false
+        }
+    }
+}
+
+/// Boots the guest; `None` where this machine cannot.
+pub fn boot(config: &GuestConfig) -> Option<GuestRun> {
+    if !have_kvm() {
+        return None;
+    }
+    Some({
+        let stop = StopFlag::new().expect("a stop flag");
+        inkbed::machine::run(config, &stop).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// Boots a guest with these servers, which must finish with status 0.
+pub fn finish(servers: &[Server]) -> Option<GuestRun> {
+    finish_config(&config(servers))
+}
+
+/// Boots the guest, which must finish with status 0.
+pub fn finish_config(config: &GuestConfig) -> Option<GuestRun> {
+    let run = boot(config)?;
+    assert_eq!(run.outcome, Outcome::Finished { status: 0 }, "faults: {:?}", run.faults);
+    Some(run)
+}
+
+/// What was counted between the two marks, on all CPUs.
+pub fn counted(run: &GuestRun) -> Counters {
+    let difference = |field: fn(&Counters) -> u64| {
+        run.cpus.iter().map(|cpu| field(&cpu.end) - field(&cpu.begin)).sum::<u64>()
+    };
+    Counters {
+        page_table_loads: difference(|counters| counters.page_table_loads),
+        page_table_loads_elided: difference(|counters| counters.page_table_loads_elided),
+        page_table_loads_preserving_tlb: difference(|counters| counters.page_table_loads_preserving_tlb),
+        tlb_full_flushes: difference(|counters| counters.tlb_full_flushes),
+        invlpg: difference(|counters| counters.invlpg),
+        context_switches: difference(|counters| counters.context_switches),
+        ipc_fast: difference(|counters| counters.ipc_fast),
+        ipc_slow: difference(|counters| counters.ipc_slow),
+        system_calls: difference(|counters| counters.system_calls),
+        ipis: difference(|counters| counters.ipis),
+        timer_interrupts: difference(|counters| counters.timer_interrupts),
+        faults: difference(|counters| counters.faults),
+    }
+}
+
+/// Whether the guest's CPU has a feature. Where `INKBED_REQUIRE_FEATURES` names it, it must.
+pub fn has_feature(run: &GuestRun, bit: u64) -> bool {
+    let (_, name) = feature::NAMES.iter().find(|(other, _)| *other == bit).expect("a feature with a name");
+    let has = run.features & bit != 0;
+    let required = std::env::var("INKBED_REQUIRE_FEATURES").unwrap_or_default();
+    assert!(
+        has || !required.split(',').any(|required| required == *name),
+        "the guest's CPU must have {name}"
+    );
+    if !has {
+        println!("skipped: the guest's CPU has no {name}");
+    }
+    has
+}

@@ -1,0 +1,13 @@
+//! The guest test suite: boots the embedded kernel and servers and asserts on typed results.
+//!
+//! The same binary runs on the host's KVM by `cargo test`, on kvm_amd inside QEMU and on kvm_intel inside Bochs by
+//! `.ci/nested`. Without `/dev/kvm` every test prints why it is skipped; `INKBED_REQUIRE_KVM=1` makes that a failure.
+//! `INKBED_REQUIRE_FEATURES=pcid,smep,…` does the same for features of the guest's CPU.
+
+mod faults;
+mod features;
+mod harness;
+mod messages;
+mod page_table_loads;
+mod scheduling;
+mod start;
