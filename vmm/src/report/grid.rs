@@ -50,7 +50,7 @@ pub fn text(columns: &[Column], width: usize) -> String {
     let style = presets::NOTHING
         .header_lines(ContentLineStyle::none())
         .header_separator(LineStyle::none().fill('─').junction('─'));
-    let mut table = table(columns, style);
+    let mut table = table(&bottom_aligned(columns), style);
     table
         .set_width(u16::try_from(width).unwrap_or(u16::MAX))
         .set_content_arrangement(ContentArrangement::Dynamic);
@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn numbers_stand_at_the_right() {
-        let expected = "\
-                   CR3
+        // A backslash at the end of the first line would swallow the blanks.
+        let expected = "                   CR3
 client → server  loads        p99
 ─────────────────────────────────
 user → user          2  1,234,567
