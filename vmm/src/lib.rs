@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod experiment;
 pub mod guest_image;
+pub mod host;
 pub mod machine;
 pub mod report;

@@ -1,9 +1,9 @@
 //! The machine model: one file per notion of KVM.
 //!
-//! [`run`] boots one guest, described by a [`guest::GuestConfig`], and returns a [`guest::GuestRun`]. The way there:
-//! [`kernel_image`] and [`layout`] decide what lies where, [`vm`], [`vcpu`] and [`cpuid`] create it in KVM, [`boot`] and
-//! [`page_table`] fill guest memory, [`threads`] runs it with [`exit`], [`devices`] and [`measure`], and [`outcome`]
-//! judges with [`report`] and [`last_words`] what came of it.
+//! [`run()`] boots one guest, described by a [`guest::GuestConfig`], and returns a [`guest::GuestRun`]. The way there:
+//! `kernel_image` and `layout` decide what lies where, `vm`, `vcpu` and `cpuid` create it in KVM, `boot` and
+//! `page_table` fill guest memory, `threads` runs it with `exit`, `devices` and `measure`, and `outcome`
+//! judges with `report` and `last_words` what came of it.
 //!
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.
@@ -12,31 +12,31 @@ pub mod error;
 pub mod guest;
 
 mod boot;
-mod cpuid;
+pub(crate) mod cpuid;
 mod devices;
 mod exception;
 mod exit;
 mod host_limits;
 mod kernel_image;
 mod kick;
-mod kvm;
+pub(crate) mod kvm;
 mod last_words;
 mod layout;
 mod measure;
-mod memory;
+pub(crate) mod memory;
 mod outcome;
-mod page_table;
+pub(crate) mod page_table;
 mod pin;
 mod plan;
 mod record;
 mod report;
 mod run;
-mod stats;
+pub(crate) mod stats;
 mod stop;
 mod symbolise;
 mod threads;
-mod vcpu;
-mod vm;
+pub(crate) mod vcpu;
+pub(crate) mod vm;
 mod walk;
 
 #[cfg(test)]

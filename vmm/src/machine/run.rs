@@ -95,7 +95,8 @@ impl Machine {
             apic_timer_hz: device.apic_timer_hz,
         };
         for vcpu in &vcpus {
-            vcpu.prepare(&cpuid::for_vcpu(&supported, machine, vcpu.index)?, &image, &layout)?;
+            let cpuid = cpuid::for_vcpu(&supported, machine, vcpu.index)?;
+            vcpu.prepare(&cpuid, boot::start(&image, &layout, vcpu.index))?;
         }
         let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
         boot::load(vm.memory(), config, &image, &layout, page, clocks)?;
