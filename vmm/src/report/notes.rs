@@ -58,7 +58,7 @@ fn timing(run: &RunRecord) -> Vec<String> {
     for (reason, cases) in reasons {
         let names: Vec<&str> = cases.iter().take(3).map(|case| case.name.as_str()).collect();
         let more = if cases.len() > 3 { ", …" } else { "" };
-        notes.push(format!("* {reason}; counts are exact. ({}{more})", names.join(", ")));
+        notes.push(format!("* {}. ({}{more})", with_counts(reason), names.join(", ")));
     }
     if run.host.tsc_counts_instructions {
         notes.push(
@@ -68,6 +68,15 @@ fn timing(run: &RunRecord) -> Vec<String> {
         );
     }
     notes
+}
+
+/// The reason, and that it does not concern counts.
+fn with_counts(reason: &str) -> String {
+    if reason.contains("counts are exact") {
+        reason.to_owned()
+    } else {
+        format!("{reason}; counts are exact")
+    }
 }
 
 fn unfinished(run: &RunRecord) -> Option<String> {

@@ -105,6 +105,9 @@ pub struct HostRecord {
     /// The time-stamp counter counts instructions: every figure in cycles is an exact number of instructions.
     #[serde(default)]
     pub tsc_counts_instructions: bool,
+    /// Ways of counting that this host does not have, and why.
+    #[serde(default)]
+    pub absent_lenses: BTreeMap<String, String>,
     /// Everything else that `inkbed doctor --json` tells.
     #[serde(default)]
     pub facts: serde_json::Value,

@@ -55,7 +55,7 @@ pub fn case_record(
             .and_then(|exits| per_round_trip(*exits, round_trips)),
         run_delay_ns: sum_of_delays(&runs),
         features: features(&runs),
-        lenses: lenses(tsc_hz, !kvm_stats.is_empty()),
+        lenses: lenses(host, tsc_hz, !kvm_stats.is_empty()),
         launches: launches
             .iter()
             .zip(outcomes.iter().cloned())
@@ -156,18 +156,23 @@ fn features(runs: &[&GuestRun]) -> Vec<String> {
     feature::NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
 }
 
-fn lenses(tsc_hz: Option<u64>, has_kvm_stats: bool) -> BTreeMap<String, LensRecord> {
+fn lenses(host: &HostRecord, tsc_hz: Option<u64>, has_kvm_stats: bool) -> BTreeMap<String, LensRecord> {
     let present = |hz| LensRecord { available: true, reason: None, hz };
-    let absent = |reason: &str| LensRecord { available: false, reason: Some(reason.to_owned()), hz: None };
-    let kvm = if has_kvm_stats { present(None) } else { absent("KVM on this host tells no statistics") };
-    let not_built = "this version of inkbed does not have this lens";
+    let absent = |reason: String| LensRecord { available: false, reason: Some(reason), hz: None };
+    // What the host cannot do is a better reason than what this version does not do.
+    let not_built = |name: &str| {
+        let reason = host.absent_lenses.get(name).cloned();
+        absent(reason.unwrap_or_else(|| "this version of inkbed does not have this lens".to_owned()))
+    };
+    let kvm =
+        if has_kvm_stats { present(None) } else { absent("KVM on this host tells no statistics".to_owned()) };
     BTreeMap::from([
         ("tsc".to_owned(), present(tsc_hz)),
         ("kernel".to_owned(), present(None)),
         ("kvm".to_owned(), kvm),
-        ("pmu".to_owned(), absent(not_built)),
-        ("perf".to_owned(), absent(not_built)),
-        ("trace".to_owned(), absent(not_built)),
+        ("pmu".to_owned(), not_built("pmu")),
+        ("perf".to_owned(), not_built("perf")),
+        ("trace".to_owned(), not_built("trace")),
     ])
 }
 
