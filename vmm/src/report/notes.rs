@@ -48,12 +48,7 @@ fn timing(run: &RunRecord) -> Vec<String> {
     if let Some(problem) = run.host.timing_problem.as_deref()
         && let Some(cases) = reasons.remove(problem)
     {
-        notes.push(format!(
-            "* {}; counts are exact. ({} of {} cases)",
-            problem,
-            cases.len(),
-            run.cases.len()
-        ));
+        notes.push(format!("* {}. ({} of {} cases)", with_counts(problem), cases.len(), run.cases.len()));
     }
     for (reason, cases) in reasons {
         let names: Vec<&str> = cases.iter().take(3).map(|case| case.name.as_str()).collect();

@@ -53,6 +53,7 @@ fn section(run: &RunRecord, name: &str) -> Section {
     for column in setting_columns(&rows) {
         match constant(&column) {
             Some("") => {}
+            Some("1") if column.heading == "vCPUs" => {}
             Some(value) => heading.push_str(&format!(" · {} {value}", column.heading)),
             None => columns.push(column),
         }
