@@ -46,8 +46,15 @@ pub mod number {
     pub const MEASURE_END: u32 = 11;
     /// Driver only. Ends the case. RDI = status.
     pub const FINISH: u32 = 12;
+    /// As CALL, in the transfer mode `direct`: if the server runs in the kernel, has registered a direct entry, has a
+    /// thread waiting and the message is short, the caller's own thread runs that entry ([`super::DirectEntry`]).
+    /// Otherwise exactly CALL.
+    pub const CALL_DIRECT: u32 = 13;
+    /// RDI = address of the server's [`super::DirectEntry`] in its own region, 0 for none. Only for servers in the
+    /// kernel.
+    pub const SET_DIRECT_ENTRY: u32 = 14;
     /// Number of system calls.
-    pub const COUNT: u32 = 13;
+    pub const COUNT: u32 = 15;
 }
 
 /// Results of a system call, in RAX.
@@ -72,6 +79,14 @@ pub mod status {
     /// An argument is out of range.
     pub const BAD_ARGUMENT: u64 = 8;
 }
+
+/// The function of a server in the kernel that callers in the transfer mode `direct` run themselves, as in LRPC
+/// (Bershad et al., SOSP 1989): RDI = badge, RSI = tag, R12 to R15 = message words 0 to 3; returns the answer's tag in RAX
+/// and its words in R12 to R15.
+///
+/// The trade-off: it runs in ring 0 on the caller's stack or the kernel's, with interrupts off, so it must be short, and it
+/// must not make system calls. If it faults, the server dies and the caller gets [`status::PARTNER_DEAD`], as always.
+pub type DirectEntry = extern "sysv64" fn(badge: u64, tag: u64) -> u64;
 
 /// Words of the longest message: 4 KiB.
 pub const MESSAGE_WORDS_MAX: u64 = 512;

@@ -75,6 +75,8 @@ pub mod client {
     pub const WORDS: usize = 3;
     /// Pages of its own working set to touch between two calls.
     pub const PAGES: usize = 4;
+    /// Transfer mode: 0 = [`crate::call::number::CALL`], 1 = [`crate::call::number::CALL_DIRECT`].
+    pub const DIRECT: usize = 5;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
@@ -115,6 +117,8 @@ pub mod scenario {
     /// Calls handle 0 (`crash`) with label PARAMETER, then once more; the samples are the statuses. Then calls
     /// handle 1 (`echo`) and records that status too.
     pub const CRASH: u64 = 2;
+    /// As [`CRASH`], in the transfer mode `direct`.
+    pub const CRASH_DIRECT: u64 = 13;
     /// Adds 1, 2, … 100 to handle 0 (`counter`) and reads it; sample 0 is the answer.
     pub const COUNT: u64 = 3;
     /// Sends bad tags, unregistered and impossible buffers; the samples are the statuses.

@@ -82,19 +82,22 @@ fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
     Ok(page)
 }
 
-/// `mov eax, number; jmp [address]` for every system call, with the address of the kernel's entry at the end of the
-/// page.
+/// `mov eax, number; jmp [address]` for every system call, with the addresses of the kernel's two entries at the end of
+/// the page: one for CALL_DIRECT, one for all others.
 fn kernel_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
     const ADDRESS_OFFSET: u64 = PAGE_SIZE - 8;
+    const DIRECT_ADDRESS_OFFSET: u64 = PAGE_SIZE - 16;
     const STUB_CODE_SIZE: u64 = 11;
     let page = memory.frame()?;
     for call in 0..number::COUNT {
         let [n0, n1, n2, n3] = call.to_le_bytes();
-        let distance = (ADDRESS_OFFSET - (stub_offset(call) + STUB_CODE_SIZE)) as u32;
+        let address = if call == number::CALL_DIRECT { DIRECT_ADDRESS_OFFSET } else { ADDRESS_OFFSET };
+        let distance = (address - (stub_offset(call) + STUB_CODE_SIZE)) as u32;
         let [d0, d1, d2, d3] = distance.to_le_bytes();
         write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0xff, 0x25, d0, d1, d2, d3]);
     }
     write(page + ADDRESS_OFFSET, &arch::kernel_call_address().to_le_bytes());
+    write(page + DIRECT_ADDRESS_OFFSET, &arch::kernel_direct_call_address().to_le_bytes());
     Ok(page)
 }
 

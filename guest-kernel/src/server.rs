@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use crate::endpoint::{Endpoint, Right};
+use crate::endpoint::{Endpoint, Rights};
 use crate::space::Space;
 use crate::thread::Thread;
 
@@ -33,7 +33,7 @@ pub struct Server {
     /// Where its threads receive.
     pub endpoint: Endpoint,
     /// Whom it may reach.
-    pub rights: Cell<&'static [Right]>,
+    pub rights: Rights,
     /// Its threads.
     pub threads: Cell<&'static [Thread]>,
 }
@@ -56,7 +56,7 @@ impl Server {
             space,
             is_driver,
             endpoint: Endpoint::default(),
-            rights: Cell::new(&[]),
+            rights: Rights::none(),
             threads: Cell::new(&[]),
         }
     }

@@ -138,6 +138,7 @@ pub fn start(
     for (server, plan) in created.iter().zip(servers) {
         let rights = resolve_rights(&memory, created, plan, rights, server.index)?;
         server.rights.set(rights);
+        server.endpoint.server.set(Some(server));
     }
     for (server, plan) in created.iter().zip(servers) {
         start_threads(&memory, cpu, server, plan)?;

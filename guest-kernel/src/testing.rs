@@ -28,6 +28,7 @@ pub fn server_in(placement: Placement, space: Option<&'static Space>, priority: 
     let server = Box::leak(Box::new(Server::new(0, placement, 1 << 32, 1 << 32, space, false)));
     let threads = Box::leak(Box::new([Thread::new(server, 0, priority, 0)]));
     server.threads.set(threads);
+    server.endpoint.server.set(Some(server));
     &threads[0]
 }
 

@@ -8,11 +8,18 @@ use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use abi::address::PHYSICAL_MAP_BASE;
 use abi::program::crash;
-use rt::{Message, Start, reply_and_wait, wait};
+use rt::{Message, Start, Tag, reply_and_wait, wait};
 
 rt::server!(serve);
 
+/// The direct entry.
+extern "sysv64" fn answer(_badge: u64, tag: u64) -> u64 {
+    misbehave(&Start::of_this_server(), Tag(tag).label());
+    Message::EMPTY.tag.0
+}
+
 fn serve(start: Start) -> ! {
+    rt::call::set_direct_entry(answer);
     let mut received = wait();
     loop {
         let label = received.map_or(0, |received| received.message.tag.label());

@@ -5,7 +5,7 @@
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag};
 use abi::program::{counter, scenario};
 use rt::memory::{Samples, message_buffer};
-use rt::{Error, Message, Start, call};
+use rt::{Error, Message, Received, Start, call};
 
 rt::server!(serve);
 
@@ -17,7 +17,10 @@ fn serve(start: Start) -> ! {
     match start.argument(scenario::NUMBER) {
         scenario::ECHO_ALL_SIZES => echo_all_sizes(&start, &mut samples),
         scenario::RIGHTS => rights(&mut samples),
-        scenario::CRASH => crash(parameter as u32, &mut samples),
+        scenario::CRASH => crash(parameter as u32, |handle, message| call(handle, message), &mut samples),
+        scenario::CRASH_DIRECT => {
+            crash(parameter as u32, |handle, message| rt::call::call_direct(handle, message), &mut samples);
+        }
         scenario::COUNT => count(&mut samples),
         scenario::BAD_MESSAGES => bad_messages(&start, &mut samples),
         scenario::NOTIFY => notify(&mut samples),
@@ -71,7 +74,9 @@ fn rights(samples: &mut Samples) {
     }
 }
 
-fn crash(label: u32, samples: &mut Samples) {
+fn crash(label: u32, call: impl Fn(u64, Message) -> Result<Received, Error>, samples: &mut Samples) {
+    // The first answer tells that the server waits: only then is there a direct entry to run.
+    let _ = call(0, Message::word(0, 0));
     samples.push(status(call(0, Message::word(label, 0))));
     samples.push(status(call(0, Message::word(0, 0))));
     samples.push(status(call(1, Message::EMPTY)));

@@ -38,6 +38,9 @@ pub fn arm_timer() {
     remember(Action::ArmTimer);
 }
 
+/// Nothing to stop.
+pub fn stop_timer() {}
+
 /// There are no interrupts here: a test that gets here would hang.
 pub fn idle(_cpu: &Cpu) {
     panic!("nobody is ready");

@@ -3,6 +3,7 @@
 //! * `load_page_table(value)`: makes a space resident.
 //! * `copy_words(from, to, count)`: copies message words.
 //! * `arm_timer()`: one interrupt at the end of a time slice from now.
+//! * `stop_timer()`: no interrupt, after all.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
 
 #[cfg(target_os = "none")]

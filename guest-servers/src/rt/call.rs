@@ -1,6 +1,6 @@
 //! System calls, as functions.
 
-use abi::call::{Tag, number, status};
+use abi::call::{DirectEntry, Tag, number, status};
 
 use crate::stub::{Registers, system_call};
 
@@ -59,6 +59,18 @@ fn received(registers: Registers) -> Result<Received, Error> {
 #[inline(always)]
 pub fn call(handle: u64, message: Message) -> Result<Received, Error> {
     received(system_call::<{ number::CALL }>(registers(handle, message)))
+}
+
+/// Calls the server behind `handle` in the transfer mode `direct` if that is possible, else as [`call`].
+#[inline(always)]
+pub fn call_direct(handle: u64, message: Message) -> Result<Received, Error> {
+    received(system_call::<{ number::CALL_DIRECT }>(registers(handle, message)))
+}
+
+/// Offers a direct entry. Only servers in the kernel may; the others are called as always.
+pub fn set_direct_entry(entry: DirectEntry) {
+    let registers = Registers { rdi: entry as *const () as u64, ..Registers::default() };
+    system_call::<{ number::SET_DIRECT_ENTRY }>(registers);
 }
 
 /// Answers the last call and waits for the next message.

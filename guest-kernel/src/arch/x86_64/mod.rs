@@ -2,6 +2,7 @@
 
 mod boot;
 mod descriptors;
+mod direct;
 mod entry;
 mod features;
 mod last_words;
@@ -22,11 +23,16 @@ pub use machine::{
     write_console,
 };
 pub use paging::{Access, kernel_root, map, new_root, physical_pointer};
-pub use timer::arm_timer;
+pub use timer::{arm_timer, stop_timer};
 
 /// Where the jump of the `kernel` stubs goes.
 pub fn kernel_call_address() -> u64 {
     entry::kernel_call_entry as *const () as u64
+}
+
+/// Where the jump of the `kernel` stub of CALL_DIRECT goes.
+pub fn kernel_direct_call_address() -> u64 {
+    direct::kernel_direct_call_entry as *const () as u64
 }
 
 /// This CPU's record. Only in the kernel's own code, after boot has set GS.

@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::boot::BootInfo;
 use abi::report::feature;
+use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
 
 use super::machine::time_stamp_counter;
@@ -69,6 +70,21 @@ pub fn arm_timer() {
             { X2APIC_TIMER_INITIAL_COUNT }.write(SLICE_APIC_TICKS.load(Ordering::Relaxed));
         }
     }
+}
+
+/// No interrupt, after all; takes one that has already arrived. Only on the kernel's stack.
+pub fn stop_timer() {
+    // SAFETY: as in `arm_timer`; 0 stops the timer in either mode.
+    unsafe {
+        if SLICE_TSC_CYCLES.load(Ordering::Relaxed) != 0 {
+            { IA32_TSC_DEADLINE }.write(0);
+        } else {
+            { X2APIC_TIMER_INITIAL_COUNT }.write(0);
+        }
+    }
+    interrupts::enable();
+    x86_64::instructions::nop();
+    interrupts::disable();
 }
 
 /// Tells the local APIC that the interrupt has been taken.
