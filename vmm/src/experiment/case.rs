@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parameter::{Placement, Workload};
+use super::parameter::{Placement, Transfer, Workload};
 
 /// A case with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct Parameters {
     pub other_client: Option<Placement>,
     /// Client and server share one user space.
     pub same_space: bool,
+    /// How calls reach the server.
+    #[serde(default)]
+    pub transfer: Transfer,
     /// Words of the message and of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<u64>,
@@ -80,6 +83,9 @@ impl Parameters {
             (Some(client), Some(server)) if client == server => parts.push(format!("pages={client}")),
             (Some(client), Some(server)) => parts.push(format!("pages={client}+{server}")),
             _ => {}
+        }
+        if self.transfer == Transfer::Direct {
+            parts.push("transfer=direct".to_owned());
         }
         parts.push(format!("pcid={}", if self.pcid { "on" } else { "off" }));
         if self.vcpus != 1 {

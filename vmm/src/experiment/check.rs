@@ -3,7 +3,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, PAGE_SIZE, PHYSICAL_MAP_SIZE_MAX};
-use abi::call::MESSAGE_WORDS_MAX;
+use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
 use abi::region::{SAMPLES_SIZE_MAX, WORKING_SET_PAGES_MAX};
 use toml::Spanned;
 
@@ -11,7 +11,7 @@ use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
-use super::parameter::{Placement, Workload};
+use super::parameter::{Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// What this host and this build allow.
@@ -111,11 +111,12 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     }
     let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
     let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
-    let given: [(&str, bool, Option<Range<usize>>); 9] = [
+    let given: [(&str, bool, Option<Range<usize>>); 10] = [
         ("server", workload.has_server(), placement_span(&entry.server)),
         ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
         ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
         ("same_space", workload.may_share_space(), entry.same_space.as_ref().map(|list| list.span.clone())),
+        ("transfer", workload.has_transfer(), entry.transfer.as_ref().map(|list| list.span.clone())),
         ("words", workload.has_words(), span_of(&entry.words)),
         ("pages", workload.has_pages(), span_of(&entry.pages)),
         ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
@@ -189,6 +190,13 @@ pub(super) fn combination(
         let span = entry.same_space.as_ref().map_or(span, |list| list.span.clone());
         let fix = "set client and server to \"user\", or put the kernel placements into a [[case]] without `same_space`";
         return Err(file.error_at(span, "only user placements can share a user space", fix));
+    }
+    let is_short = case.words.is_none_or(|words| words <= REGISTER_WORDS);
+    if case.transfer == Transfer::Direct && !(case.server == Some(Placement::Kernel) && is_short) {
+        let span = entry.transfer.as_ref().map_or(span, |list| list.span.clone());
+        let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
+        let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";
+        return Err(file.error_at(span, message, fix));
     }
     let memory_span =
         entry.memory.as_ref().or(file.content.defaults.memory.as_ref()).map(|list| list.span.clone());

@@ -12,7 +12,7 @@ use super::error::ConfigError;
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
 use super::overrides::Overrides;
-use super::parameter::{PcidChoice, Placement, Workload};
+use super::parameter::{PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// An experiment that can be run.
@@ -173,6 +173,7 @@ impl Expansion<'_> {
             relay: None,
             other_client: workload.eq(&Workload::Alternate).then_some(Placement::User),
             same_space: false,
+            transfer: Transfer::Switch,
             words: None,
             client_pages: None,
             server_pages: None,
@@ -203,6 +204,10 @@ impl Expansion<'_> {
         if entry.workload.get_ref().has_server() {
             let server = self.values("server", &entry.server, Placement::User)?;
             drafts = multiply(drafts, &server, |case, server| case.server = Some(server));
+        }
+        if entry.transfer.is_some() {
+            let transfer = self.values("transfer", &entry.transfer, Transfer::Switch)?;
+            drafts = multiply(drafts, &transfer, |case, transfer| case.transfer = transfer);
         }
         if entry.other_client.is_some() {
             let other = self.values("other_client", &entry.other_client, Placement::User)?;

@@ -74,6 +74,13 @@ fn each_workload_has_its_own_name_and_programs() {
 }
 
 #[test]
+fn a_direct_transfer_is_in_the_name() {
+    let rest = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"kernel\"\ntransfer = [\"switch\", \"direct\"]\n";
+    let expected = ["call/user-kernel/words=0/pcid=off", "call/user-kernel/words=0/transfer=direct/pcid=off"];
+    assert_eq!(names(rest), expected);
+}
+
+#[test]
 fn defaults_fill_in_and_the_command_line_overrides_both() {
     let rest = "[defaults]\nsamples = 5\nvcpus = [1, 2]\n[[case]]\nworkload = \"empty\"\nclient = \"user\"\nwarm_up = 7\n";
     let plain = expand_text(rest, &Overrides::default(), &limits()).unwrap();
@@ -146,6 +153,10 @@ fn impossible_combinations_are_refused() {
     let twice =
         "[[case]]\nworkload = \"touch\"\nclient = \"user\"\nserver = \"user\"\npages = 1\nclient_pages = 2\n";
     assert!(refused(twice).1.contains("given twice"));
+    let direct = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"kernel\", \"user\"]\ntransfer = \"direct\"\n";
+    assert_eq!(refused(direct).0, 8);
+    let long = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"kernel\"\nwords = 8\ntransfer = \"direct\"\n";
+    assert_eq!(refused(long).0, 9);
     assert!(refused("").1.contains("no case"));
 }
 

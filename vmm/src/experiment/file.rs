@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Place, suggest};
 use super::list::List;
-use super::parameter::{PcidChoice, Placement, Workload};
+use super::parameter::{PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// An experiment file with its text, so that errors can point into it.
@@ -81,6 +81,8 @@ pub struct CaseEntry {
     pub other_client: Option<List<Placement>>,
     /// Client and server share one user space.
     pub same_space: Option<List<bool>>,
+    /// How calls reach the server.
+    pub transfer: Option<List<Transfer>>,
     /// Words of the message and of the answer.
     pub words: Option<List<i64>>,
     /// Pages that both touch.

@@ -139,6 +139,11 @@ impl Workload {
         matches!(self, Workload::Touch)
     }
 
+    /// Whether the transfer mode can be chosen.
+    pub const fn has_transfer(self) -> bool {
+        matches!(self, Workload::Call | Workload::Touch)
+    }
+
     /// Whether client and server may share a space.
     pub const fn may_share_space(self) -> bool {
         matches!(self, Workload::Call | Workload::Directions | Workload::Touch)
@@ -149,6 +154,17 @@ impl fmt::Display for Workload {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.name())
     }
+}
+
+/// How a call reaches its server; see [`abi::call::number::CALL_DIRECT`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// By a switch to the server's own thread.
+    #[default]
+    Switch,
+    /// The caller's own thread runs the entry function of a server in the kernel.
+    Direct,
 }
 
 /// Whether user spaces' TLB entries carry process-context identifiers.

@@ -6,7 +6,7 @@ use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag, trust};
 use abi::program::client;
 
 use super::case::Parameters;
-use super::parameter::Placement;
+use super::parameter::{Placement, Transfer};
 use super::topology::{Participant, Topology};
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
@@ -102,6 +102,7 @@ fn client_arguments(case: &Parameters) -> [u64; ARGUMENT_COUNT] {
     arguments[client::WARM_UP] = case.warm_up;
     arguments[client::ROUND_TRIPS] = case.samples;
     arguments[client::WORDS] = case.words.unwrap_or(0);
+    arguments[client::DIRECT] = u64::from(case.transfer == Transfer::Direct);
     arguments[client::PAGES] = u64::from(case.client_pages.unwrap_or(0));
     arguments
 }
@@ -183,6 +184,14 @@ mod tests {
         assert_eq!(config.plan_flags, abi::plan::flag::PCID);
         assert_eq!((config.servers[0].working_set_pages, config.servers[0].arguments[client::PAGES]), (3, 3));
         assert_eq!((config.servers[1].working_set_pages, config.servers[1].arguments[0]), (5, 5));
+    }
+
+    #[test]
+    fn the_client_is_told_the_transfer_mode() {
+        let case = Parameters { server: Some(Placement::Kernel), ..parameters(Workload::Call) };
+        assert_eq!(config(&case).servers[0].arguments[client::DIRECT], 0);
+        let direct = Parameters { transfer: Transfer::Direct, ..case };
+        assert_eq!(config(&direct).servers[0].arguments[client::DIRECT], 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How numbers and programs are written for people.
 
 use crate::experiment::case::Parameters;
-use crate::experiment::parameter::Workload;
+use crate::experiment::parameter::{Transfer, Workload};
 
 /// `1,234,567`.
 pub fn grouped(value: u64) -> String {
@@ -42,20 +42,15 @@ pub fn placements(case: &Parameters) -> String {
     if case.same_space {
         return "user, one space".to_owned();
     }
-    let arrow = |parts: &[Option<_>]| {
-        parts
-            .iter()
-            .flatten()
-            .map(|placement: &crate::experiment::parameter::Placement| placement.name())
-            .collect::<Vec<_>>()
-            .join(" → ")
-    };
-    match (case.workload, case.other_client) {
-        (Workload::Alternate, Some(other)) => {
-            format!("{} ← {other}", arrow(&[Some(case.client), case.server]))
-        }
-        _ => arrow(&[Some(case.client), case.relay, case.server]),
+    let way = [Some(case.client), case.relay, case.server];
+    let mut text = way.iter().flatten().map(|placement| placement.name()).collect::<Vec<_>>().join(" → ");
+    if let Some(other) = case.other_client {
+        text.push_str(&format!(" ← {other}"));
     }
+    if case.transfer == Transfer::Direct {
+        text.push_str(", direct");
+    }
+    text
 }
 
 /// What the placements column is called.

@@ -87,16 +87,21 @@ fn unfinished(run: &RunRecord) -> Option<String> {
 
 fn disturbed(run: &RunRecord) -> Option<String> {
     let disturbed: u64 = run.cases.iter().map(|case| case.disturbed_samples).sum();
-    let counted = run.cases.iter().flat_map(|case| case.cycles.values()).map(|channel| channel.summary.count);
-    let all = disturbed + counted.sum::<u64>();
-    (disturbed > 0).then(|| {
-        format!(
-            "{} of {} samples were disturbed: the host took the CPU away meanwhile. They are in no figure, but marked \
-             in the raw samples.",
-            format::grouped(disturbed),
-            format::grouped(all),
-        )
-    })
+    if disturbed == 0 {
+        return None;
+    }
+    let samples = |case: &CaseRecord| case.round_trips * case.parameters.workload.channels().len() as u64;
+    let all: u64 = run.cases.iter().map(samples).sum();
+    let mut note = format!(
+        "{} of {} samples were disturbed: the host took the CPU away meanwhile. They are in no figure, but marked in \
+         the raw samples.",
+        format::grouped(disturbed),
+        format::grouped(all),
+    );
+    if run.cases.iter().flat_map(|case| case.cycles.values()).any(|channel| channel.includes_disturbed) {
+        note.push_str(" Where every sample was disturbed, the figures are over all of them (~).");
+    }
+    Some(note)
 }
 
 fn absent_lenses(run: &RunRecord) -> Vec<String> {

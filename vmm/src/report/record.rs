@@ -173,9 +173,14 @@ pub struct CaseRecord {
 /// Figures of one channel in cycles of the time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelRecord {
-    /// Order statistics of the undisturbed samples.
+    /// Order statistics of the undisturbed samples; of all, when every one was disturbed.
     #[serde(flatten)]
     pub summary: Summary,
+    /// Every sample was disturbed, and the order statistics are over all of them.
+    #[serde(default)]
+    pub includes_disturbed: bool,
+    /// Median of all samples, disturbed ones included.
+    pub median_with_disturbed: u64,
     /// The median in ns, where the counter's frequency is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median_ns: Option<f64>,

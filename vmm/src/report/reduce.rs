@@ -86,22 +86,40 @@ fn is_disturbed(sample: u64) -> bool {
     sample & SAMPLE_DISTURBED != 0
 }
 
-/// The undisturbed samples of the channel with this index of a run whose samples have been checked.
-fn clean_samples(case: &Case, run: &GuestRun, channel: usize) -> Vec<u64> {
+/// Which samples.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    Undisturbed,
+}
+
+/// The samples of the channel with this index, of a run whose samples have been checked.
+fn samples_of(case: &Case, run: &GuestRun, channel: usize, which: Which) -> Vec<u64> {
     let rows = run.samples.chunks_exact(case.parameters.workload.channels().len());
-    rows.map(|row| row[channel]).filter(|sample| !is_disturbed(*sample)).collect()
+    let samples = rows.map(|row| row[channel]).filter(|sample| which == Which::All || !is_disturbed(*sample));
+    samples.map(|sample| sample & !SAMPLE_DISTURBED).collect()
 }
 
 fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> BTreeMap<String, ChannelRecord> {
     let names = case.parameters.workload.channels().iter();
-    let summaries = names.enumerate().filter_map(|(index, name)| {
-        let sound = runs.iter().filter(|run| check_samples(case, run).is_ok());
-        let launches: Vec<Vec<u64>> = sound.map(|run| clean_samples(case, run, index)).collect();
-        let summary = Summary::of(&launches)?;
-        let median_ns = tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1));
-        Some(((*name).to_owned(), ChannelRecord { summary, median_ns, ratio_to_all_user: None }))
+    let figures = names.enumerate().filter_map(|(index, name)| {
+        let of = |which| {
+            let sound = runs.iter().filter(|run| check_samples(case, run).is_ok());
+            let launches: Vec<Vec<u64>> = sound.map(|run| samples_of(case, run, index, which)).collect();
+            Summary::of(&launches)
+        };
+        let (all, undisturbed) = (of(Which::All)?, of(Which::Undisturbed));
+        let summary = undisturbed.unwrap_or(all);
+        let record = ChannelRecord {
+            summary,
+            includes_disturbed: undisturbed.is_none(),
+            median_with_disturbed: all.median,
+            median_ns: tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1)),
+            ratio_to_all_user: None,
+        };
+        Some(((*name).to_owned(), record))
     });
-    summaries.collect()
+    figures.collect()
 }
 
 /// `value` with `digits` decimal places: more would claim a precision that is not there.
@@ -209,7 +227,7 @@ fn launch_record(
     };
     let channels = case.parameters.workload.channels().iter().enumerate();
     let medians = channels.filter(|_| check_samples(case, run).is_ok()).filter_map(|(index, name)| {
-        let mut samples = clean_samples(case, run, index);
+        let mut samples = samples_of(case, run, index, Which::Undisturbed);
         samples.sort_unstable();
         (!samples.is_empty()).then(|| ((*name).to_owned(), super::statistics::quantile(&samples, 50)))
     });

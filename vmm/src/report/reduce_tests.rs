@@ -41,6 +41,18 @@ fn disturbed_samples_are_counted_and_in_no_figure() {
 }
 
 #[test]
+fn when_all_are_disturbed_the_figure_is_over_all_and_says_so() {
+    let run = guest_run(vec![SAMPLE_DISTURBED | 10, SAMPLE_DISTURBED | 20, SAMPLE_DISTURBED | 30], 6);
+    let record = reduced(&case(Workload::Call), &[Ok(run)]);
+    let channel = record.cycles["round_trip"];
+    assert!(channel.includes_disturbed);
+    assert_eq!(
+        (channel.summary.median, channel.median_with_disturbed, record.disturbed_samples),
+        (20, 20, 3)
+    );
+}
+
+#[test]
 fn channels_are_columns() {
     let mut run = guest_run(vec![30, 10, 20, 60, 20, 40], 0);
     (run.channel_count, run.round_trips) = (3, 2);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::record::{CaseRecord, RunRecord};
 use super::reduce::rounded;
 use crate::experiment::case::Parameters;
-use crate::experiment::parameter::{Placement, Workload};
+use crate::experiment::parameter::{Placement, Transfer, Workload};
 
 /// Fills in what depends on other cases of the run; to be called again after every case.
 pub fn relate(run: &mut RunRecord) {
@@ -52,7 +52,7 @@ fn what_is_measured(case: &Parameters) -> Parameters {
     Parameters { memory_bytes: 0, deadline_seconds: 0, warm_up: 0, samples: 0, launches: 0, ..case.clone() }
 }
 
-/// The same with every program in a user space of its own.
+/// The same with every program in a user space of its own, and a switch to its own thread.
 fn in_user_spaces(case: &Parameters) -> Parameters {
     let user = |placement: Option<Placement>| placement.map(|_| Placement::User);
     Parameters {
@@ -61,6 +61,7 @@ fn in_user_spaces(case: &Parameters) -> Parameters {
         relay: user(case.relay),
         other_client: user(case.other_client),
         same_space: false,
+        transfer: Transfer::Switch,
         ..what_is_measured(case)
     }
 }

@@ -134,6 +134,9 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 4] {
         column(rows, "thread\nswitches", 3, true, counter("context_switches")),
         column(rows, "IPC\nfast/slow", 5, true, |(case, _)| {
             match (count(case, "ipc_fast"), count(case, "ipc_slow")) {
+                _ if case.counters.get("ipc_direct").is_some_and(|direct| direct.total > 0) => {
+                    format!("{} direct", count(case, "ipc_direct").unwrap_or_default())
+                }
                 (Some(fast), Some(slow)) => format!("{fast}/{slow}"),
                 _ => String::new(),
             }
@@ -147,7 +150,10 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 6] {
     let mark = if all_doubtful { "*" } else { "" };
     let cycles = |row: &Row<'_>, value: fn(&ChannelRecord) -> u64| {
         let own_mark = if row.0.timing_valid || all_doubtful { "" } else { "*" };
-        row.1.map_or(String::new(), |(_, channel)| format!("{}{own_mark}", format::grouped(value(channel))))
+        row.1.map_or(String::new(), |(_, channel)| {
+            let about = if channel.includes_disturbed { "~" } else { "" };
+            format!("{about}{}{own_mark}", format::grouped(value(channel)))
+        })
     };
     let of_channel = |row: &Row<'_>, text: fn(&ChannelRecord) -> Option<String>| {
         row.1.and_then(|(_, channel)| text(channel)).unwrap_or_default()
