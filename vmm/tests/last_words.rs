@@ -45,7 +45,6 @@ fn a_spinning_server_is_named() {
     for (placement, trust_group) in places {
         let run = machine::run(&spinning(placement, trust_group), &StopFlag::new().unwrap()).unwrap();
         let Outcome::Hang { last_words, .. } = run.outcome else { panic!("{:?}", run.outcome) };
-        println!("{:#?}", last_words.backtrace);
         // The deadline may also find the kernel at its timer interrupt.
         assert!(
             last_words.backtrace.iter().any(|line| line.contains("scenario: ") || line.contains("::")),
