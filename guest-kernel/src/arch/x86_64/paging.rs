@@ -3,7 +3,9 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::address::{FIRST_SHARED_TOP_ENTRY, PAGE_SIZE, PHYSICAL_MAP_BASE, TABLE_ENTRIES};
+use abi::address::{
+    FIRST_SHARED_TOP_ENTRY, HOME_TOP_ENTRY_FIRST, PAGE_SIZE, PHYSICAL_MAP_BASE, TABLE_ENTRIES,
+};
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::memory::{Memory, OutOfMemory};
@@ -72,14 +74,114 @@ fn next_table(entry: &Cell<u64>, user: bool, memory: &Memory) -> Result<&'static
     Ok(table(entry.get() & ADDRESS_MASK))
 }
 
-/// A new top-level table whose upper half is the kernel's.
-pub fn new_root(memory: &Memory) -> Result<u64, OutOfMemory> {
+/// A new top-level table whose upper half is the kernel's, with the homes of servers that may migrate: their shared
+/// level-3 tables, which hold those that are in the kernel.
+pub fn new_root(home_count: usize, memory: &Memory) -> Result<u64, OutOfMemory> {
     let root = memory.frame()?;
     let (from, to) = (table(kernel_root()), table(root));
-    for (from, to) in from.iter().zip(to).skip(FIRST_SHARED_TOP_ENTRY) {
-        to.set(from.get());
+    let homes = HOME_TOP_ENTRY_FIRST..HOME_TOP_ENTRY_FIRST + home_count;
+    for index in homes.chain(FIRST_SHARED_TOP_ENTRY..TABLE_ENTRIES) {
+        to[index].set(from[index].get());
     }
     Ok(root)
+}
+
+/// Makes the shared level-3 tables of the first `count` homes. Before the first [`new_root`].
+pub fn add_homes(count: usize, memory: &Memory) -> Result<(), OutOfMemory> {
+    for entry in &table(kernel_root())[HOME_TOP_ENTRY_FIRST..HOME_TOP_ENTRY_FIRST + count] {
+        next_table(entry, false, memory)?;
+    }
+    Ok(())
+}
+
+/// Makes the level-3 table that the home at `base` has in its own space, and hangs it there. Returns its address.
+pub fn add_own_home(root: u64, base: u64, memory: &Memory) -> Result<u64, OutOfMemory> {
+    let own = memory.frame()?;
+    set_home_table(root, base, own, true);
+    Ok(own)
+}
+
+/// Hangs the level-3 table `level3` under the home's top-level entry of `root`.
+pub fn set_home_table(root: u64, base: u64, level3: u64, user: bool) {
+    let mut flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+    flags.set(PageTableFlags::USER_ACCESSIBLE, user);
+    table(root)[index(base, 4)].set(level3 | flags.bits());
+}
+
+/// The level-3 table that all spaces but its own have for the home at `base`.
+pub fn shared_home_table(base: u64) -> u64 {
+    table(kernel_root())[index(base, 4)].get() & ADDRESS_MASK
+}
+
+/// Moves a region's entries from one level-3 table to another.
+pub fn move_region(from: u64, to: u64, base: u64) {
+    let first = index(base, 3);
+    for (from, to) in table(from)[first..first + 4].iter().zip(&table(to)[first..first + 4]) {
+        to.set(from.replace(0));
+    }
+}
+
+/// Gives the region's pages, and the tables that lead to them, to ring 3 or takes them away. Returns the number of
+/// pages.
+pub fn set_region_privilege(level3: u64, base: u64, user: bool) -> u64 {
+    let user_bit = PageTableFlags::USER_ACCESSIBLE.bits();
+    let set_user = |entry: &Cell<u64>| {
+        entry.set(if user { entry.get() | user_bit } else { entry.get() & !user_bit });
+    };
+    let mut pages = 0;
+    for entry in &table(level3)[index(base, 3)..index(base, 3) + 4] {
+        for entry in present(entry) {
+            set_user(entry);
+            for page in present(entry).filter(|page| page.get() & PageTableFlags::PRESENT.bits() != 0) {
+                set_user(page);
+                page.set(page.get() ^ PageTableFlags::GLOBAL.bits());
+                pages += 1;
+            }
+        }
+        if entry.get() & PageTableFlags::PRESENT.bits() != 0 {
+            set_user(entry);
+        }
+    }
+    pages
+}
+
+/// The entries of the table that `entry` points to; none if it points nowhere.
+fn present(entry: &Cell<u64>) -> impl Iterator<Item = &'static Cell<u64>> {
+    let there = entry.get() & PageTableFlags::PRESENT.bits() != 0;
+    let entries: &'static [Cell<u64>] = if there { table(entry.get() & ADDRESS_MASK) } else { &[] };
+    entries.iter()
+}
+
+/// Calls `visit` with the address of each page of a region.
+pub fn for_each_page(level3: u64, base: u64, mut visit: impl FnMut(u64)) {
+    const GIBIBYTE: u64 = 1 << 30;
+    for (gibibyte, entry) in (0..).zip(&table(level3)[index(base, 3)..index(base, 3) + 4]) {
+        for (large, entry) in (0..).zip(present(entry)) {
+            for (small, page) in (0..).zip(present(entry)) {
+                if page.get() & PageTableFlags::PRESENT.bits() != 0 {
+                    visit(base + gibibyte * GIBIBYTE + (large << 21) + (small << 12));
+                }
+            }
+        }
+    }
+}
+
+/// Exchanges the frame behind a page that is mapped below `level3`.
+pub fn replace_frame(level3: u64, address: u64, frame: u64) {
+    let level2 = table(table(level3)[index(address, 3)].get() & ADDRESS_MASK);
+    let level1 = table(level2[index(address, 2)].get() & ADDRESS_MASK);
+    let page = &level1[index(address, 1)];
+    page.set(frame | page.get() & !ADDRESS_MASK);
+}
+
+/// The word at `address` of a space, if it is mapped.
+pub fn read_word(root: u64, address: u64) -> Option<u64> {
+    if !address.is_multiple_of(8) {
+        return None;
+    }
+    let frame = writable_frame(root, address)?;
+    // SAFETY: a frame of memory, read through the physical map; the offset is that of an aligned word in it.
+    Some(unsafe { physical_pointer(frame + address % PAGE_SIZE).cast::<u64>().read_volatile() })
 }
 
 /// Maps `count` small pages from `address` on to frames from `frame` on. A page of a server in a user space differs
