@@ -19,6 +19,15 @@ pub enum Placement {
     Kernel = 1,
 }
 
+/// Pages in a row of a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageRange {
+    /// Offset of the first one in the region, bytes.
+    pub offset: u64,
+    /// Their number.
+    pub count: u64,
+}
+
 /// A server. Clients are servers too: what they do with their endpoint is their affair.
 pub struct Server {
     /// Index in the plan.
@@ -35,6 +44,8 @@ pub struct Server {
     pub space: Cell<Option<&'static Space>>,
     /// The space that is its own when it runs in user space, if it may migrate.
     pub home: Option<&'static Space>,
+    /// The pages of its region that are mapped, if it may migrate.
+    pub pages: Cell<&'static [PageRange]>,
     /// Address of the direct entry that it has registered, 0 if none. It counts only in the kernel.
     pub direct_entry: Cell<u64>,
     /// With whom it has exchanged messages lately.
@@ -68,6 +79,7 @@ impl Server {
             entry,
             space: Cell::new(space),
             home,
+            pages: Cell::new(&[]),
             direct_entry: Cell::new(0),
             partners: Partners::default(),
             is_driver,

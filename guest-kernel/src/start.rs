@@ -17,7 +17,7 @@ use crate::endpoint::Right;
 use crate::image::{Image, ImageError};
 use crate::kernel::Kernel;
 use crate::memory::{Memory, OutOfMemory};
-use crate::region::{Region, RegionError, SharedPages};
+use crate::region::{Mapped, Region, RegionError, SharedPages};
 use crate::report::ReportWriter;
 use crate::server::{Placement, Server};
 use crate::slot::FreeSlots;
@@ -200,6 +200,11 @@ impl Loader<'_> {
             base: place.base,
             user: place.placement == Placement::User,
             memory: self.memory,
+            mapped: if is_migratable(plan) {
+                Mapped::new(self.memory, plan.thread_count).map_err(out_of_memory)?
+            } else {
+                Mapped::default()
+            },
         };
         region.load(&image, module.file.start).map_err(|error| match error {
             RegionError::Image(error) => StartError::Image { server: index, error },
@@ -222,6 +227,7 @@ impl Loader<'_> {
         let Place { placement, base, space, home } = place;
         let server = Server::new(index, placement, base, base + image.entry, space, home, is_driver(plan));
         server.trust_group.set(plan.trust_group);
+        server.pages.set(region.mapped.ranges(self.memory).map_err(out_of_memory)?);
         Ok(server)
     }
 

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use abi::address::PAGE_SIZE;
 use abi::call::number;
 use abi::region::{KERNEL_INTERFACE_OFFSET, stub_offset};
 
@@ -35,16 +36,17 @@ pub fn change_region_privilege(server: &Server, target: Placement) -> u64 {
     let base = server.base;
     let (shared, own) = (paging::shared_home_table(base), home.own_level3.get());
     let interface = base + KERNEL_INTERFACE_OFFSET;
+    let ranges = server.pages.get();
     match target {
         Placement::Kernel => {
-            let pages = paging::set_region_privilege(own, base, false);
+            let pages = paging::set_region_privilege(own, base, ranges, false);
             paging::replace_frame(own, interface, KERNEL_INTERFACE.load(Ordering::Relaxed));
             paging::move_region(own, shared, base);
             paging::set_home_table(home.root, base, shared, false);
             pages
         }
         Placement::User => {
-            let pages = paging::set_region_privilege(shared, base, true);
+            let pages = paging::set_region_privilege(shared, base, ranges, true);
             paging::replace_frame(shared, interface, USER_INTERFACE.load(Ordering::Relaxed));
             paging::move_region(shared, own, base);
             paging::set_home_table(home.root, base, own, true);
@@ -99,17 +101,15 @@ pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
 
 /// Has this CPU's TLB forget a region that has just been moved, page by page. Returns the number of INVLPGs.
 pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
-    let Some(home) = server.home else { return 0 };
-    let level3 = match server.placement.get() {
-        Placement::Kernel => paging::shared_home_table(server.base),
-        Placement::User => home.own_level3.get(),
-    };
     let mut flushed = 0;
-    paging::for_each_page(level3, server.base, |address| {
-        x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
-        count(&cpu.counters.invlpg);
-        flushed += 1;
-    });
+    for range in server.pages.get() {
+        for page in 0..range.count {
+            let address = server.base + range.offset + page * PAGE_SIZE;
+            x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
+            count(&cpu.counters.invlpg);
+            flushed += 1;
+        }
+    }
     flushed
 }
 

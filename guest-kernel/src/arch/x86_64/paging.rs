@@ -9,6 +9,7 @@ use abi::address::{
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::memory::{Memory, OutOfMemory};
+use crate::server::PageRange;
 
 /// A page table of any level.
 type Table = [Cell<u64>; TABLE_ENTRIES];
@@ -121,49 +122,29 @@ pub fn move_region(from: u64, to: u64, base: u64) {
     }
 }
 
-/// Gives the region's pages, and the tables that lead to them, to ring 3 or takes them away. Returns the number of
-/// pages.
-pub fn set_region_privilege(level3: u64, base: u64, user: bool) -> u64 {
-    let user_bit = PageTableFlags::USER_ACCESSIBLE.bits();
-    let set_user = |entry: &Cell<u64>| {
-        entry.set(if user { entry.get() | user_bit } else { entry.get() & !user_bit });
-    };
-    let mut pages = 0;
-    for entry in &table(level3)[index(base, 3)..index(base, 3) + 4] {
-        for entry in present(entry) {
-            set_user(entry);
-            for page in present(entry).filter(|page| page.get() & PageTableFlags::PRESENT.bits() != 0) {
-                set_user(page);
-                page.set(page.get() ^ PageTableFlags::GLOBAL.bits());
-                pages += 1;
+/// Gives a region's pages, and the tables that lead to them, to ring 3 or takes them away. Returns the number of pages.
+pub fn set_region_privilege(level3: u64, base: u64, ranges: &[PageRange], user: bool) -> u64 {
+    let (user_bit, global) = (PageTableFlags::USER_ACCESSIBLE.bits(), PageTableFlags::GLOBAL.bits());
+    let (set, clear) = if user { (user_bit, global) } else { (global, user_bit) };
+    let mut changed = 0;
+    for range in ranges {
+        let mut page = 0;
+        while page < range.count {
+            let address = base + range.offset + page * PAGE_SIZE;
+            let level3_entry = &table(level3)[index(address, 3)];
+            let level2_entry = &table(level3_entry.get() & ADDRESS_MASK)[index(address, 2)];
+            for entry in [level3_entry, level2_entry] {
+                entry.set(if user { entry.get() | user_bit } else { entry.get() & !user_bit });
+            }
+            let level1 = table(level2_entry.get() & ADDRESS_MASK);
+            for entry in level1.iter().skip(index(address, 1)).take((range.count - page) as usize) {
+                entry.set(entry.get() & !clear | set);
+                page += 1;
             }
         }
-        if entry.get() & PageTableFlags::PRESENT.bits() != 0 {
-            set_user(entry);
-        }
+        changed += range.count;
     }
-    pages
-}
-
-/// The entries of the table that `entry` points to; none if it points nowhere.
-fn present(entry: &Cell<u64>) -> impl Iterator<Item = &'static Cell<u64>> {
-    let there = entry.get() & PageTableFlags::PRESENT.bits() != 0;
-    let entries: &'static [Cell<u64>] = if there { table(entry.get() & ADDRESS_MASK) } else { &[] };
-    entries.iter()
-}
-
-/// Calls `visit` with the address of each page of a region.
-pub fn for_each_page(level3: u64, base: u64, mut visit: impl FnMut(u64)) {
-    const GIBIBYTE: u64 = 1 << 30;
-    for (gibibyte, entry) in (0..).zip(&table(level3)[index(base, 3)..index(base, 3) + 4]) {
-        for (large, entry) in (0..).zip(present(entry)) {
-            for (small, page) in (0..).zip(present(entry)) {
-                if page.get() & PageTableFlags::PRESENT.bits() != 0 {
-                    visit(base + gibibyte * GIBIBYTE + (large << 21) + (small << 12));
-                }
-            }
-        }
-    }
+    changed
 }
 
 /// Exchanges the frame behind a page that is mapped below `level3`.
