@@ -5,23 +5,12 @@
 # a page with the kernel's command line, then the initramfs. The script defines these symbols, and ENTRY and MEMORY.
 
         .set    chunk_sectors, 256
-        .set    booted, 0x7bfc          # memory survives a reset, so this word tells the second boot from the first
-        .set    acpi_pm1_control, 0xb004
 
         .code16
         .globl  _start
 _start: cli
         xor     %ax, %ax
         mov     %ax, %ds
-        # A second boot means that the kernel panicked. Rebooting for ever would hide it: turn off.
-        cmpl    $0x626b6e69, booted
-        jne     first
-        mov     $acpi_pm1_control, %dx
-        mov     $0x2000, %ax            # SLP_EN; Bochs's S5 is sleep type 0
-        out     %ax, %dx
-halt:   hlt
-        jmp     halt
-first:  movl    $0x626b6e69, booted
         in      $0x92, %al              # A20
         or      $2, %al
         out     %al, $0x92
@@ -37,7 +26,7 @@ protected:
         mov     %ax, %ds
         mov     %ax, %es
         mov     %ax, %ss
-        mov     $booted, %esp
+        mov     $_start, %esp
         cld
         mov     $1, %ebx                # the next sector to read
         mov     $KERNEL, %edi

@@ -61,6 +61,8 @@ pub mod crash {
     /// In the kernel only: writes garbage to this CPU's record, which it finds through GS, so that the kernel's own
     /// code faults at the next system call. What a trusted server can do if it should not have been trusted.
     pub const CORRUPT_KERNEL: u32 = 11;
+    /// Reads the address in message word 0; the answer's word 0 is what it found, if it lives.
+    pub const READ_ADDRESS: u32 = 12;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.
@@ -141,4 +143,19 @@ pub mod scenario {
     /// Puts values in every register that a system call keeps, makes 1,000 calls to handle 0 while being preempted,
     /// and records 1 if all were kept.
     pub const REGISTERS: u64 = 12;
+    /// PARAMETER times: adds 1 to handle 0 (`counter`, server 1), then migrates it to the other placement. Samples: the
+    /// count at the end, successful migrations.
+    pub const MIGRATE_COUNTER: u64 = 14;
+    /// PARAMETER times: lets the others run for a while, then migrates server 1 to the other placement. Sample:
+    /// successful migrations.
+    pub const MIGRATE_BUSY: u64 = 15;
+    /// Migrates server 1 into the kernel, has handle 0 (`crash`, server 2) read the address PARAMETER, migrates server 1
+    /// out, has it read again. Samples: the statuses of the two reads.
+    pub const MIGRATE_AND_READ: u64 = 16;
+    /// Calls handle 0 five times, migrates server 1 with its group into the kernel, calls handle 0 again. Samples: status
+    /// of the migration, servers moved, pages, INVLPGs, full flushes, status of the last call.
+    pub const MIGRATE_GROUP: u64 = 17;
+    /// Migrations that must be refused; the samples are the statuses: a server that may not migrate, one that does not
+    /// exist, oneself, unknown bits, demotion into the kernel, then server 1: demotion (done), and back into the kernel.
+    pub const MIGRATE_REFUSED: u64 = 18;
 }

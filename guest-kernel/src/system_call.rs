@@ -8,7 +8,7 @@ use abi::report::{FAULT_EXIT, Fault};
 use crate::cpu::{Cpu, count};
 use crate::server::Placement;
 use crate::thread::Thread;
-use crate::{arch, death, ipc};
+use crate::{arch, death, ipc, migrate};
 
 /// Most samples per round trip that a driver may announce.
 const CHANNEL_COUNT_MAX: u64 = 16;
@@ -40,6 +40,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::WRITE_CONSOLE => write_console(thread, second),
         number::MEASURE_BEGIN => measure_begin(cpu, thread),
         number::MEASURE_END => measure_end(cpu, thread, first, second),
+        number::MIGRATE => migrate(cpu, thread, first, second),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
     };
@@ -77,13 +78,13 @@ fn set_message_buffer(thread: &Thread, address: u64) -> u64 {
 
 fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
     let server = thread.server;
-    if server.placement != Placement::Kernel {
-        return status::NOT_PERMITTED;
-    }
     if address != 0 && address.wrapping_sub(server.base) >= IMAGE_SIZE_MAX {
         return status::BAD_ARGUMENT;
     }
-    server.endpoint.direct_entry.set(address);
+    server.direct_entry.set(address);
+    if server.placement.get() == Placement::Kernel {
+        server.endpoint.direct_entry.set(address);
+    }
     status::OK
 }
 
@@ -94,6 +95,25 @@ fn write_console(thread: &Thread, size: u64) -> u64 {
     };
     arch::write_console(bytes);
     status::OK
+}
+
+fn migrate(cpu: &Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
+    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
+        return status::NOT_PERMITTED;
+    };
+    let Some(server) = usize::try_from(index).ok().and_then(|index| kernel.servers.get().get(index)) else {
+        return status::BAD_ARGUMENT;
+    };
+    match migrate::migrate(cpu, server, how) {
+        Ok(work) => {
+            let values = [work.servers, work.pages, work.invlpg, work.full_flushes];
+            for (word, value) in thread.context.words.iter().zip(values) {
+                word.set(value);
+            }
+            status::OK
+        }
+        Err(error) => error,
+    }
 }
 
 fn measure_begin(cpu: &Cpu, thread: &Thread) -> u64 {

@@ -115,10 +115,10 @@ impl Thread {
         Thread {
             context,
             resume: Cell::new(Resume::Everything),
-            placement: Cell::new(server.placement),
+            placement: Cell::new(server.placement.get()),
             state: Cell::new(State::New),
             priority,
-            space: Cell::new(server.space),
+            space: Cell::new(server.space.get()),
             rights: server.rights.clone(),
             caller: Cell::new(None),
             partner: Cell::new(None),

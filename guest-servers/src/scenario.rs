@@ -2,8 +2,8 @@
 #![no_std]
 #![no_main]
 
-use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag};
-use abi::program::{counter, scenario};
+use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag, migrate};
+use abi::program::{counter, crash, scenario};
 use rt::memory::{Samples, message_buffer};
 use rt::{Error, Message, Received, Start, call};
 
@@ -17,9 +17,9 @@ fn serve(start: Start) -> ! {
     match start.argument(scenario::NUMBER) {
         scenario::ECHO_ALL_SIZES => echo_all_sizes(&start, &mut samples),
         scenario::RIGHTS => rights(&mut samples),
-        scenario::CRASH => crash(parameter as u32, |handle, message| call(handle, message), &mut samples),
+        scenario::CRASH => crash_and_look(parameter as u32, call, &mut samples),
         scenario::CRASH_DIRECT => {
-            crash(parameter as u32, |handle, message| rt::call::call_direct(handle, message), &mut samples);
+            crash_and_look(parameter as u32, rt::call::call_direct, &mut samples);
         }
         scenario::COUNT => count(&mut samples),
         scenario::BAD_MESSAGES => bad_messages(&start, &mut samples),
@@ -35,6 +35,11 @@ fn serve(start: Start) -> ! {
         scenario::DEADLOCK => samples.push(status(call(0, Message::EMPTY).map(drop))),
         scenario::LIE => claim = Some(parameter),
         scenario::REGISTERS => samples.push(registers(parameter).into()),
+        scenario::MIGRATE_COUNTER => migrate_counter(parameter, &mut samples),
+        scenario::MIGRATE_BUSY => samples.push(migrate_busy(parameter)),
+        scenario::MIGRATE_AND_READ => migrate_and_read(parameter, &mut samples),
+        scenario::MIGRATE_GROUP => migrate_group(&mut samples),
+        scenario::MIGRATE_REFUSED => migrate_refused(&mut samples),
         _ => rt::call::finish(1),
     }
     rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
@@ -74,7 +79,7 @@ fn rights(samples: &mut Samples) {
     }
 }
 
-fn crash(label: u32, call: impl Fn(u64, Message) -> Result<Received, Error>, samples: &mut Samples) {
+fn crash_and_look(label: u32, call: impl Fn(u64, Message) -> Result<Received, Error>, samples: &mut Samples) {
     // The first answer tells that the server waits: only then is there a direct entry to run.
     let _ = call(0, Message::word(0, 0));
     samples.push(status(call(0, Message::word(label, 0))));
@@ -173,4 +178,64 @@ fn registers(calls: u64) -> bool {
     }
     let total = calls * calls.wrapping_sub(1) / 2;
     sums.iter().enumerate().all(|(index, sum)| *sum == total * index as u64)
+}
+
+/// Into the kernel in even turns, out of it in odd ones.
+fn alternately(turn: u64) -> u64 {
+    if turn.is_multiple_of(2) { migrate::TO_KERNEL } else { 0 }
+}
+
+fn migrate_counter(turns: u64, samples: &mut Samples) {
+    let mut migrated = 0;
+    for turn in 0..turns {
+        let _ = call(0, Message::word(counter::ADD, 1));
+        migrated += u64::from(rt::call::migrate(1, alternately(turn)).is_ok_and(|work| work[0] == 1));
+    }
+    read_counter(samples);
+    samples.push(migrated);
+}
+
+fn migrate_busy(turns: u64) -> u64 {
+    let mut migrated = 0;
+    for turn in 0..turns {
+        rt::yield_now();
+        migrated += u64::from(rt::call::migrate(1, alternately(turn)).is_ok_and(|work| work[0] == 1));
+    }
+    migrated
+}
+
+fn migrate_and_read(address: u64, samples: &mut Samples) {
+    let mut read = || {
+        let answer = call(0, Message::word(crash::READ_ADDRESS, address));
+        samples.push(status(answer));
+    };
+    let _ = rt::call::migrate(1, migrate::TO_KERNEL);
+    read();
+    let _ = rt::call::migrate(1, 0);
+    read();
+}
+
+fn migrate_group(samples: &mut Samples) {
+    for _ in 0..5 {
+        let _ = call(0, Message::EMPTY);
+    }
+    let work = rt::call::migrate(1, migrate::TO_KERNEL | migrate::WITH_GROUP);
+    samples.push(status(work));
+    work.unwrap_or_default().into_iter().for_each(|amount| samples.push(amount));
+    samples.push(status(call(0, Message::EMPTY)));
+}
+
+fn migrate_refused(samples: &mut Samples) {
+    let wrong = [
+        (2, migrate::TO_KERNEL),
+        (99, migrate::TO_KERNEL),
+        (0, migrate::TO_KERNEL),
+        (1, 1 << 40),
+        (1, migrate::TO_KERNEL | migrate::DEMOTE),
+        (1, migrate::DEMOTE),
+        (1, migrate::TO_KERNEL),
+    ];
+    for (server, how) in wrong {
+        samples.push(status(rt::call::migrate(server, how)));
+    }
 }

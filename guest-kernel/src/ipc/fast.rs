@@ -36,6 +36,8 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     }
 
     // ---- POINT OF NO RETURN: the call happens. ----
+    caller.server.partners.note(receiver.server);
+    receiver.server.partners.note(caller.server);
     right.endpoint.receivers.remove_front(receiver);
     receiver.caller.set(Some(caller));
     caller.partner.set(Some(receiver));

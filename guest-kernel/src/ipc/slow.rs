@@ -114,6 +114,8 @@ fn send_or_queue(
 /// or done with a send. Makes neither of them ready.
 fn hand_over(sender: &'static Thread, receiver: &'static Thread, sent_as: State) {
     let tag = sender.tag.get();
+    sender.server.partners.note(receiver.server);
+    receiver.server.partners.note(sender.server);
     transfer(tag, sender, receiver);
     receiver.set_results(status::OK, sender.badge.get(), tag);
     if sent_as == State::Calling {

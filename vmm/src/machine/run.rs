@@ -75,6 +75,7 @@ struct Machine {
 impl Machine {
     fn new(config: &GuestConfig) -> Result<Machine, MachineError> {
         let device = KvmDevice::open()?;
+        device.check_vcpu_count(config.vcpus)?;
         host_limits::allow_open_files(config.vcpus);
         let image = KernelImage::parse(&config.kernel)?;
         let supported = device.supported_cpuid()?;

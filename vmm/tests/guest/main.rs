@@ -9,6 +9,7 @@ mod faults;
 mod features;
 mod harness;
 mod messages;
+mod migration;
 mod page_table_loads;
 mod scheduling;
 mod start;
