@@ -1,6 +1,6 @@
 //! `inkbed list`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<End> {
         .with_context(|| format!("cannot read {}", folder.display()))?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
-    let (entries, errors): (Vec<_>, Vec<_>) = files.iter().map(entry).partition(Result::is_ok);
+    let (entries, errors): (Vec<_>, Vec<_>) = files.iter().map(|path| entry(path)).partition(Result::is_ok);
     let entries: Vec<Entry> = entries.into_iter().flatten().collect();
     if arguments.json {
         output::print_json(&entries)?;
@@ -45,17 +45,20 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<End> {
     }
     // A broken file does not hide the others.
     let errors: Vec<ConfigError> = errors.into_iter().filter_map(Result::err).collect();
-    let ends = errors.into_iter().map(|error| explain(&error.into()));
-    Ok(ends.last().unwrap_or(End::Success))
+    let mut end = End::Success;
+    for error in errors {
+        end = explain(&error.into());
+    }
+    Ok(end)
 }
 
-fn entry(path: &PathBuf) -> Result<Entry, ConfigError> {
+fn entry(path: &Path) -> Result<Entry, ConfigError> {
     let file = ExperimentFile::read(path)?;
     let experiment = expand(&file, &Overrides::default(), &Limits::any_host())?;
     Ok(Entry {
         name: experiment.name,
         question: experiment.question,
-        file: path.clone(),
+        file: path.to_owned(),
         cases_max: experiment.cases.len(),
     })
 }
