@@ -133,9 +133,8 @@ pub mod scenario {
     pub const SPIN: u64 = 7;
     /// Sends (not calls) 1, 2, … 100 to handle 0 (`counter`), then reads it; sample 0 is the answer.
     pub const SEND: u64 = 8;
-    /// Waits until a `scenario` [`SPIN`] of the same priority has been preempted PARAMETER times by yielding never
-    /// and counting its own clock gaps; the samples are the gaps, cycles.
-    pub const PREEMPTED: u64 = 9;
+    /// Spins without a system call for PARAMETER million cycles of the time-stamp counter.
+    pub const SPIN_CYCLES: u64 = 9;
     /// Calls a handle to itself: a call that can never be answered. The case ends as a deadlock.
     pub const DEADLOCK: u64 = 10;
     /// Ends the case while claiming PARAMETER samples.

@@ -31,7 +31,7 @@ fn serve(start: Start) -> ! {
         }
         scenario::SPIN => spin(parameter),
         scenario::SEND => send(&mut samples),
-        scenario::PREEMPTED => preempted(parameter, &mut samples),
+        scenario::SPIN_CYCLES => spin_for(parameter * 1_000_000),
         scenario::DEADLOCK => samples.push(status(call(0, Message::EMPTY).map(drop))),
         scenario::LIE => claim = Some(parameter),
         scenario::REGISTERS => samples.push(registers(parameter).into()),
@@ -151,16 +151,10 @@ fn spin(million_turns: u64) {
     }
 }
 
-/// Records the clock's gaps that are longer than a millionth of what they would be without preemption.
-fn preempted(count: u64, samples: &mut Samples) {
-    const GAP_CYCLES: u64 = 2_000_000;
-    let mut last = rt::clock::now();
-    while samples.count() < count {
-        let now = rt::clock::now();
-        if now.wrapping_sub(last) > GAP_CYCLES {
-            samples.push(now.wrapping_sub(last));
-        }
-        last = now;
+fn spin_for(cycles: u64) {
+    let begin = rt::clock::now();
+    while rt::clock::now().wrapping_sub(begin) < cycles {
+        core::hint::spin_loop();
     }
 }
 

@@ -69,8 +69,8 @@ fn a_busy_server_is_moved_between_two_instructions() {
         });
         for busy in [spinner, caller] {
             for run in finish_both(&[driver.clone(), busy, server(program::NULL, Place::User)]) {
-                assert_eq!(run.samples, [30], "{place:?}");
                 assert_eq!(run.faults, [], "{place:?}");
+                assert_eq!(run.samples, [30], "{place:?}");
             }
         }
     }

@@ -1,12 +1,13 @@
 //! What migration in place means for page tables, return addresses and the TLB.
 
+use core::ptr::with_exposed_provenance;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::address::PAGE_SIZE;
+use abi::address::{KERNEL_IMAGE_BASE, PAGE_SIZE};
 use abi::call::number;
-use abi::region::{KERNEL_INTERFACE_OFFSET, stub_offset};
+use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE, stub_offset};
 
-use super::{direct, entry, machine, paging};
+use super::{machine, paging};
 use crate::cpu::{Cpu, count};
 use crate::server::{Placement, Server};
 use crate::space::Space;
@@ -69,8 +70,10 @@ pub fn move_call_return(server: &Server, thread: &Thread, target: Placement) {
     }
 }
 
-/// A thread that was interrupted goes on at the same address, unless that is in the middle of a stub, whose code differs,
-/// or at the first instruction of the kernel's entry, where interrupts are still on.
+/// A thread that was interrupted goes on at the same address, with three exceptions where the code differs between
+/// placements: at the return of a `user` stub; at CLI, the first instruction of the kernel's entries, where interrupts
+/// are still on; and at RET, the last instruction of the kernel's exits, where they are on again (the interrupt shadow
+/// of STI does not survive everywhere).
 pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
     let context = &thread.context;
     context.rflags.set(context.rflags.get() & PROGRAM_FLAGS | RFLAGS_INTERRUPTS_ON);
@@ -79,24 +82,41 @@ pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
     match target {
         Placement::Kernel => {
             let is_return = rip.wrapping_sub(interface) < stub_offset(number::COUNT)
-                && (rip - interface) % abi::region::STUB_SIZE == STUB_RETURN_OFFSET;
+                && (rip - interface) % STUB_SIZE == STUB_RETURN_OFFSET;
             if is_return {
-                // The `kernel` stub has no return there, so do it here. The region is in the kernel by now.
-                let address = paging::read_word(paging::kernel_root(), context.rsp.get());
-                context.rip.set(address.unwrap_or(0));
-                context.rsp.set(context.rsp.get() + 8);
+                do_return(thread, paging::kernel_root());
             }
         }
-        Placement::User => {
-            let entries =
-                [entry::kernel_call_entry as *const (), direct::kernel_direct_call_entry as *const ()];
-            if entries.iter().any(|&entry| entry as u64 == rip) {
+        Placement::User if rip >= KERNEL_IMAGE_BASE => match kernel_code_byte(rip) {
+            CLI => {
                 // RAX holds the number already.
                 let stub = interface + stub_offset(context.rax.get() as u32);
                 context.rip.set(stub + STUB_CALL_OFFSET);
             }
-        }
+            RET => do_return(thread, server.home.map_or(0, |home| home.root)),
+            opcode => unreachable!("a server was interrupted in the kernel's code at {rip:#x} ({opcode:#x})"),
+        },
+        Placement::User => {}
     }
+}
+
+/// Opcode of CLI.
+const CLI: u8 = 0xfa;
+/// Opcode of a near return.
+const RET: u8 = 0xc3;
+
+/// What a near return would do to an interrupted thread, whose stack is mapped under `root`.
+fn do_return(thread: &Thread, root: u64) {
+    let context = &thread.context;
+    // Without a stack the thread will fault at address 0, as it would have at its return.
+    context.rip.set(paging::read_word(root, context.rsp.get()).unwrap_or(0));
+    context.rsp.set(context.rsp.get() + 8);
+}
+
+/// A byte of the kernel's own code.
+fn kernel_code_byte(address: u64) -> u8 {
+    // SAFETY: a thread was interrupted at this address in ring 0, so there is code.
+    unsafe { with_exposed_provenance::<u8>(address as usize).read_volatile() }
 }
 
 /// Has this CPU's TLB forget a region that has just been moved, page by page. Returns the number of INVLPGs.
