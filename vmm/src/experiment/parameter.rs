@@ -167,6 +167,15 @@ pub enum Transfer {
     Direct,
 }
 
+impl fmt::Display for Transfer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Transfer::Switch => "switch",
+            Transfer::Direct => "direct",
+        })
+    }
+}
+
 /// Whether user spaces' TLB entries carry process-context identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use abi::report::COUNTER_NAMES;
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
 
 /// Columns before the counters.
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 31] = [
     "case",
     "workload",
     "client",
@@ -15,6 +15,7 @@ const COLUMNS: [&str; 29] = [
     "server",
     "other_client",
     "same_space",
+    "transfer",
     "words",
     "client_pages",
     "server_pages",
@@ -32,6 +33,7 @@ const COLUMNS: [&str; 29] = [
     "p99_cycles",
     "max_cycles",
     "mean_cycles",
+    "median_with_disturbed_cycles",
     "median_ns",
     "ratio_to_all_user",
     "empty_pair_median_cycles",
@@ -71,6 +73,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(parameters.server),
         text(parameters.other_client),
         parameters.same_space.to_string(),
+        parameters.transfer.to_string(),
         text(parameters.words),
         text(parameters.client_pages),
         text(parameters.server_pages),
@@ -88,6 +91,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         summary(|channel| channel.summary.p99),
         summary(|channel| channel.summary.max),
         summary(|channel| channel.summary.mean),
+        summary(|channel| channel.median_with_disturbed),
         text(channel.and_then(|(_, channel)| channel.median_ns)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_all_user)),
         text(case.empty_pair_median_cycles),
@@ -115,6 +119,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[17], &call[29]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[18], &call[31]), ("call", "2000", "2"));
     }
 }

@@ -131,7 +131,8 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 4] {
             if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
         }),
         column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
-        column(rows, "thread\nswitches", 3, true, counter("context_switches")),
+        // The sum of the two before it, so it goes first.
+        column(rows, "thread\nswitches", 1, true, counter("context_switches")),
         column(rows, "IPC\nfast/slow", 5, true, |(case, _)| {
             match (count(case, "ipc_fast"), count(case, "ipc_slow")) {
                 _ if case.counters.get("ipc_direct").is_some_and(|direct| direct.total > 0) => {
@@ -171,13 +172,13 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 6] {
         column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| {
             cycles(row, |channel| channel.summary.p99)
         }),
-        column(rows, "median\nns", 1, true, |row| {
+        column(rows, "median\nns", 2, true, |row| {
             // Nanoseconds of what is no time would only invite comparison.
             let is_time = row.0.timing_valid && !run.host.tsc_counts_instructions;
             let text = of_channel(row, |channel| channel.median_ns.map(|ns| format!("{ns:.1}")));
             if is_time { text } else { String::new() }
         }),
-        column(rows, "of it\nempty pair", 2, true, |(case, channel)| {
+        column(rows, "of it\nempty pair", 3, true, |(case, channel)| {
             let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
             let median = case.empty_pair_median_cycles.filter(|_| !is_the_pair);
             median.map_or(String::new(), format::grouped)
