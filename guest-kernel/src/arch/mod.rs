@@ -5,6 +5,7 @@
 //! * `arm_timer()`: one interrupt at the end of a time slice from now.
 //! * `stop_timer()`: no interrupt, after all.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
+//! * `Pmu`: the performance counters, around the measured part.
 
 #[cfg(target_os = "none")]
 mod x86_64;

@@ -8,6 +8,7 @@ mod features;
 mod last_words;
 mod machine;
 mod paging;
+mod pmu;
 mod timer;
 mod traps;
 
@@ -23,6 +24,7 @@ pub use machine::{
     write_console,
 };
 pub use paging::{Access, kernel_root, map, new_root, physical_pointer};
+pub use pmu::Pmu;
 pub use timer::{arm_timer, stop_timer};
 
 /// Where the jump of the `kernel` stubs goes.
