@@ -2,4 +2,5 @@
 
 pub mod guest_image;
 pub mod host;
+pub mod lens;
 pub mod machine;

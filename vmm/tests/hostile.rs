@@ -10,6 +10,8 @@ use abi::boot::BootInfo;
 use abi::port::{self, doorbell, exit_code};
 use abi::report::{REPORT_MAGIC, Report, state};
 use iced_x86::code_asm::*;
+use inkbed::lens::pmu::software::{SoftwareKind, SoftwarePmu, Source};
+use inkbed::lens::pmu::{PmuRequest, Privilege};
 use inkbed::machine::guest::{GuestConfig, GuestRun, LastWords, Outcome};
 use inkbed::machine::{self, StopFlag};
 use support::{KERNEL_CODE, KERNEL_DATA, guest, kernel_of, require_kvm};
@@ -489,4 +491,31 @@ fn every_cpu_starts_as_agreed() {
     assert_eq!(registers.general[11], abi::boot::BOOT_MAGIC);
     assert_eq!((registers.cs, registers.ss), (0x10, 0x18));
     assert_eq!(registers.rflags & 0x200, 0, "interrupts are off");
+}
+
+/// Accesses to the registers that the VMM itself keeps: bad ones fault in the guest, whatever they are.
+#[test]
+fn bad_accesses_to_the_software_counters_fault_in_the_guest() {
+    if !require_kvm() {
+        return;
+    }
+    let outcome = |register: u32, value: u64| {
+        let mut config = kernel(|a| {
+            a.mov(ecx, register)?;
+            a.mov(eax, value as u32)?;
+            a.mov(edx, (value >> 32) as u32)?;
+            a.wrmsr()?;
+            out(a, port::EXIT, exit_code::REFUSED)
+        });
+        let model = SoftwarePmu { kind: SoftwareKind::IntelVersion2, source: Source::Accesses, defect: None };
+        config.lenses.pmu = PmuRequest::Software(model, Privilege::All);
+        run(&config).outcome
+    };
+    assert!(matches!(outcome(0x186, 0x43_00c0), Outcome::Refused { .. }), "a good selector is taken");
+    for (register, value) in
+        [(0x186, 1 << 21), (0x186, 1 << 40), (0x38d, u64::MAX), (0x18d, 0), (0xc001_0000, 0)]
+    {
+        let outcome = outcome(register, value);
+        assert!(matches!(outcome, Outcome::TripleFault { .. }), "{register:#x}: {outcome:?}");
+    }
 }

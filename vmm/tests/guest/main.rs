@@ -10,5 +10,6 @@ mod features;
 mod harness;
 mod messages;
 mod page_table_loads;
+mod pmu;
 mod scheduling;
 mod start;

@@ -1,5 +1,6 @@
 //! What tests that boot guests share.
 
+use inkbed::lens::LensRequest;
 use inkbed::machine::guest::{Console, Elf, GuestConfig, Pin};
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ pub(crate) fn guest(kernel: Elf) -> GuestConfig {
         sample_capacity: 1024,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(20)),
+        lenses: LensRequest::default(),
         console: Console::Capture,
         verbose: false,
     }
