@@ -4,7 +4,9 @@
 //! the registers are, programs them around the measured part, and hands raw readings back in [`PmuReport`]. It judges
 //! nothing: what a counter should have shown is the VMM's business. Only the CPU that executes the two marks is counted.
 //!
-//! Counters are stopped before they are read, so that reading (RDMSR, which always exits) is never counted itself.
+//! Counters are stopped before they are read, so that reading (RDMSR, which always exits) is never counted itself. They
+//! run inside of the time between [`crate::report::Report::begin_tsc`] and `end_tsc`, which therefore contains the exits
+//! that starting and stopping them take.
 
 /// Most counters of one plan.
 pub const COUNTERS_MAX: usize = 8;

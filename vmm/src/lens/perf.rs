@@ -155,15 +155,15 @@ impl ThreadCounters {
     fn open() -> io::Result<ThreadCounters> {
         let times = ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
         // The leader counts cycles: without them nothing else is worth counting.
-        let mut leader = builder(Hardware::CPU_CYCLES);
+        let mut leader = guest_counter(Hardware::CPU_CYCLES);
         let mut group = leader.read_format(times | ReadFormat::GROUP | ReadFormat::ID).build_group()?;
         let mut counters = Vec::new();
         let mut left_out = BTreeMap::new();
         let read_misses = |which| Cache { which, operation: CacheOp::READ, result: CacheResult::MISS };
         let others = [
-            ("instructions", builder(Hardware::INSTRUCTIONS)),
-            ("dtlb_load_misses", builder(read_misses(CacheId::DTLB))),
-            ("itlb_load_misses", builder(read_misses(CacheId::ITLB))),
+            ("instructions", guest_counter(Hardware::INSTRUCTIONS)),
+            ("dtlb_load_misses", guest_counter(read_misses(CacheId::DTLB))),
+            ("itlb_load_misses", guest_counter(read_misses(CacheId::ITLB))),
         ];
         for (name, builder) in others {
             match group.add(&builder) {
@@ -193,7 +193,7 @@ impl ThreadCounters {
 
 /// Counts the calling thread, in guests only, at all of the guest's privilege levels: for Linux, a guest's ring 0 is
 /// "kernel", too.
-fn builder(event: impl Event) -> Builder<'static> {
+pub(crate) fn guest_counter(event: impl Event) -> Builder<'static> {
     let mut builder = Builder::new(event);
     builder
         .observe_self()

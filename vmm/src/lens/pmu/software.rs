@@ -76,7 +76,7 @@ pub enum Defect {
 /// Instructions in ring 0 that an access to a register stands for: as many as the kernel's self-test expects.
 pub const KERNEL_INSTRUCTIONS: u64 = SELF_TEST_INSTRUCTIONS;
 /// Instructions in ring 3 that an access between the marks stands for.
-pub const USER_INSTRUCTIONS: u64 = 1_000_000;
+pub const USER_INSTRUCTIONS: u64 = 1_000;
 
 /// All registers of all kinds: first and number.
 const REGISTERS: [(u32, u32); 7] =
