@@ -17,6 +17,8 @@
 //!
 //! All addresses in the records are guest physical. All memory that the VMM has not written is zero.
 
+use crate::pmu::PmuPlan;
+
 /// [`BootInfo::magic`]: "inkbed" and two digits, in memory order.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"inkbed01");
 
@@ -73,6 +75,8 @@ pub struct BootInfo {
     pub tsc_hz: u64,
     /// Frequency that the local APIC's timer counts at with divider 1, Hz.
     pub apic_timer_hz: u64,
+    /// What the guest's performance counters are to count.
+    pub pmu: PmuPlan,
 }
 
 /// Bits of [`BootInfo::flags`].
@@ -95,5 +99,5 @@ pub struct Module {
 pub const MODULE_NAME_SIZE: usize = 32;
 
 const _: () = assert!(size_of::<PhysicalRange>() == 16);
-const _: () = assert!(size_of::<BootInfo>() == 136);
+const _: () = assert!(size_of::<BootInfo>() == 136 + size_of::<PmuPlan>());
 const _: () = assert!(size_of::<Module>() == 48);

@@ -9,6 +9,7 @@
 //! * [`boot`]: what the VMM hands to the kernel.
 //! * [`plan`]: which servers to start, where, with which rights.
 //! * [`report`]: what the kernel hands back: state, counters, faults, last words, samples.
+//! * [`pmu`]: what the guest's performance counters are to count, and what they showed.
 //! * [`port`]: the I/O ports of the machine model.
 //! * [`call`]: system calls, tags and status codes.
 //! * [`region`]: the layout of the 4 GiB region that every server lives in.
@@ -19,6 +20,7 @@ pub mod address;
 pub mod boot;
 pub mod call;
 pub mod plan;
+pub mod pmu;
 pub mod port;
 pub mod program;
 pub mod region;
@@ -26,4 +28,4 @@ pub mod report;
 
 /// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
 /// a report that carries another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -4,6 +4,8 @@
 //! cycles of the time-stamp counter unless the program defines otherwise. Bit 63 ([`SAMPLE_DISTURBED`]) marks one
 //! during which the hypervisor took the CPU away.
 
+use crate::pmu::PmuReport;
+
 /// [`Report::magic`]: "inkbed" and two letters, in memory order.
 pub const REPORT_MAGIC: u64 = u64::from_le_bytes(*b"inkbedrp");
 
@@ -54,6 +56,8 @@ pub struct Report {
     pub reserved: u32,
     /// Message of a panic or refusal, UTF-8.
     pub message: [u8; MESSAGE_SIZE],
+    /// What the performance counters showed.
+    pub pmu: PmuReport,
 }
 
 /// Values of [`Report::state`].
@@ -257,4 +261,5 @@ const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
 const _: () = assert!(size_of::<Counters>() == 104);
 const _: () = assert!(size_of::<CpuReport>() == 216);
-const _: () = assert!(size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE);
+const _: () =
+    assert!(size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>());

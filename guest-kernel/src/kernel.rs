@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use crate::arch::Pmu;
 use crate::report::ReportWriter;
 use crate::server::Server;
 
@@ -13,4 +14,6 @@ pub struct Kernel {
     pub servers: Cell<&'static [Server]>,
     /// Whether a server drives the case: without one the guest idles for ever when nobody is ready.
     pub has_driver: Cell<bool>,
+    /// The performance counters around the measured part.
+    pub pmu: Pmu,
 }

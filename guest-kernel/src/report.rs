@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ptr::{addr_of_mut, with_exposed_provenance_mut};
 
+use abi::pmu::PmuReport;
 use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report};
 
 use crate::cpu::Cpu;
@@ -93,6 +94,12 @@ impl ReportWriter {
             addr_of_mut!((*self.report).sample_count).write_volatile(sample_count);
         }
         self.set_state(abi::report::state::MEASURED);
+    }
+
+    /// Notes what the performance counters showed.
+    pub fn set_pmu(&self, pmu: &PmuReport) {
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).pmu).write_volatile(*pmu) }
     }
 
     /// Notes how the driver ended.

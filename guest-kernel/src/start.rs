@@ -127,7 +127,8 @@ pub fn start(
         arch::enable_steal_time(frame);
     }
     let has_driver = servers.iter().any(is_driver);
-    let kernel = Kernel { report, servers: Cell::new(&[]), has_driver: Cell::new(has_driver) };
+    let pmu = arch::Pmu::new(&boot.pmu);
+    let kernel = Kernel { report, servers: Cell::new(&[]), has_driver: Cell::new(has_driver), pmu };
     cpu.kernel.set(Some(memory.object(kernel).map_err(no_memory)?));
 
     let loader = Loader {

@@ -120,10 +120,12 @@ fn measure_begin(cpu: &Cpu, thread: &Thread) -> u64 {
     let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
         return status::NOT_PERMITTED;
     };
+    kernel.pmu.prepare();
     // Starting up has left a time slice behind that nobody needs: it would end in the middle of a sample.
     cpu.stop_unneeded_timer(thread);
     arch::ring_doorbell(doorbell::MEASURE_BEGIN);
     kernel.report.measure_begin(cpu, arch::time_stamp_counter());
+    kernel.pmu.start();
     status::OK
 }
 
@@ -134,15 +136,12 @@ fn measure_end(cpu: &Cpu, thread: &Thread, round_trips: u64, channel_count: u64)
     if !(1..=CHANNEL_COUNT_MAX).contains(&channel_count) {
         return status::BAD_ARGUMENT;
     }
+    let tsc = arch::time_stamp_counter();
+    kernel.pmu.stop();
     let sample_count = thread.context.words[0].get();
-    kernel.report.measure_end(
-        cpu,
-        arch::time_stamp_counter(),
-        round_trips,
-        channel_count as u32,
-        sample_count,
-    );
+    kernel.report.measure_end(cpu, tsc, round_trips, channel_count as u32, sample_count);
     arch::ring_doorbell(doorbell::MEASURE_END);
+    kernel.report.set_pmu(&kernel.pmu.finish());
     status::OK
 }
 

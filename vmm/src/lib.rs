@@ -4,5 +4,6 @@ pub mod cli;
 pub mod experiment;
 pub mod guest_image;
 pub mod host;
+pub mod lens;
 pub mod machine;
 pub mod report;

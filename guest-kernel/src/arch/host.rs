@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use abi::pmu::{PmuPlan, PmuReport};
+
 use crate::cpu::Cpu;
 use crate::message::Buffer;
 use crate::server::{Placement, Server};
@@ -109,4 +111,29 @@ pub fn ring_doorbell(_value: u32) {}
 /// There is no clock.
 pub fn time_stamp_counter() -> u64 {
     0
+}
+
+/// There are no counters.
+#[derive(Default)]
+pub struct Pmu;
+
+impl Pmu {
+    /// Counts nothing, whatever the plan is.
+    pub fn new(_plan: &PmuPlan) -> Pmu {
+        Pmu
+    }
+
+    /// Nothing to prepare.
+    pub fn prepare(&self) {}
+
+    /// Nothing to start.
+    pub fn start(&self) {}
+
+    /// Nothing to stop.
+    pub fn stop(&self) {}
+
+    /// Nothing was counted.
+    pub fn finish(&self) -> PmuReport {
+        PmuReport::default()
+    }
 }

@@ -7,6 +7,7 @@
 //! * `change_region_privilege(server, target)`, `move_call_return(server, thread, target)`,
 //!   `move_interrupted(server, thread, target)`, `flush_region(cpu, server)`, `flush_all(cpu)`: migration.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
+//! * `Pmu`: the performance counters, around the measured part.
 
 #[cfg(target_os = "none")]
 mod x86_64;

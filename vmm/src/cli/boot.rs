@@ -15,6 +15,7 @@ use crate::experiment::parameter::Placement;
 use crate::experiment::plan::plan_server;
 use crate::experiment::topology::Participant;
 use crate::guest_image::GuestImage;
+use crate::lens::LensRequest;
 use crate::machine::guest::{Console, GuestConfig, GuestRun, Outcome};
 use crate::machine::run;
 use crate::report::outcome::{OutcomeRecord, ServerFaultRecord};
@@ -84,6 +85,7 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
         deadline: arguments.deadline.map(Duration::from_secs),
         console: Console::Stdout,
         verbose: arguments.verbose,
+        lenses: LensRequest::default(),
     })
 }
 

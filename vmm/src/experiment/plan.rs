@@ -9,6 +9,8 @@ use super::case::Parameters;
 use super::parameter::{Placement, Transfer};
 use super::topology::{Participant, Topology};
 use crate::guest_image::GuestImage;
+use crate::lens::LensRequest;
+use crate::lens::pmu::{PmuRequest, Privilege};
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
 
 /// A case names a program that is not at hand.
@@ -57,6 +59,8 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         deadline: Some(Duration::from_secs(case.deadline_seconds)),
         console: Console::Capture,
         verbose: false,
+        // Read at the two marks only; where a host has no such counters nothing is touched.
+        lenses: LensRequest { pmu: PmuRequest::Host(Privilege::All), perf: true },
     })
 }
 

@@ -9,7 +9,7 @@ mod cpu;
 mod fact;
 mod kvm;
 mod lens;
-mod perf;
+pub(crate) mod perf;
 mod ring0;
 mod system;
 mod timing;

@@ -8,6 +8,7 @@ use abi::address::{
 };
 use abi::boot::{BOOT_MAGIC, BootInfo, MODULE_NAME_SIZE, Module, flag};
 use abi::plan::Plan;
+use abi::pmu::PmuPlan;
 use linux_loader::loader::KernelLoader;
 
 use crate::machine::error::MachineError;
@@ -115,6 +116,7 @@ pub(crate) fn load(
     layout: &Layout,
     page: LargestPage,
     clocks: Clocks,
+    pmu: PmuPlan,
 ) -> Result<(), MachineError> {
     let mut file = Cursor::new(&config.kernel.bytes[..]);
     linux_loader::loader::Elf::load(memory.mapping(), None, &mut file, None).map_err(|error| {
@@ -151,6 +153,7 @@ pub(crate) fn load(
             samples: layout.samples,
             tsc_hz: clocks.tsc_hz,
             apic_timer_hz: clocks.apic_timer_hz,
+            pmu,
         },
     )
 }

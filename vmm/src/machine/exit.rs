@@ -18,6 +18,10 @@ pub(crate) enum Event<'a> {
     SerialRead { register: u8, data: &'a mut [u8] },
     /// The guest reads a port where nothing is.
     OtherRead(&'a mut [u8]),
+    /// The guest reads a register that the VMM keeps; set the error to 1 for a general protection fault.
+    RegisterRead { register: u32, value: &'a mut u64, error: &'a mut u8 },
+    /// The guest writes such a register.
+    RegisterWrite { register: u32, value: u64, error: &'a mut u8 },
     /// Nothing to do but to go on.
     Continue,
     /// The guest cannot go on.
@@ -58,6 +62,12 @@ pub(crate) fn decode(exit: VcpuExit<'_>) -> Event<'_> {
             Some(register) => Event::SerialRead { register, data },
             None => Event::OtherRead(data),
         },
+        VcpuExit::X86Rdmsr(exit) => {
+            Event::RegisterRead { register: exit.index, value: exit.data, error: exit.error }
+        }
+        VcpuExit::X86Wrmsr(exit) => {
+            Event::RegisterWrite { register: exit.index, value: exit.data, error: exit.error }
+        }
         VcpuExit::MmioRead(address, data) => unexpected(mmio("read", address, data.len())),
         VcpuExit::MmioWrite(address, data) => unexpected(mmio("write", address, data.len())),
         VcpuExit::Shutdown => Event::End(End::TripleFault),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use abi::plan::{PlanRight, PlanServer};
 use abi::report::{CpuReport, Fault, Registers};
 
+use crate::lens::{LensReadings, LensRequest};
+
 /// One ELF file for the guest.
 #[derive(Clone, Debug)]
 pub struct Elf {
@@ -39,6 +41,8 @@ pub struct GuestConfig {
     pub pin: Pin,
     /// The guest is stopped after this time, counted from its first instruction. `None`: never.
     pub deadline: Option<Duration>,
+    /// Which hardware counters are used.
+    pub lenses: LensRequest,
     /// Where the guest's serial console goes.
     pub console: Console,
     /// The kernel tells on its console what it does.
@@ -158,6 +162,8 @@ pub struct GuestRun {
     pub cpus: Vec<CpuReport>,
     /// Servers that died, oldest first, at most [`abi::report::FAULTS_KEPT`].
     pub faults: Vec<ServerFault>,
+    /// What the hardware counters showed between the marks, or why they did not.
+    pub lenses: LensReadings,
     /// KVM's statistics of all vCPUs and the VM between the marks: name to difference (cumulative ones only).
     pub kvm_stats: BTreeMap<String, u64>,
     /// Time between the marks that a vCPU thread was runnable but had no CPU (`/proc/…/schedstat`), ns.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use abi::port::doorbell;
 
+use crate::lens::Reading;
+use crate::lens::perf::{PerfLens, PerfResult, PerfSnapshot};
 use crate::machine::stats::{GuestStats, Snapshot};
 
 /// What was seen at one mark.
@@ -16,6 +18,7 @@ struct Mark {
     time: Instant,
     stats: Snapshot,
     run_delay_ns: Option<u64>,
+    perf: PerfSnapshot,
 }
 
 #[derive(Debug, Default)]
@@ -26,27 +29,40 @@ struct Marks {
 }
 
 /// Takes the marks. The first of each kind counts: a guest that floods the doorbell changes nothing.
-#[derive(Debug)]
 pub(crate) struct Measurement {
     stats: GuestStats,
+    /// The host's counters of the vCPU threads.
+    pub perf: PerfLens,
     marks: Mutex<Marks>,
     /// Of the vCPU threads, 0 for one that has not started.
     threads: Vec<AtomicI32>,
 }
 
 /// The differences between the marks.
-#[derive(Debug, Default)]
 pub(crate) struct Measured {
     pub boot: Option<Duration>,
     pub duration: Option<Duration>,
     pub kvm_stats: BTreeMap<String, u64>,
     pub run_delay_ns: Option<u64>,
+    pub perf: PerfReading,
+}
+
+/// What the host's counters showed, once the number of round trips is known.
+pub(crate) struct PerfReading {
+    lens: PerfLens,
+    marks: Option<(PerfSnapshot, PerfSnapshot)>,
+}
+
+impl PerfReading {
+    pub(crate) fn read(self, round_trips: u64) -> Reading<PerfResult> {
+        self.lens.finish(self.marks.as_ref().map(|(begin, end)| (begin, end)), round_trips)
+    }
 }
 
 impl Measurement {
-    pub(crate) fn new(stats: GuestStats, vcpus: usize) -> Measurement {
+    pub(crate) fn new(stats: GuestStats, vcpus: usize, perf: PerfLens) -> Measurement {
         let threads = (0..vcpus).map(|_| AtomicI32::new(0)).collect();
-        Measurement { stats, marks: Mutex::default(), threads }
+        Measurement { stats, perf, marks: Mutex::default(), threads }
     }
 
     /// Notes which thread runs a vCPU.
@@ -85,7 +101,8 @@ impl Measurement {
         let marks = self.marks.into_inner().unwrap_or_else(PoisonError::into_inner);
         let boot = marks.started.map(|started| started.duration_since(first_entry));
         let (Some(begin), Some(end)) = (marks.begin, marks.end) else {
-            return Measured { boot, ..Measured::default() };
+            let perf = PerfReading { lens: self.perf, marks: None };
+            return Measured { boot, duration: None, kvm_stats: BTreeMap::new(), run_delay_ns: None, perf };
         };
         Measured {
             boot,
@@ -95,11 +112,22 @@ impl Measurement {
                 .run_delay_ns
                 .zip(end.run_delay_ns)
                 .map(|(begin, end)| end.saturating_sub(begin)),
+            perf: PerfReading { lens: self.perf, marks: Some((begin.perf, end.perf)) },
         }
     }
 
+    /// KVM's statistic of instructions that it has emulated, over all vCPUs; 0 where there is none.
+    pub(crate) fn emulated_instructions(&self) -> u64 {
+        self.stats.vcpu_total("insn_emulation")
+    }
+
     fn mark(&self, time: Instant) -> Mark {
-        Mark { time, stats: self.stats.snapshot(), run_delay_ns: self.threads().map(run_delay_ns).sum() }
+        Mark {
+            time,
+            stats: self.stats.snapshot(),
+            run_delay_ns: self.threads().map(run_delay_ns).sum(),
+            perf: self.perf.snapshot(),
+        }
     }
 }
 
@@ -126,7 +154,7 @@ mod tests {
     #[test]
     fn the_first_marks_count_and_the_end_needs_a_beginning() {
         let start = Instant::now();
-        let measurement = Measurement::new(GuestStats::default(), 1);
+        let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
         measurement.ring(doorbell::MEASURE_END);
         measurement.ring(doorbell::STARTED);
         measurement.ring(doorbell::MEASURE_BEGIN);

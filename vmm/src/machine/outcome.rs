@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use abi::port::exit_code;
 use abi::report::{Fault, Registers, state};
 
+use crate::lens::LensReadings;
+use crate::lens::pmu::PmuSetup;
 use crate::machine::error::MachineError;
 use crate::machine::exception;
 use crate::machine::exit::End;
@@ -22,6 +24,7 @@ pub(crate) struct Guest<'a> {
     pub memory: &'a GuestMemory,
     pub layout: &'a Layout,
     pub vcpus: &'a [Vcpu],
+    pub pmu: &'a PmuSetup,
 }
 
 /// Reads and judges what the guest left behind. Times, statistics and console are the caller's to fill in.
@@ -35,6 +38,8 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
     let outcome = guest.outcome(end, &checked);
     // A guest that was stopped half-way, or that lies, has no result; what it looked like is in the outcome.
     let report = checked.ok().flatten().unwrap_or_default();
+    let pmu = (report.state >= state::MEASURED).then_some(&report.pmu);
+    let pmu = guest.pmu.read(pmu, report.round_trips, report.measured_tsc_cycles);
     Ok(GuestRun {
         samples: report::read_samples(guest.memory, guest.layout, &report)?,
         cpus: report::read_cpus(guest.memory, guest.layout, guest.config.vcpus)?,
@@ -45,6 +50,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         channel_count: report.channel_count.max(1),
         measured_tsc_cycles: report.measured_tsc_cycles,
         outcome,
+        lenses: LensReadings { pmu, ..LensReadings::default() },
         kvm_stats: BTreeMap::new(),
         run_delay_ns: None,
         console: Vec::new(),

@@ -12,7 +12,8 @@ use vm_memory::ByteValued;
 /// byte of a value is initialised. `abi` asserts the sizes that make this so.
 pub(crate) unsafe trait Record: Copy + Send + Sync + 'static {}
 
-// SAFETY: Seventeen 8-byte fields' worth of integers, 136 bytes (asserted in abi::boot), no padding.
+// SAFETY: Seventeen 8-byte fields' worth of integers, then a PmuPlan, whose u32 come in pairs; the sizes are asserted in
+// abi::boot and abi::pmu, no padding.
 unsafe impl Record for BootInfo {}
 // SAFETY: Two u64 and 32 bytes, 48 bytes (asserted in abi::boot), no padding.
 unsafe impl Record for Module {}

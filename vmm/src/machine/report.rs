@@ -1,5 +1,6 @@
 //! Reading what the kernel hands back. Every field is a claim and is checked before anybody sees it.
 
+use abi::pmu::PmuReport;
 use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report, state};
 
 use crate::machine::error::MachineError;
@@ -24,6 +25,7 @@ pub(crate) struct CheckedReport {
     pub last_words_cpu: u32,
     pub last_words: Registers,
     pub message: String,
+    pub pmu: PmuReport,
 }
 
 /// What a report is checked against.
@@ -95,6 +97,7 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
         last_words_cpu: report.last_words_cpu,
         last_words: report.last_words,
         message: String::from_utf8_lossy(&report.message[..report.message_size as usize]).into_owned(),
+        pmu: report.pmu,
     }))
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lens::LensReadings;
+use crate::lens::perf::PerfLens;
+use crate::lens::pmu::PmuSetup;
 use crate::machine::boot::{self, Clocks};
 use crate::machine::cpuid;
 use crate::machine::devices::Devices;
@@ -34,7 +37,8 @@ pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineErr
 
     let session = Session {
         devices: Devices::new(config.console),
-        measurement: Measurement::new(machine.stats, machine.vcpus.len()),
+        measurement: Measurement::new(machine.stats, machine.vcpus.len(), PerfLens::new(config.lenses.perf)),
+        counters: machine.pmu.software.as_ref(),
         stop,
         deadline: config.deadline,
         cpus,
@@ -48,10 +52,13 @@ pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineErr
         memory: machine.vm.memory(),
         layout: &machine.layout,
         vcpus: &finished.vcpus,
+        pmu: &machine.pmu,
     };
     let result = outcome::collect(&guest, &finished.end)?;
-    let Measured { boot, duration, kvm_stats, run_delay_ns } = measured;
+    let Measured { boot, duration, kvm_stats, run_delay_ns, perf } = measured;
+    let lenses = LensReadings { perf: perf.read(result.round_trips), pmu: result.lenses.pmu };
     Ok(GuestRun {
+        lenses,
         kvm_stats,
         run_delay_ns,
         console: devices.into_console(),
@@ -70,6 +77,7 @@ struct Machine {
     vm: Vm,
     layout: Layout,
     tsc_hz: u64,
+    pmu: PmuSetup,
 }
 
 impl Machine {
@@ -78,14 +86,18 @@ impl Machine {
         device.check_vcpu_count(config.vcpus)?;
         host_limits::allow_open_files(config.vcpus);
         let image = KernelImage::parse(&config.kernel)?;
-        let supported = device.supported_cpuid()?;
-        let page = if cpuid::has_gibibyte_pages(&supported) {
+        let pmu = PmuSetup::new(&config.lenses.pmu, &device, device.supported_cpuid()?, config.vcpus)?;
+        let supported = &pmu.cpuid;
+        let page = if cpuid::has_gibibyte_pages(supported) {
             LargestPage::Gibibyte1
         } else {
             LargestPage::Mebibytes2
         };
         let layout = boot::layout(config, &image, page)?;
         let vm = Vm::new(&device, GuestMemory::new(config.memory_bytes)?, config.vcpus)?;
+        if let Some(counters) = &pmu.software {
+            counters.install(&vm.fd)?;
+        }
         let vcpus: Vec<Vcpu> =
             (0..config.vcpus).map(|index| Vcpu::new(&vm.fd, index)).collect::<Result<_, _>>()?;
         let tsc_hz = vcpus.first().map_or(0, Vcpu::tsc_hz);
@@ -96,17 +108,17 @@ impl Machine {
             apic_timer_hz: device.apic_timer_hz,
         };
         for vcpu in &vcpus {
-            let cpuid = cpuid::for_vcpu(&supported, machine, vcpu.index)?;
+            let cpuid = cpuid::for_vcpu(supported, machine, vcpu.index)?;
             vcpu.prepare(&cpuid, boot::start(&image, &layout, vcpu.index))?;
         }
         let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
-        boot::load(vm.memory(), config, &image, &layout, page, clocks)?;
+        boot::load(vm.memory(), config, &image, &layout, page, clocks, pmu.plan())?;
         let stats = if device.has_stats {
             GuestStats::open(&vm.fd, vcpus.iter().map(|vcpu| &vcpu.fd))
         } else {
             GuestStats::default()
         };
-        Ok(Machine { vcpus, stats, vm, layout, tsc_hz })
+        Ok(Machine { vcpus, stats, vm, layout, tsc_hz, pmu })
     }
 }
 

@@ -156,6 +156,12 @@ impl GuestStats {
         snapshot
     }
 
+    /// One value now, summed over all vCPUs; 0 where KVM does not have it.
+    pub(crate) fn vcpu_total(&self, name: &str) -> u64 {
+        let index = self.vcpu_description.names().position(|other| other == name);
+        index.and_then(|index| self.snapshot().vcpus.get(index).copied()).unwrap_or(0)
+    }
+
     /// What happened between two snapshots, by name.
     pub(crate) fn difference(&self, begin: &Snapshot, end: &Snapshot) -> BTreeMap<String, u64> {
         let vm_names = self.vm.iter().flat_map(|(_, description)| description.names());

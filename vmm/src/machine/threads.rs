@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::lens::pmu::software::SoftwareCpus;
+use crate::lens::pmu::software::model::Fault;
 use crate::machine::devices::Devices;
 use crate::machine::error::{MachineError, host};
 use crate::machine::exit::{self, Event, PortWrite};
@@ -25,11 +27,22 @@ const STACK_SIZE: usize = 256 << 10;
 pub(crate) struct Session<'a> {
     pub devices: Devices,
     pub measurement: Measurement,
+    /// Models of the vCPUs' performance counters.
+    pub counters: Option<&'a SoftwareCpus>,
     pub stop: &'a StopFlag,
     /// Counted from the first instruction.
     pub deadline: Option<Duration>,
     /// Host CPU of each vCPU; empty: wherever the scheduler puts them.
     pub cpus: Vec<usize>,
+}
+
+impl Session<'_> {
+    /// An access to a register that the VMM keeps: only the performance counters' do leave the guest.
+    fn access(&self, vcpu: u32, register: u32, value: Option<u64>) -> Result<u64, Fault> {
+        let counters = self.counters.ok_or(Fault)?;
+        let emulated = if counters.wants_emulated() { self.measurement.emulated_instructions() } else { 0 };
+        counters.access(vcpu, register, value, emulated)
+    }
 }
 
 /// What stopped the vCPUs.
@@ -153,6 +166,7 @@ fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
     }
     let kickable = Kickable::new(&mut vcpu)?;
     shared.session.measurement.set_thread(index, kick::current_thread());
+    shared.session.measurement.perf.open_for_this_thread();
     shared.gate.wait();
     while !shared.stopping.load(Ordering::SeqCst) {
         if let Some(end) = step(shared.session, &mut vcpu) {
@@ -167,6 +181,7 @@ fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
 
 /// Runs the guest up to its next exit and does what the exit asks for.
 fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
+    let index = vcpu.index;
     let event = match vcpu.fd.run() {
         Ok(exit) => exit::decode(exit),
         // A signal: the caller looks whether it is to stop.
@@ -175,7 +190,19 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
     };
     match event {
         Event::Write(PortWrite::Serial { register, bytes }) => session.devices.serial_write(register, bytes),
-        Event::Write(PortWrite::Doorbell(value)) => session.measurement.ring(value),
+        Event::Write(PortWrite::Doorbell(value)) => {
+            session.measurement.ring(value);
+            if let Some(counters) = session.counters {
+                counters.ring(index, value);
+            }
+        }
+        Event::RegisterRead { register, value, error } => match session.access(index, register, None) {
+            Ok(read) => (*value, *error) = (read, 0),
+            Err(Fault) => *error = 1,
+        },
+        Event::RegisterWrite { register, value, error } => {
+            *error = session.access(index, register, Some(value)).is_err().into();
+        }
         Event::Write(PortWrite::Exit(code)) => return Some(exit::End::Code(code)),
         Event::Write(PortWrite::Nothing) | Event::Continue => {}
         Event::SerialRead { register, data } => session.devices.serial_read(register, data),

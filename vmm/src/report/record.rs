@@ -220,6 +220,9 @@ pub struct LensRecord {
     /// Frequency of its clock, Hz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hz: Option<u64>,
+    /// What it counted, one entry per launch, for lenses with counters of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<serde_json::Value>,
 }
 
 /// One guest of a case.

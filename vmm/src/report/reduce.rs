@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
+use serde::Serialize;
 
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::record::{
@@ -12,6 +13,7 @@ use super::statistics::Summary;
 use super::timing;
 use crate::experiment::case::Case;
 use crate::experiment::topology::Topology;
+use crate::lens::Reading;
 use crate::machine::guest::GuestRun;
 
 /// One guest of a case: what it left, or why it could not be started.
@@ -55,7 +57,7 @@ pub fn case_record(
             .and_then(|exits| per_round_trip(*exits, round_trips)),
         run_delay_ns: sum_of_delays(&runs),
         features: features(&runs),
-        lenses: lenses(host, tsc_hz, !kvm_stats.is_empty()),
+        lenses: lenses(host, &runs, tsc_hz, !kvm_stats.is_empty()),
         launches: launches
             .iter()
             .zip(outcomes.iter().cloned())
@@ -174,24 +176,54 @@ fn features(runs: &[&GuestRun]) -> Vec<String> {
     feature::NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
 }
 
-fn lenses(host: &HostRecord, tsc_hz: Option<u64>, has_kvm_stats: bool) -> BTreeMap<String, LensRecord> {
-    let present = |hz| LensRecord { available: true, reason: None, hz };
-    let absent = |reason: String| LensRecord { available: false, reason: Some(reason), hz: None };
-    // What the host cannot do is a better reason than what this version does not do.
-    let not_built = |name: &str| {
-        let reason = host.absent_lenses.get(name).cloned();
-        absent(reason.unwrap_or_else(|| "this version of inkbed does not have this lens".to_owned()))
+fn lenses(
+    host: &HostRecord,
+    runs: &[&GuestRun],
+    tsc_hz: Option<u64>,
+    has_kvm_stats: bool,
+) -> BTreeMap<String, LensRecord> {
+    let present = |hz| LensRecord { available: true, reason: None, hz, readings: Vec::new() };
+    let kvm = if has_kvm_stats {
+        present(None)
+    } else {
+        absent_lens("KVM on this host tells no statistics".to_owned())
     };
-    let kvm =
-        if has_kvm_stats { present(None) } else { absent("KVM on this host tells no statistics".to_owned()) };
+    let trace = host.absent_lenses.get("trace").cloned();
+    let trace = trace.unwrap_or_else(|| "single steps are a command of their own".to_owned());
     BTreeMap::from([
         ("tsc".to_owned(), present(tsc_hz)),
         ("kernel".to_owned(), present(None)),
         ("kvm".to_owned(), kvm),
-        ("pmu".to_owned(), not_built("pmu")),
-        ("perf".to_owned(), not_built("perf")),
-        ("trace".to_owned(), not_built("trace")),
+        ("pmu".to_owned(), counters_lens(host, "pmu", runs.iter().map(|run| &run.lenses.pmu))),
+        ("perf".to_owned(), counters_lens(host, "perf", runs.iter().map(|run| &run.lenses.perf))),
+        ("trace".to_owned(), absent_lens(trace)),
     ])
+}
+
+fn absent_lens(reason: String) -> LensRecord {
+    LensRecord { available: false, reason: Some(reason), hz: None, readings: Vec::new() }
+}
+
+/// A lens that reads hardware counters: there if it counted in every launch.
+fn counters_lens<'run, T: Serialize + 'run>(
+    host: &HostRecord,
+    name: &str,
+    readings: impl Iterator<Item = &'run Reading<T>>,
+) -> LensRecord {
+    let mut counted = Vec::new();
+    for reading in readings {
+        match reading {
+            Reading::Counted(count) => counted.extend(serde_json::to_value(count).ok()),
+            // What the host cannot do at all is the better reason.
+            Reading::Absent { reason, .. } => {
+                return absent_lens(host.absent_lenses.get(name).unwrap_or(reason).clone());
+            }
+        }
+    }
+    if counted.is_empty() {
+        return absent_lens("no guest of this case ended".to_owned());
+    }
+    LensRecord { available: true, reason: None, hz: None, readings: counted }
 }
 
 fn outcome_of(case: &Case, launch: &Launch) -> OutcomeRecord {

@@ -11,6 +11,7 @@ use super::reduce::case_record;
 use crate::experiment::case::{Case, Parameters};
 use crate::experiment::parameter::{Placement, Workload};
 use crate::experiment::tests::parameters;
+use crate::lens::LensReadings;
 use crate::machine::guest::{GuestRun, Outcome};
 
 /// A guest that finished with these samples in one channel.
@@ -41,6 +42,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         create_ns: 1_000,
         boot_ns: Some(2_000),
         measured_ns: Some(3_000),
+        lenses: LensReadings::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use abi::plan::{PlanRight, PlanServer, placement, server_flag, trust};
 use abi::program::{self, client, scenario};
 use abi::report::{Counters, feature};
 use inkbed::guest_image::GuestImage;
+use inkbed::lens::LensRequest;
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{Console, GuestConfig, GuestRun, Outcome, Pin};
 
@@ -111,6 +112,7 @@ pub fn config(servers: &[Server]) -> GuestConfig {
         sample_capacity: 2048,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(120)),
+        lenses: LensRequest::default(),
         console: Console::Capture,
         verbose: false,
     }

@@ -11,5 +11,6 @@ mod harness;
 mod messages;
 mod migration;
 mod page_table_loads;
+mod pmu;
 mod scheduling;
 mod start;

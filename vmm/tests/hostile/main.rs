@@ -1,5 +1,6 @@
 //! Guests that break, lie, flood and hang: the VMM answers each with a typed result, in bounded time and memory.
 
+mod counters;
 mod endings;
 mod last_words;
 mod ports;

@@ -1,6 +1,7 @@
 //! What tests that boot guests share.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+use inkbed::lens::LensRequest;
 use inkbed::machine::guest::{Console, Elf, GuestConfig, Pin};
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ pub(crate) fn guest(kernel: Elf) -> GuestConfig {
         sample_capacity: 1024,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(20)),
+        lenses: LensRequest::default(),
         console: Console::Capture,
         verbose: false,
     }

@@ -9,6 +9,7 @@ mod last_words;
 mod machine;
 mod migration;
 mod paging;
+mod pmu;
 mod timer;
 mod traps;
 
@@ -28,6 +29,7 @@ pub use migration::{
     set_interface_pages, share_home,
 };
 pub use paging::{Access, add_homes, add_own_home, kernel_root, map, new_root, physical_pointer};
+pub use pmu::Pmu;
 pub use timer::{arm_timer, stop_timer};
 
 /// Where the jump of the `kernel` stubs goes.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use vm_memory::ByteValued;
 
+use abi::pmu::PmuReport;
 use abi::report::{FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report, state};
 
 use crate::machine::record::Shared;
@@ -29,6 +30,7 @@ fn honest() -> Report {
         message_size: 0,
         reserved: 0,
         message: [0; MESSAGE_SIZE],
+        pmu: PmuReport::default(),
     }
 }
 

@@ -1,0 +1,7 @@
+//! Lenses: independent ways of counting what one case costs, which must agree where they overlap.
+
+pub mod perf;
+pub mod pmu;
+mod reading;
+
+pub use reading::{LensReadings, LensRequest, Reading};

@@ -1,0 +1,42 @@
+//! The lens `pmu`: the guest kernel programs and reads its virtual performance counters around the measured part.
+//!
+//! `shape` tells from CPUID which counters the guest has, `availability` whether the host lets them count, `table` which
+//! selector counts what on which processor, `program` fits the events to the counters there are, and `result` judges what
+//! the guest reports: self-tests first, and no figure without them. `setup` puts it together for one run.
+//!
+//! [`software`] is a model of such counters behind MSR exits. It proves the guest's register accesses on hosts that have
+//! no counters; its figures mean nothing.
+
+mod availability;
+mod event;
+mod program;
+mod result;
+mod setup;
+mod shape;
+pub mod software;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use availability::{HostPmu, PmuAvailability};
+pub use event::Event;
+pub use program::{LeftOut, Privilege, Program, program};
+pub use result::{CounterResult, PmuResult, judge};
+pub(crate) use setup::PmuSetup;
+pub use shape::{Counters, Shape};
+pub use table::{EventTable, Selector, architectural, for_shape};
+
+use software::SoftwarePmu;
+
+/// Whether and how the guest's counters are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PmuRequest {
+    /// Not at all: no register is touched.
+    #[default]
+    Off,
+    /// Those that KVM gives to guests.
+    Host(Privilege),
+    /// A model in the VMM, for tests of the register accesses.
+    Software(SoftwarePmu, Privilege),
+}
