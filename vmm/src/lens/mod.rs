@@ -1,0 +1,3 @@
+//! Lenses: independent ways of counting what one case costs, which must agree where they overlap.
+
+pub mod stream;
