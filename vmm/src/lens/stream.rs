@@ -1,7 +1,8 @@
 //! What a trace tells a model of the processor's caches of translations: one [`Event`] after the other, in program order.
 //!
 //! The trace lens produces it, the TLB models (`lens::tlb`) consume it. Addresses are virtual (linear). The producer has
-//! walked the page tables, so each access carries what a TLB entry would hold: page size and global bit.
+//! walked the page tables, so each access carries what a TLB entry would hold: page size and global bit. A stream begins
+//! with [`Event::PcidsEnabled`] and [`Event::LoadPageTable`], which tell how and where the traced program runs.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! What each operation takes away, and what it leaves.
 
-use super::{counts, counts_after, fully_associative, load, read, read_global};
-use crate::lens::stream::{Event, InvalidatePcidKind};
+use super::{access, counts, counts_after, fully_associative, load, read, read_global, text};
+use crate::lens::stream::{Access, AccessKind, Event, InvalidatePcidKind};
 use crate::lens::tlb::{Model, Tags};
 
 /// Walks of reads of pages 1 and 2 and of the global page 3 that come after `operations`, all three having been there.
@@ -66,6 +66,21 @@ fn what_was_given_up_for_room_is_no_refill() {
     let model = fully_associative("none", 1);
     let counts = counts(&model, &[read(1), read(2), load(0, 0, false), read(1), read(2)]);
     assert_eq!((counts.user.data.walks, counts.user.data.flush_refills), (4, 1));
+}
+
+#[test]
+fn what_level_2_brought_back_is_no_refill_later() {
+    let second = "[[tlb]]\nname = \"L2\"\nlevel = 2\nuse = [\"fetch\", \"read\", \"write\"]\n\
+        page_sizes = [\"4KiB\"]\nentries = 1\nways = 1\nreplacement = \"lru\"\nsource = \"\"\nverified = false\n";
+    let instruction = "[[tlb]]\nname = \"L1I\"\nlevel = 1\nuse = [\"fetch\"]\n\
+        page_sizes = [\"4KiB\"]\nentries = 1\nways = 1\nreplacement = \"lru\"\nsource = \"\"\nverified = false\n";
+    let text = text("none", 1, "1", "lru", &format!("{instruction}{second}")).replacen("\"fetch\", ", "", 1);
+    let model = Model::from_toml(&text).unwrap();
+    let fetch = |page: u64| Event::Access(Access { kind: AccessKind::Fetch, ..access(page << 12) });
+    // The data side walks after the flush and fills level 2, which serves the next fetch; then page 1 is given up.
+    let events = [fetch(1), load(0, 0, false), read(1), fetch(1), fetch(2), fetch(1)];
+    let total = counts(&model, &events).total();
+    assert_eq!((total.walks, total.flush_refills), (4, 1));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn set(shape: &Shape, number: u64) -> u64 {
     let sets = u64::from(shape.sets());
     match shape.index {
         Index::LowBits => number % sets,
-        Index::XorFold => number % sets ^ number / sets % sets,
+        Index::XorFold => (number % sets) ^ (number / sets % sets),
     }
 }
 
