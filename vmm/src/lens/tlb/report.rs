@@ -3,7 +3,7 @@
 use std::fmt;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::lens::tlb::counts::{Counts, SideCounts};
@@ -163,7 +163,7 @@ pub fn comparison<'a>(reports: impl IntoIterator<Item = (&'a str, &'a TlbReport)
 /// Words to the left, figures to the right.
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(header.to_vec());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
