@@ -14,6 +14,7 @@ use crate::machine::error::{MachineError, host};
 use crate::machine::exit::{self, Event, PortWrite};
 use crate::machine::kick::{self, Kickable};
 use crate::machine::measure::Measurement;
+use crate::machine::observe::Observer;
 use crate::machine::pin;
 use crate::machine::stop::{self, StopFlag};
 use crate::machine::vcpu::Vcpu;
@@ -30,6 +31,8 @@ pub(crate) struct Session<'a> {
     pub deadline: Option<Duration>,
     /// Host CPU of each vCPU; empty: wherever the scheduler puts them.
     pub cpus: Vec<usize>,
+    /// Who watches vCPU 0.
+    pub observer: Option<Mutex<&'a mut (dyn Observer + 'a)>>,
 }
 
 /// What stopped the vCPUs.
@@ -52,8 +55,8 @@ pub(crate) struct Finished {
 }
 
 /// What only the threads of one guest share.
-struct Shared<'a> {
-    session: &'a Session<'a>,
+struct Shared<'a, 'session> {
+    session: &'a Session<'session>,
     gate: Gate,
     stopping: AtomicBool,
     ended: Mutex<Option<Stopped>>,
@@ -145,7 +148,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
 }
 
 /// The thread of one vCPU. Gives the vCPU back, so that its last state can be read.
-fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
+fn run_vcpu(shared: &Shared<'_, '_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
     let _wake = WakeOnDrop(&shared.wake);
     let index = vcpu.index;
     if let Some(cpu) = shared.session.cpus.get(index as usize) {
@@ -167,6 +170,9 @@ fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
 
 /// Runs the guest up to its next exit and does what the exit asks for.
 fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
+    if let Some(end) = observe(session, vcpu, |observer, vcpu| observer.before_entry(vcpu)) {
+        return Some(end);
+    }
     let event = match vcpu.fd.run() {
         Ok(exit) => exit::decode(exit),
         // A signal: the caller looks whether it is to stop.
@@ -175,7 +181,11 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
     };
     match event {
         Event::Write(PortWrite::Serial { register, bytes }) => session.devices.serial_write(register, bytes),
-        Event::Write(PortWrite::Doorbell(value)) => session.measurement.ring(value),
+        Event::Write(PortWrite::Doorbell(value)) => {
+            session.measurement.ring(value);
+            return observe(session, vcpu, |observer, vcpu| observer.doorbell(vcpu, value));
+        }
+        Event::DebugStop => return observe(session, vcpu, |observer, vcpu| observer.stopped(vcpu)),
         Event::Write(PortWrite::Exit(code)) => return Some(exit::End::Code(code)),
         Event::Write(PortWrite::Nothing) | Event::Continue => {}
         Event::SerialRead { register, data } => session.devices.serial_read(register, data),
@@ -183,6 +193,17 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
         Event::End(end) => return Some(with_details(end, vcpu)),
     }
     None
+}
+
+/// Lets the observer of this vCPU, if it has one, do something. Its failure ends the guest.
+fn observe(
+    session: &Session<'_>,
+    vcpu: &mut Vcpu,
+    action: impl FnOnce(&mut dyn Observer, &mut Vcpu) -> Result<(), MachineError>,
+) -> Option<exit::End> {
+    let observer = session.observer.as_ref().filter(|_| vcpu.index == 0)?;
+    let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+    action(&mut **observer, vcpu).err().map(|error| exit::End::Kvm(error.to_string()))
 }
 
 /// KVM's details of an internal error, which lie beside the exit.
