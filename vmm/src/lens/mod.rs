@@ -2,3 +2,4 @@
 
 pub mod stream;
 pub mod tlb;
+pub mod trace;

@@ -9,5 +9,7 @@ mod features;
 mod harness;
 mod messages;
 mod page_table_loads;
+mod path_length;
 mod scheduling;
 mod start;
+mod trace;
