@@ -20,6 +20,8 @@ pub mod present;
 pub mod recording;
 pub mod round_trip;
 
+mod access;
+mod by_hand;
 mod effect;
 mod recorder;
 

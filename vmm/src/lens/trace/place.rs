@@ -4,7 +4,7 @@ use abi::address::KERNEL_IMAGE_BASE;
 use abi::plan::server_flag;
 use abi::region::{KERNEL_INTERFACE_OFFSET, START_INFO_OFFSET, STUB_SIZE};
 
-use crate::lens::trace::recorder::region_of;
+use crate::lens::trace::access::region_of;
 use crate::lens::trace::recording::{Recording, Step};
 use crate::machine::guest::{Elf, GuestConfig};
 use crate::machine::symbolise::Symbols;

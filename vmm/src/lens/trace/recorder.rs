@@ -7,26 +7,27 @@
 //!
 //! * SYSCALL: whether it traps is decided by the flags it leaves (Xen's XSA-204), and IA32_FMASK clears TF. The recorder
 //!   takes TF out of the mask between the marks, sets a breakpoint at IA32_LSTAR, and removes TF from R11 behind it.
-//! * SYSRET, IRETQ to ring 3: which step is lost differs between all three. The recorder does them itself: it sets the
-//!   registers as the instruction would, so that there is nothing to lose.
+//! * SYSRET, IRETQ to ring 3, STI: which step is lost differs between all three. The recorder executes them itself
+//!   ([`by_hand`]): it sets the registers as the instruction would, so that there is nothing to lose.
 //! * Ring 3 where KVM emulates ring 0: neither step nor breakpoint works, and a trap by TF goes to the guest. The
 //!   recorder sets TF itself and a breakpoint at the guest's handler of debug exceptions, and returns to ring 3 in the
 //!   guest's place before the handler's first instruction has run.
 //! * There, SWAPGS loses the step, and a SYSCALL arrives at the handler of page faults: breakpoints find both.
 //! * Interrupts are blocked by KVM (KVM_GUESTDBG_BLOCKIRQ).
 
-use abi::address::{KERNEL_IMAGE_BASE, PAGE_SIZE, REGION_SIZE};
-use abi::boot::USER_CODE_SELECTOR;
+use abi::address::KERNEL_IMAGE_BASE;
 use abi::port::doorbell;
 use abi::region::START_INFO_OFFSET;
 use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
 use kvm_bindings::kvm_regs;
 
-use crate::lens::stream::{Access, AccessKind, PageSize};
+use crate::lens::stream::AccessKind;
+use crate::lens::trace::access::{PAGE_TABLE_ADDRESS, add_accesses, cr4, gate_target, read_u64, region_of};
+use crate::lens::trace::by_hand::{self, frame_from_user};
 use crate::lens::trace::decode::{self, Gates, Operand, Registers, is_repeated, successors};
 use crate::lens::trace::effect;
 use crate::lens::trace::gap::Gap;
-use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, MemoryAccess, Recording, Region, Step};
+use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, Recording, Step};
 use crate::machine::MachineError;
 use crate::machine::debug::{CpuState, MSR_FMASK, MSR_LSTAR, TRAP_FLAG};
 use crate::machine::memory::GuestMemory;
@@ -36,17 +37,6 @@ use crate::machine::walk;
 
 /// Most instructions of a trace: a quarter of a GiB of records.
 const STEPS_MAX: usize = 1 << 20;
-
-/// Bits of CR3 that hold the address of the top-level page table.
-const PAGE_TABLE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-
-/// Bits of CR4 (Intel SDM vol. 3, 2.5).
-pub(super) mod cr4 {
-    /// PGE: global pages.
-    pub(in crate::lens::trace) const GLOBAL_PAGES: u64 = 1 << 7;
-    /// PCIDE: process-context identifiers.
-    pub(in crate::lens::trace) const PCIDS: u64 = 1 << 17;
-}
 
 const DEBUG_VECTOR: u64 = 1;
 const PAGE_FAULT_VECTOR: u64 = 14;
@@ -141,8 +131,8 @@ impl Recorder {
         self.end(vcpu)
     }
 
-    /// Records the instruction that the vCPU is about to execute, and asks KVM to stop behind it; or executes it, where it
-    /// is one that returns to ring 3, with nothing pending then.
+    /// Records the instruction that the vCPU is about to execute, and asks KVM to stop behind it; or executes it
+    /// by hand, with nothing pending then.
     fn arm(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
         let state = vcpu.state()?;
         let memory = self.memory()?.clone();
@@ -150,8 +140,7 @@ impl Recorder {
             Ok(recorded) => recorded,
             Err(gap) => return self.give_up(vcpu, gap),
         };
-        if let Some(general) = after_return_to_user(&instruction, &state, &memory) {
-            vcpu.enter_user(&CpuState { general, ..state })?;
+        if by_hand::execute(vcpu, &instruction, &state, &memory)? {
             return Ok(());
         }
         let handlers = [self.gates.debug, self.gates.page_fault];
@@ -322,100 +311,9 @@ fn complete_port_write(vcpu: &mut Vcpu) {
     vcpu.fd.set_kvm_immediate_exit(0);
 }
 
-/// The registers after SYSRET, or after IRETQ to ring 3 (Intel SDM vol. 2, SYSRET and IRET).
-fn after_return_to_user(
-    instruction: &Instruction,
-    state: &CpuState,
-    memory: &GuestMemory,
-) -> Option<kvm_regs> {
-    /// What SYSRET takes from R11; the second bit is always set.
-    const FLAGS: u64 = 0x3c_7fd7;
-    const FLAGS_FIXED: u64 = 2;
-    let general = state.general;
-    match instruction.mnemonic() {
-        Mnemonic::Sysretq => {
-            let rflags = general.r11 & FLAGS & !TRAP_FLAG | FLAGS_FIXED;
-            Some(kvm_regs { rip: general.rcx, rflags, ..general })
-        }
-        Mnemonic::Iretq => frame_from_user(state, memory),
-        _ => None,
-    }
-}
-
-/// The registers in an exception's frame at the stack pointer, where it came from ring 3: RIP, CS, RFLAGS, RSP, SS (Intel
-/// SDM vol. 3, 7.14.2).
-fn frame_from_user(state: &CpuState, memory: &GuestMemory) -> Option<kvm_regs> {
-    let word = |index: u64| read_u64(memory, state.system.cr3, state.general.rsp.wrapping_add(8 * index));
-    let (rip, cs, rflags, rsp) = (word(0)?, word(1)?, word(2)?, word(3)?);
-    let is_from_user = cs == u64::from(USER_CODE_SELECTOR);
-    is_from_user.then_some(kvm_regs { rip, rsp, rflags: rflags & !TRAP_FLAG, ..state.general })
-}
-
-/// Address of the handler in a 64-bit gate (Intel SDM vol. 3, figure 7-8).
-fn gate_target(gate: &[u8]) -> Option<u64> {
-    let low = u16::from_le_bytes(*gate.first_chunk()?);
-    let middle = u16::from_le_bytes(*gate.get(6..8)?.first_chunk()?);
-    let high = u32::from_le_bytes(*gate.get(8..12)?.first_chunk()?);
-    Some(u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32)
-}
-
-/// The region that an address outside of the kernel's image lies in.
-pub(super) fn region_of(address: u64, root: u64) -> Region {
-    let is_user = address >> 63 == 0;
-    let page_table = if is_user { root & PAGE_TABLE_ADDRESS } else { 0 };
-    Region { page_table, base: address & !(REGION_SIZE - 1) }
-}
-
-fn read_u64(memory: &GuestMemory, root: u64, address: u64) -> Option<u64> {
-    let bytes = walk::read(memory, root, address, 8);
-    bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
-}
-
-/// The accesses of one operand, one for each page. What is not mapped ends it: the instruction will fault.
-fn add_accesses(accesses: &mut Vec<MemoryAccess>, memory: &GuestMemory, state: &CpuState, operand: &Operand) {
-    let mut done = 0;
-    while done < operand.size_bytes {
-        let address = operand.address.wrapping_add(done);
-        let Some(translation) = walk::translate(memory, state.system.cr3, address) else { return };
-        let page_size = PageSize::from_bytes(translation.page_size).unwrap_or(PageSize::Kib4);
-        // An access to a large page is at most one small page's worth, so that its size fits the record.
-        let left = page_size.bytes_left(address).min(PAGE_SIZE).min(operand.size_bytes - done);
-        let global = translation.global && state.system.cr4 & cr4::GLOBAL_PAGES != 0;
-        accesses.push(MemoryAccess {
-            access: Access {
-                kind: operand.kind,
-                address,
-                size_bytes: left as u16,
-                user: state.ring() == 3,
-                page_size,
-                global,
-            },
-            physical: translation.physical,
-            page_table: if translation.global { 0 } else { state.system.cr3 & PAGE_TABLE_ADDRESS },
-            user_page: translation.user,
-        });
-        done += left;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_gate_holds_its_target_in_three_pieces() {
-        let gate = [0xc0, 0x01, 0x10, 0, 0, 0x8e, 0x20, 0x80, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-        assert_eq!(gate_target(&gate), Some(0xffff_ffff_8020_01c0));
-        assert_eq!(gate_target(&gate[..11]), None);
-    }
-
-    #[test]
-    fn a_region_in_user_space_belongs_to_its_page_table_and_a_slot_to_none() {
-        let user = region_of(0x1_0012_3456, 0x5003);
-        assert_eq!(user, Region { page_table: 0x5000, base: 0x1_0000_0000 });
-        let slot = region_of(0xffff_8081_0000_1000, 0x5003);
-        assert_eq!(slot, Region { page_table: 0, base: 0xffff_8081_0000_0000 });
-    }
 
     #[test]
     fn a_recorder_without_marks_has_no_trace() {
