@@ -94,8 +94,13 @@ pub(crate) fn measure() -> Result<Ring0Facts, MachineError> {
     let mut vcpu = Vcpu::new(&vm.fd, 0)?;
     let tsc_hz = vcpu.tsc_hz();
     write_memory(vm.memory())?;
-    let machine =
-        cpuid::Machine { vcpus: 1, has_tsc_deadline: false, tsc_hz, apic_timer_hz: device.apic_timer_hz };
+    let machine = cpuid::Machine {
+        vcpus: 1,
+        has_steal_time: false,
+        has_tsc_deadline: false,
+        tsc_hz,
+        apic_timer_hz: device.apic_timer_hz,
+    };
     let cpuid = cpuid::for_vcpu(&device.supported_cpuid()?, machine, 0)?;
     vcpu.prepare(&cpuid, Start { rip: CODE_ADDRESS, rsp: 0, arguments: [0, 0], root_table: TABLES_ADDRESS })?;
 

@@ -3,5 +3,8 @@
 pub mod perf;
 pub mod pmu;
 mod reading;
+pub mod stream;
+pub mod tlb;
+pub mod trace;
 
 pub use reading::{LensReadings, LensRequest, Reading};

@@ -14,6 +14,9 @@ const GIBIBYTE_PAGES: u32 = 1 << 26;
 /// QEMU and Linux follow under KVM.
 const TIMING_LEAF: u32 = 0x4000_0010;
 
+/// Leaf 0x4000_0001, EAX: the steal-time record (Documentation/virt/kvm/x86/cpuid.rst).
+const STEAL_TIME: u32 = 1 << 5;
+
 /// Leaves that describe the topology level by level (Intel SDM vol. 2, CPUID leaf 0BH).
 const TOPOLOGY_LEAVES: [u32; 2] = [0xb, 0x1f];
 
@@ -21,6 +24,8 @@ const TOPOLOGY_LEAVES: [u32; 2] = [0xb, 0x1f];
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {
     pub vcpus: u32,
+    /// Whether the guest may have KVM's steal-time record, where KVM offers it.
+    pub has_steal_time: bool,
     pub has_tsc_deadline: bool,
     /// 0 when unknown.
     pub tsc_hz: u64,
@@ -59,6 +64,7 @@ pub(crate) fn for_vcpu(supported: &CpuId, machine: Machine, index: u32) -> Resul
                 leaf.eax = index;
                 leaf.ebx = index & 0xff;
             }
+            0x4000_0001 if !machine.has_steal_time => leaf.eax &= !STEAL_TIME,
             0x4000_0000 if machine.tsc_hz > 0 => leaf.eax = leaf.eax.max(TIMING_LEAF),
             _ => {}
         }
@@ -105,6 +111,7 @@ mod tests {
         let supported =
             CpuId::from_entries(&[leaf(1), leaf(0xb), leaf(0x4000_0000), leaf(0x8000_001e)]).unwrap();
         let machine = Machine {
+            has_steal_time: true,
             vcpus: 640,
             has_tsc_deadline: true,
             tsc_hz: 2_600_000_000,
@@ -123,7 +130,8 @@ mod tests {
     #[test]
     fn nothing_is_promised_that_the_host_lacks() {
         let supported = CpuId::from_entries(&[leaf(1)]).unwrap();
-        let machine = Machine { vcpus: 1, has_tsc_deadline: false, tsc_hz: 0, apic_timer_hz: 0 };
+        let machine =
+            Machine { vcpus: 1, has_steal_time: true, has_tsc_deadline: false, tsc_hz: 0, apic_timer_hz: 0 };
         let cpuid = for_vcpu(&supported, machine, 0).unwrap();
         assert_eq!(cpuid.as_slice().len(), 1);
         assert_eq!(find(&cpuid, 1, 0).ecx, 0);

@@ -22,6 +22,8 @@ pub(crate) enum Event<'a> {
     RegisterRead { register: u32, value: &'a mut u64, error: &'a mut u8 },
     /// The guest writes such a register.
     RegisterWrite { register: u32, value: u64, error: &'a mut u8 },
+    /// The vCPU stopped where the VMM had asked it to (KVM_EXIT_DEBUG).
+    DebugStop,
     /// Nothing to do but to go on.
     Continue,
     /// The guest cannot go on.
@@ -78,6 +80,7 @@ pub(crate) fn decode(exit: VcpuExit<'_>) -> Event<'_> {
         VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::SetTpr | VcpuExit::IoapicEoi(_) => {
             Event::Continue
         }
+        VcpuExit::Debug(_) => Event::DebugStop,
         VcpuExit::Hlt => unexpected("HLT left the guest although KVM has the local APIC".to_owned()),
         VcpuExit::SystemEvent(kind, _) => unexpected(format!("system event {kind}")),
         VcpuExit::MemoryFault { gpa, size, .. } => {

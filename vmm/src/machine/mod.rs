@@ -4,6 +4,7 @@
 //! `kernel_image` and `layout` decide what lies where, `vm`, `vcpu` and `cpuid` create it in KVM, `boot` and
 //! `page_table` fill guest memory, `threads` runs it with `exit`, `devices` and `measure`, and `outcome`
 //! judges with `report` and `last_words` what came of it.
+//! An `observe`r, where there is one, watches a vCPU with the means of `debug`.
 //!
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.
@@ -13,6 +14,7 @@ pub mod guest;
 
 mod boot;
 pub(crate) mod cpuid;
+pub(crate) mod debug;
 mod devices;
 mod exception;
 mod exit;
@@ -24,6 +26,7 @@ mod last_words;
 mod layout;
 mod measure;
 pub(crate) mod memory;
+pub(crate) mod observe;
 mod outcome;
 pub(crate) mod page_table;
 mod pin;
@@ -33,11 +36,11 @@ mod report;
 mod run;
 pub(crate) mod stats;
 mod stop;
-mod symbolise;
+pub(crate) mod symbolise;
 mod threads;
 pub(crate) mod vcpu;
 pub(crate) mod vm;
-mod walk;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -45,4 +48,5 @@ mod tests;
 pub use error::MachineError;
 pub use pin::allowed_cpus;
 pub use run::run;
+pub(crate) use run::run_observed;
 pub use stop::StopFlag;

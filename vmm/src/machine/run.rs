@@ -1,5 +1,6 @@
 //! Runs a guest: creates it, lets one thread per vCPU run it, waits for its end, and collects what it left behind.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::lens::LensReadings;
@@ -16,6 +17,7 @@ use crate::machine::kvm::KvmDevice;
 use crate::machine::layout::Layout;
 use crate::machine::measure::{Measured, Measurement};
 use crate::machine::memory::GuestMemory;
+use crate::machine::observe::Observer;
 use crate::machine::outcome;
 use crate::machine::page_table::LargestPage;
 use crate::machine::pin;
@@ -30,10 +32,30 @@ use crate::machine::vm::Vm;
 ///
 /// An error means that no guest was run. How a guest ended, however badly, is in [`GuestRun::outcome`].
 pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineError> {
+    run_with(config, stop, None)
+}
+
+/// As [`run`], with an observer of vCPU 0. The guest gets no steal-time record: each stop of the vCPU would change it.
+pub(crate) fn run_observed(
+    config: &GuestConfig,
+    stop: &StopFlag,
+    observer: &mut dyn Observer,
+) -> Result<GuestRun, MachineError> {
+    run_with(config, stop, Some(observer))
+}
+
+fn run_with(
+    config: &GuestConfig,
+    stop: &StopFlag,
+    mut observer: Option<&mut dyn Observer>,
+) -> Result<GuestRun, MachineError> {
     let start = Instant::now();
     plan::check(config)?;
     let cpus = pin::assign(&config.pin, config.vcpus)?;
-    let machine = Machine::new(config)?;
+    let machine = Machine::new(config, observer.is_none())?;
+    if let Some(observer) = &mut observer {
+        observer.attach(machine.vm.memory());
+    }
 
     let session = Session {
         devices: Devices::new(config.console),
@@ -42,6 +64,7 @@ pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineErr
         stop,
         deadline: config.deadline,
         cpus,
+        observer: observer.map(|observer| Mutex::new(observer as &mut dyn Observer)),
     };
     let finished = threads::run(&session, machine.vcpus)?;
 
@@ -81,7 +104,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(config: &GuestConfig) -> Result<Machine, MachineError> {
+    fn new(config: &GuestConfig, has_steal_time: bool) -> Result<Machine, MachineError> {
         let device = KvmDevice::open()?;
         device.check_vcpu_count(config.vcpus)?;
         host_limits::allow_open_files(config.vcpus);
@@ -103,6 +126,7 @@ impl Machine {
         let tsc_hz = vcpus.first().map_or(0, Vcpu::tsc_hz);
         let machine = cpuid::Machine {
             vcpus: config.vcpus,
+            has_steal_time,
             has_tsc_deadline: device.has_tsc_deadline,
             tsc_hz,
             apic_timer_hz: device.apic_timer_hz,

@@ -40,13 +40,23 @@ impl Symbols {
         Symbols { sorted }
     }
 
-    /// `name+0x1c`, when the address lies in a symbol.
-    pub(crate) fn locate(&self, address: u64) -> Option<String> {
+    /// Value of the symbol with this name.
+    pub(crate) fn value(&self, name: &str) -> Option<u64> {
+        self.sorted.iter().find(|symbol| symbol.name == name).map(|symbol| symbol.address)
+    }
+
+    /// Name of the symbol in which the address lies, and the offset in it.
+    pub(crate) fn find(&self, address: u64) -> Option<(&str, u64)> {
         let after = self.sorted.partition_point(|symbol| symbol.address <= address);
         let symbol = self.sorted[..after].last()?;
         let offset = address - symbol.address;
         let is_inside = offset < symbol.size || (symbol.size == 0 && after < self.sorted.len());
-        is_inside.then(|| format!("{}+{offset:#x}", symbol.name))
+        is_inside.then_some((&symbol.name[..], offset))
+    }
+
+    /// `name+0x1c`, when the address lies in a symbol.
+    pub(crate) fn locate(&self, address: u64) -> Option<String> {
+        self.find(address).map(|(name, offset)| format!("{name}+{offset:#x}"))
     }
 }
 

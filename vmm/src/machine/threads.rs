@@ -16,6 +16,7 @@ use crate::machine::error::{MachineError, host};
 use crate::machine::exit::{self, Event, PortWrite};
 use crate::machine::kick::{self, Kickable};
 use crate::machine::measure::Measurement;
+use crate::machine::observe::Observer;
 use crate::machine::pin;
 use crate::machine::stop::{self, StopFlag};
 use crate::machine::vcpu::Vcpu;
@@ -34,6 +35,8 @@ pub(crate) struct Session<'a> {
     pub deadline: Option<Duration>,
     /// Host CPU of each vCPU; empty: wherever the scheduler puts them.
     pub cpus: Vec<usize>,
+    /// Who watches vCPU 0.
+    pub observer: Option<Mutex<&'a mut (dyn Observer + 'a)>>,
 }
 
 impl Session<'_> {
@@ -65,8 +68,8 @@ pub(crate) struct Finished {
 }
 
 /// What only the threads of one guest share.
-struct Shared<'a> {
-    session: &'a Session<'a>,
+struct Shared<'a, 'session> {
+    session: &'a Session<'session>,
     gate: Gate,
     stopping: AtomicBool,
     ended: Mutex<Option<Stopped>>,
@@ -158,7 +161,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
 }
 
 /// The thread of one vCPU. Gives the vCPU back, so that its last state can be read.
-fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
+fn run_vcpu(shared: &Shared<'_, '_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
     let _wake = WakeOnDrop(&shared.wake);
     let index = vcpu.index;
     if let Some(cpu) = shared.session.cpus.get(index as usize) {
@@ -182,6 +185,9 @@ fn run_vcpu(shared: &Shared<'_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineError> {
 /// Runs the guest up to its next exit and does what the exit asks for.
 fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
     let index = vcpu.index;
+    if let Some(end) = observe(session, vcpu, |observer, vcpu| observer.before_entry(vcpu)) {
+        return Some(end);
+    }
     let event = match vcpu.fd.run() {
         Ok(exit) => exit::decode(exit),
         // A signal: the caller looks whether it is to stop.
@@ -195,6 +201,7 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
             if let Some(counters) = session.counters {
                 counters.ring(index, value);
             }
+            return observe(session, vcpu, |observer, vcpu| observer.doorbell(vcpu, value));
         }
         Event::RegisterRead { register, value, error } => match session.access(index, register, None) {
             Ok(read) => (*value, *error) = (read, 0),
@@ -203,6 +210,7 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
         Event::RegisterWrite { register, value, error } => {
             *error = session.access(index, register, Some(value)).is_err().into();
         }
+        Event::DebugStop => return observe(session, vcpu, |observer, vcpu| observer.stopped(vcpu)),
         Event::Write(PortWrite::Exit(code)) => return Some(exit::End::Code(code)),
         Event::Write(PortWrite::Nothing) | Event::Continue => {}
         Event::SerialRead { register, data } => session.devices.serial_read(register, data),
@@ -210,6 +218,17 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
         Event::End(end) => return Some(with_details(end, vcpu)),
     }
     None
+}
+
+/// Lets the observer of this vCPU, if it has one, do something. Its failure ends the guest.
+fn observe(
+    session: &Session<'_>,
+    vcpu: &mut Vcpu,
+    action: impl FnOnce(&mut dyn Observer, &mut Vcpu) -> Result<(), MachineError>,
+) -> Option<exit::End> {
+    let observer = session.observer.as_ref().filter(|_| vcpu.index == 0)?;
+    let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+    action(&mut **observer, vcpu).err().map(|error| exit::End::Kvm(error.to_string()))
 }
 
 /// KVM's details of an internal error, which lie beside the exit.

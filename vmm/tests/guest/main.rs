@@ -11,6 +11,8 @@ mod harness;
 mod messages;
 mod migration;
 mod page_table_loads;
+mod path_length;
 mod pmu;
 mod scheduling;
 mod start;
+mod trace;

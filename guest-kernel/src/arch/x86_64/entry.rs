@@ -15,7 +15,7 @@
 //!
 //! The doors are closed by one of four exits: to ring 3 or ring 0, from a call (few registers) or with everything.
 
-use core::arch::naked_asm;
+use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 
 use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR};
@@ -260,3 +260,10 @@ extern "sysv64" fn handle(cpu: &'static Cpu, thread: &'static Thread, number: u3
 
 /// Offset of the registers in a thread.
 pub(super) const CONTEXT: usize = offset_of!(Thread, context);
+// An absolute symbol, no code: offset in a CPU's record of the pointer to the running thread, bytes. Whoever traces the
+// kernel sees a thread switch by the store there.
+global_asm!(
+    ".globl inkbed_cpu_current",
+    ".set inkbed_cpu_current, {current}",
+    current = const offset_of!(Cpu, current),
+);

@@ -1,0 +1,34 @@
+//! The trace against the kernel's own counters: what both count between the marks must be equal.
+
+use abi::report::Counters;
+
+use crate::lens::trace::counts::Counts;
+use crate::machine::guest::GuestRun;
+
+/// Two counts of one thing that are not equal.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} between the marks: {traced} in the trace, {counted} by the kernel's counter")]
+pub struct Disagreement {
+    /// What was counted.
+    pub what: &'static str,
+    /// By the trace.
+    pub traced: u64,
+    /// By the kernel.
+    pub counted: u64,
+}
+
+/// Compares a trace between the marks with the kernel's counters of that run.
+pub fn check(traced: &Counts, run: &GuestRun) -> Result<(), Disagreement> {
+    let counted = |field: fn(&Counters) -> u64| {
+        run.cpus.iter().map(|cpu| field(&cpu.end).wrapping_sub(field(&cpu.begin))).sum::<u64>()
+    };
+    let pairs = [
+        ("loads of CR3", traced.kinds.page_table_loads, counted(|counters| counters.page_table_loads)),
+        ("context switches", traced.context_switches, counted(|counters| counters.context_switches)),
+        ("invalidations of pages", traced.kinds.invalidations, counted(|counters| counters.invlpg)),
+    ];
+    match pairs.into_iter().find(|(_, traced, counted)| traced != counted) {
+        Some((what, traced, counted)) => Err(Disagreement { what, traced, counted }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,157 @@
+//! The `trace` lens: every instruction between the two marks of a case, counted exactly.
+//!
+//! The VMM steps the guest through its instructions ([`recorder`]) and records each ([`recording`]). A recording is
+//! divided into [`round_trip`]s, each instruction gets its [`phase`], and what is counted ([`counts`], [`kind`],
+//! [`footprint`]) is the same on every host. A recording with a [`gap`] counts nothing. [`agree`] compares with the
+//! kernel's own counters, [`events`] feeds the TLB models, [`present`] and [`listing`] are for people.
+
+pub mod agree;
+pub mod counts;
+pub mod decode;
+pub mod events;
+pub mod footprint;
+pub mod gap;
+pub mod kind;
+pub mod listing;
+pub mod path_length;
+pub mod phase;
+pub mod place;
+pub mod present;
+pub mod recording;
+pub mod round_trip;
+
+mod access;
+mod by_hand;
+mod effect;
+mod recorder;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lens::trace::counts::{Counted, Counts};
+use crate::lens::trace::gap::Gap;
+use crate::lens::trace::phase::Phase;
+use crate::lens::trace::place::Map;
+use crate::lens::trace::recorder::Recorder;
+use crate::lens::trace::recording::{Recording, Step};
+use crate::machine::guest::{GuestConfig, GuestRun, Outcome};
+use crate::machine::{MachineError, StopFlag, run_observed};
+
+/// Why there is no trace.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The guest could not be run at all.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// More than one CPU: what the others do meanwhile would not be in the trace.
+    #[error("a trace needs a guest with one vCPU, not {0}")]
+    Vcpus(u32),
+    /// The case itself failed.
+    #[error("the traced case did not finish with status 0: {0:?}")]
+    Outcome(Box<Outcome>),
+    /// The trace is not what was executed.
+    #[error(transparent)]
+    Gap(#[from] Gap),
+    /// There is nothing to count.
+    #[error(
+        "the trace holds no complete round trip: the client must make at least two, and the same number of calls in each"
+    )]
+    NoRoundTrip,
+    /// Two lenses counted the same thing and do not agree.
+    #[error("the lenses do not agree: {0}")]
+    Disagreement(#[from] agree::Disagreement),
+}
+
+/// What a trace counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Complete round trips.
+    pub round_trips: u64,
+    /// The shortest of them, the first if several are.
+    pub counts: Counts,
+    /// Instructions of the longest.
+    pub instructions_max: u64,
+    /// Round trips that differ from [`Summary::counts`] in any count. In steady state there are none.
+    pub varying: u64,
+    /// Instructions of the SYSCALL detour in that round trip, which are in no other count.
+    pub detour_instructions: u64,
+    /// Everything between the marks, incomplete round trips included, without the detour.
+    pub between_marks: Counts,
+}
+
+/// A traced case.
+pub struct Trace {
+    /// The run that was traced. Its times mean nothing.
+    pub run: GuestRun,
+    /// The instructions.
+    pub recording: Recording,
+    /// The phase of each instruction.
+    pub phases: Vec<Phase>,
+    /// The complete round trips, as ranges of the instructions.
+    pub round_trips: Vec<Range<usize>>,
+    /// Names of places.
+    pub map: Map,
+    /// The counts.
+    pub summary: Summary,
+}
+
+/// Boots the guest and traces it between its marks. The lenses that can be compared agree, or it is an error.
+pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError> {
+    if config.vcpus != 1 {
+        return Err(TraceError::Vcpus(config.vcpus));
+    }
+    let mut recorder = Recorder::new();
+    let run = run_observed(config, stop, &mut recorder)?;
+    if run.outcome != (Outcome::Finished { status: 0 }) {
+        return Err(TraceError::Outcome(Box::new(run.outcome)));
+    }
+    let recording = recorder.finish()?;
+    let map = Map::new(config);
+    let phases = phase::phases(&recording, &map);
+    let round_trips = round_trip::round_trips(&recording, &map, run.round_trips);
+    let summary = summarise(&recording, &phases, &round_trips, map.current_thread_word(&recording))
+        .ok_or(TraceError::NoRoundTrip)?;
+    agree::check(&summary.between_marks, &run)?;
+    Ok(Trace { run, recording, phases, round_trips, map, summary })
+}
+
+impl Trace {
+    /// The round trip that [`Summary::counts`] counts, with the phase of each instruction.
+    pub fn typical_round_trip(&self) -> impl Iterator<Item = (&Step, Phase)> {
+        let is_it = |range: &&Range<usize>| {
+            let counted = self.phases[(*range).clone()].iter().filter(|phase| **phase != Phase::Detour);
+            counted.count() as u64 == self.summary.counts.instructions
+        };
+        let range = self.round_trips.iter().find(is_it).cloned().unwrap_or(0..0);
+        steps(&self.recording, &self.phases, range)
+    }
+}
+
+fn steps<'a>(
+    recording: &'a Recording,
+    phases: &'a [Phase],
+    range: Range<usize>,
+) -> impl Iterator<Item = (&'a Step, Phase)> {
+    recording.steps[range.clone()].iter().zip(phases[range].iter().copied())
+}
+
+fn summarise(
+    recording: &Recording,
+    phases: &[Phase],
+    round_trips: &[Range<usize>],
+    current: Option<u64>,
+) -> Option<Summary> {
+    let count = |range: Range<usize>| counts::count(steps(recording, phases, range), current);
+    let counted: Vec<Counted> = round_trips.iter().cloned().map(count).collect();
+    let shortest = counted.iter().min_by_key(|counted| counted.counts.instructions)?.clone();
+    Some(Summary {
+        round_trips: counted.len() as u64,
+        instructions_max: counted.iter().map(|counted| counted.counts.instructions).max()?,
+        varying: counted.iter().filter(|counted| counted.counts != shortest.counts).count() as u64,
+        counts: shortest.counts,
+        detour_instructions: shortest.detour_instructions,
+        between_marks: count(0..recording.steps.len()).counts,
+    })
+}

@@ -1,0 +1,200 @@
+//! The phases of a round trip: which part of the way each instruction belongs to.
+//!
+//! Server code tells by its region. In the kernel, one **visit** (from the first kernel instruction after server code to the
+//! last before it) is divided by the functions it passes through: assembly of the entry before the first Rust function,
+//! the fast path, from there on the switch, and the assembly behind the last Rust function.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lens::stream::AccessKind;
+use crate::lens::trace::place::{Map, Place};
+use crate::lens::trace::recording::{Recording, Step};
+
+/// A part of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The client's own loop, its clock reads and checks included.
+    Client,
+    /// The client's stubs.
+    ClientStub,
+    /// From SYSCALL to the kernel's entry where KVM emulates ring 0 and SYSCALL arrives as a page fault. Not part of any
+    /// count: no processor does that.
+    Detour,
+    /// From the kernel's first instruction to its first Rust function.
+    Entry,
+    /// The checks and the commit of the fast path.
+    FastPath,
+    /// From the store that makes another thread the running one to the end of the fast path: page table and counters.
+    Switch,
+    /// Everything in the kernel that is none of the others.
+    SlowPath,
+    /// From the kernel's last Rust function to its last instruction.
+    Exit,
+    /// The programs of all other servers.
+    Server,
+    /// Their stubs.
+    ServerStub,
+}
+
+impl Phase {
+    /// All phases, in the order of a round trip.
+    pub const ALL: [Phase; 10] = [
+        Phase::Client,
+        Phase::ClientStub,
+        Phase::Detour,
+        Phase::Entry,
+        Phase::FastPath,
+        Phase::Switch,
+        Phase::SlowPath,
+        Phase::Exit,
+        Phase::ServerStub,
+        Phase::Server,
+    ];
+
+    /// The phase in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Client => "client",
+            Phase::ClientStub => "client stub",
+            Phase::Detour => "SYSCALL detour",
+            Phase::Entry => "kernel entry",
+            Phase::FastPath => "fast path",
+            Phase::Switch => "switch",
+            Phase::SlowPath => "slow path",
+            Phase::Exit => "kernel exit",
+            Phase::Server => "server",
+            Phase::ServerStub => "server stub",
+        }
+    }
+
+    /// Kernel and stubs: what an IPC costs whatever client and server do with it.
+    pub const fn is_path(self) -> bool {
+        !matches!(self, Phase::Client | Phase::Server | Phase::Detour)
+    }
+
+    /// The kernel's own code.
+    pub const fn is_kernel(self) -> bool {
+        matches!(self, Phase::Entry | Phase::FastPath | Phase::Switch | Phase::SlowPath | Phase::Exit)
+    }
+}
+
+/// What a function of the kernel is to a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Detour,
+    Assembly,
+    Fast,
+    Other,
+}
+
+impl Part {
+    /// By the function's name, without generic arguments and hash.
+    fn of(function: &str) -> Part {
+        if function.ends_with("traps::page_fault_stub") {
+            Part::Detour
+        } else if function.contains("::entry::") && !function.ends_with("::handle") {
+            Part::Assembly
+        } else if function.contains("ipc::fast::") {
+            Part::Fast
+        } else {
+            Part::Other
+        }
+    }
+}
+
+/// One phase for each step of the recording.
+pub fn phases(recording: &Recording, map: &Map) -> Vec<Phase> {
+    let current = map.current_thread_word(recording);
+    let mut phases = Vec::with_capacity(recording.steps.len());
+    let mut visit = Vec::new();
+    for step in &recording.steps {
+        let place = map.place(recording, step);
+        let server_phase = match place {
+            Place::Kernel => {
+                let part = map.function(place, step).map_or(Part::Other, |(name, _)| Part::of(name));
+                visit.push((part, current.is_some_and(|address| writes_to(step, address))));
+                continue;
+            }
+            Place::Stub { server, .. } if Some(server) == map.driver() => Phase::ClientStub,
+            Place::Stub { .. } => Phase::ServerStub,
+            Place::Program { server } if Some(server) == map.driver() => Phase::Client,
+            Place::Program { .. } => Phase::Server,
+        };
+        phases.extend(divide(&visit));
+        visit.clear();
+        phases.push(server_phase);
+    }
+    phases.extend(divide(&visit));
+    phases
+}
+
+/// Whether the instruction writes to this address.
+pub fn writes_to(step: &Step, address: u64) -> bool {
+    step.accesses.iter().any(|access| {
+        let access = &access.access;
+        access.kind == AccessKind::Write
+            && access.address <= address
+            && address - access.address < u64::from(access.size_bytes)
+    })
+}
+
+/// The phases of one visit, whose instructions are told by part and by whether they make another thread the running one.
+fn divide(visit: &[(Part, bool)]) -> Vec<Phase> {
+    let is_rust = |(part, _): &(Part, bool)| matches!(part, Part::Fast | Part::Other);
+    let first = visit.iter().position(is_rust);
+    let last = visit.iter().rposition(is_rust);
+    let mut has_switched = false;
+    let phase = |(index, (part, switches)): (usize, &(Part, bool))| match part {
+        Part::Detour => Phase::Detour,
+        Part::Other => Phase::SlowPath,
+        Part::Fast => {
+            has_switched |= switches;
+            if has_switched { Phase::Switch } else { Phase::FastPath }
+        }
+        Part::Assembly if first.is_none_or(|first| index < first) => Phase::Entry,
+        Part::Assembly if last.is_some_and(|last| index > last) => Phase::Exit,
+        Part::Assembly => Phase::SlowPath,
+    };
+    visit.iter().enumerate().map(phase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_told_by_name() {
+        assert_eq!(Part::of("kernel::arch::x86_64::traps::page_fault_stub"), Part::Detour);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::call_common"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::handle"), Part::Other);
+        assert_eq!(Part::of("kernel::ipc::fast::call"), Part::Fast);
+        assert_eq!(Part::of("kernel::ipc::slow::call"), Part::Other);
+    }
+
+    #[test]
+    fn a_fast_visit_is_entry_fast_path_switch_exit() {
+        let visit = [
+            (Part::Detour, false),
+            (Part::Assembly, false),
+            (Part::Fast, false),
+            (Part::Fast, true),
+            (Part::Fast, false),
+            (Part::Assembly, false),
+        ];
+        let expected =
+            [Phase::Detour, Phase::Entry, Phase::FastPath, Phase::Switch, Phase::Switch, Phase::Exit];
+        assert_eq!(divide(&visit), expected);
+    }
+
+    #[test]
+    fn a_visit_that_leaves_the_fast_path_is_slow_from_there_on() {
+        let visit = [Part::Assembly, Part::Fast, Part::Assembly, Part::Other, Part::Other, Part::Assembly]
+            .map(|part| (part, false));
+        let expected =
+            [Phase::Entry, Phase::FastPath, Phase::SlowPath, Phase::SlowPath, Phase::SlowPath, Phase::Exit];
+        assert_eq!(divide(&visit), expected);
+        assert_eq!(divide(&[(Part::Assembly, false)]), [Phase::Entry]);
+        assert_eq!(divide(&[]), []);
+    }
+}

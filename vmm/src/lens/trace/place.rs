@@ -1,0 +1,117 @@
+//! Whose code an instruction is: the kernel's, a server's, or a stub of a kernel interface page.
+
+use abi::address::KERNEL_IMAGE_BASE;
+use abi::plan::server_flag;
+use abi::region::{KERNEL_INTERFACE_OFFSET, START_INFO_OFFSET, STUB_SIZE};
+
+use crate::lens::trace::access::region_of;
+use crate::lens::trace::recording::{Recording, Step};
+use crate::machine::guest::{Elf, GuestConfig};
+use crate::machine::symbolise::Symbols;
+
+/// Symbol of the kernel whose value is the offset of the pointer to the running thread in a CPU's record.
+const CURRENT_THREAD_SYMBOL: &str = "inkbed_cpu_current";
+
+/// Where an instruction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the kernel's image.
+    Kernel,
+    /// In the stub of a system call, in the region of the server with this index in the plan.
+    Stub {
+        /// The server.
+        server: u32,
+        /// Number of the system call ([`abi::call::number`]).
+        call: u32,
+    },
+    /// In the program of the server with this index in the plan.
+    Program {
+        /// The server.
+        server: u32,
+    },
+}
+
+/// Symbols of a server's program.
+struct Program {
+    name: String,
+    symbols: Symbols,
+}
+
+/// Names the places of one guest.
+pub struct Map {
+    kernel: Symbols,
+    /// In the order of the plan.
+    servers: Vec<Program>,
+    driver: Option<u32>,
+}
+
+impl Map {
+    /// Reads the symbols of kernel and servers.
+    pub fn new(config: &GuestConfig) -> Map {
+        let programs = config.servers.iter().map(|server| config.modules.get(server.module as usize));
+        let is_driver = |flags: u32| flags & server_flag::DRIVER != 0;
+        Map {
+            kernel: Symbols::new(&config.kernel),
+            servers: programs.map(|elf| elf.map_or_else(Program::unknown, Program::new)).collect(),
+            driver: config
+                .servers
+                .iter()
+                .position(|server| is_driver(server.flags))
+                .and_then(|index| u32::try_from(index).ok()),
+        }
+    }
+
+    /// The server that drives the case: the client.
+    pub fn driver(&self) -> Option<u32> {
+        self.driver
+    }
+
+    /// Name of a server's program.
+    pub fn program(&self, server: u32) -> &str {
+        self.servers.get(server as usize).map_or("?", |program| &program.name)
+    }
+
+    /// Where a recorded instruction is.
+    pub fn place(&self, recording: &Recording, step: &Step) -> Place {
+        if step.address >= KERNEL_IMAGE_BASE {
+            return Place::Kernel;
+        }
+        let region = region_of(step.address, step.page_table);
+        // The recorder has noted the region of every instruction.
+        let server = recording.regions.get(&region).copied().unwrap_or(u32::MAX);
+        let offset = step.address - region.base;
+        if (KERNEL_INTERFACE_OFFSET..START_INFO_OFFSET).contains(&offset) {
+            let call = ((offset - KERNEL_INTERFACE_OFFSET) / STUB_SIZE) as u32;
+            return Place::Stub { server, call };
+        }
+        Place::Program { server }
+    }
+
+    /// Function and offset in it, where the symbols tell; the name of a kernel's function for [`Place::Kernel`].
+    pub fn function(&self, place: Place, step: &Step) -> Option<(&str, u64)> {
+        match place {
+            Place::Kernel => self.kernel.find(step.address),
+            Place::Stub { .. } => None,
+            Place::Program { server } => {
+                let offset = step.address & (abi::address::REGION_SIZE - 1);
+                self.servers.get(server as usize)?.symbols.find(offset)
+            }
+        }
+    }
+
+    /// Address of the word that names the running thread: a store there is a thread switch.
+    pub fn current_thread_word(&self, recording: &Recording) -> Option<u64> {
+        let offset = self.kernel.value(CURRENT_THREAD_SYMBOL)?;
+        Some(recording.cpu_record.wrapping_add(offset))
+    }
+}
+
+impl Program {
+    fn new(elf: &Elf) -> Program {
+        Program { name: elf.name.clone(), symbols: Symbols::new(elf) }
+    }
+
+    fn unknown() -> Program {
+        Program { name: "?".to_owned(), symbols: Symbols::default() }
+    }
+}

@@ -1,0 +1,69 @@
+//! Traces as tables.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, ColumnConstraint, LineStyle, Table, Width};
+
+use crate::lens::trace::Summary;
+use crate::lens::trace::counts::Counts;
+use crate::lens::trace::phase::Phase;
+
+/// Widest first column, characters.
+const LABEL_WIDTH: u16 = 40;
+
+/// Several cases side by side: a column for each, a row for each count.
+pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Table {
+    let cases: Vec<(&str, &Summary)> = cases.into_iter().collect();
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_header(["per round trip"].into_iter().chain(cases.iter().map(|(name, _)| *name)));
+    let mut row = |label: &str, value: &dyn Fn(&Summary) -> String, is_optional: bool| {
+        let values: Vec<String> = cases.iter().map(|(_, summary)| value(summary)).collect();
+        if !is_optional || values.iter().any(|value| value != "0") {
+            table.add_row([label.to_owned()].into_iter().chain(values));
+        }
+    };
+    row("instructions", &instructions, false);
+    row("  of kernel and stubs", &count(|counts| counts.path_instructions), false);
+    for phase in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Detour) {
+        let value =
+            move |summary: &Summary| summary.counts.phases.get(&phase).copied().unwrap_or(0).to_string();
+        row(&format!("  {}", phase.name()), &value, true);
+    }
+    row("ring 0", &count(|counts| counts.ring_0), false);
+    row("ring 3", &count(|counts| counts.ring_3), false);
+    row("context switches", &count(|counts| counts.context_switches), false);
+    for index in 0..Counts::default().kinds.named().len() {
+        let (label, _) = Counts::default().kinds.named()[index];
+        let is_optional = index != 0; // CR3 loads are what this is all about
+        row(label, &count(move |counts| counts.kinds.named()[index].1), is_optional);
+    }
+    row("kernel code, bytes", &count(|counts| counts.footprint.kernel.code_bytes), false);
+    row("kernel code, lines", &count(|counts| counts.footprint.kernel.code_lines), false);
+    row("kernel data, lines", &count(|counts| counts.footprint.kernel.data_lines), false);
+    row("servers' code, lines", &count(|counts| counts.footprint.servers.code_lines), false);
+    row("servers' data, lines", &count(|counts| counts.footprint.servers.data_lines), false);
+    row("pages", &count(|counts| counts.footprint.page_count()), false);
+    row("(SYSCALL detour)", &|summary| summary.detour_instructions.to_string(), true);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(LABEL_WIDTH)));
+    }
+    table
+}
+
+fn count(field: impl Fn(&Counts) -> u64) -> impl Fn(&Summary) -> String {
+    move |summary| field(&summary.counts).to_string()
+}
+
+/// One number where all round trips are the same, else the range and how many differ.
+fn instructions(summary: &Summary) -> String {
+    let least = summary.counts.instructions;
+    match summary.varying {
+        0 => least.to_string(),
+        varying => {
+            format!("{least} to {} ({varying} of {} vary)", summary.instructions_max, summary.round_trips)
+        }
+    }
+}

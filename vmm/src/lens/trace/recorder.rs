@@ -1,0 +1,322 @@
+//! Steps vCPU 0 from the first mark to the second and records each instruction.
+//!
+//! **How a step is made.** Before each instruction the recorder knows the registers, decodes, and works out where the
+//! instruction can lead ([`successors`]). It then asks KVM for a single step *and* for breakpoints at those places, so that
+//! either finds the next instruction; where they do not agree with what was worked out, there is a gap. What loses a
+//! step, and what is done about it (each was seen on one of the three KVMs that the tests run on):
+//!
+//! * SYSCALL: whether it traps is decided by the flags it leaves (Xen's XSA-204), and IA32_FMASK clears TF. The recorder
+//!   takes TF out of the mask between the marks, sets a breakpoint at IA32_LSTAR, and removes TF from R11 behind it.
+//! * SYSRET, IRETQ to ring 3, STI: which step is lost differs between all three. The recorder executes them itself
+//!   ([`by_hand`]): it sets the registers as the instruction would, so that there is nothing to lose.
+//! * Ring 3 where KVM emulates ring 0: neither step nor breakpoint works, and a trap by TF goes to the guest. The
+//!   recorder sets TF itself and a breakpoint at the guest's handler of debug exceptions, and returns to ring 3 in the
+//!   guest's place before the handler's first instruction has run.
+//! * There, SWAPGS loses the step, and a SYSCALL arrives at the handler of page faults: breakpoints find both.
+//! * Interrupts are blocked by KVM (KVM_GUESTDBG_BLOCKIRQ).
+
+use abi::address::KERNEL_IMAGE_BASE;
+use abi::port::doorbell;
+use abi::region::START_INFO_OFFSET;
+use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
+use kvm_bindings::kvm_regs;
+
+use crate::lens::stream::AccessKind;
+use crate::lens::trace::access::{PAGE_TABLE_ADDRESS, add_accesses, cr4, gate_target, read_u64, region_of};
+use crate::lens::trace::by_hand::{self, frame_from_user};
+use crate::lens::trace::decode::{self, Gates, Operand, Registers, is_repeated, successors};
+use crate::lens::trace::effect;
+use crate::lens::trace::gap::Gap;
+use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, Recording, Step};
+use crate::machine::MachineError;
+use crate::machine::debug::{CpuState, MSR_FMASK, MSR_LSTAR, TRAP_FLAG};
+use crate::machine::memory::GuestMemory;
+use crate::machine::observe::Observer;
+use crate::machine::vcpu::Vcpu;
+use crate::machine::walk;
+
+/// Most instructions of a trace: a quarter of a GiB of records.
+const STEPS_MAX: usize = 1 << 20;
+
+const DEBUG_VECTOR: u64 = 1;
+const PAGE_FAULT_VECTOR: u64 = 14;
+
+/// How far the trace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The first mark has not come.
+    Waiting,
+    /// The first mark is here, its instruction not complete.
+    Starting,
+    Stepping,
+    Over,
+}
+
+/// The instruction that the vCPU executes now.
+#[derive(Clone, Debug)]
+struct Pending {
+    instruction: Instruction,
+    successors: Vec<u64>,
+}
+
+/// Records a guest; see the module.
+pub(crate) struct Recorder {
+    memory: Option<GuestMemory>,
+    progress: Progress,
+    pending: Option<Pending>,
+    gates: Gates,
+    /// IA32_FMASK as the guest has it.
+    flag_mask: u64,
+    factory: InstructionInfoFactory,
+    recording: Recording,
+    gap: Option<Gap>,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Recorder {
+        Recorder {
+            memory: None,
+            progress: Progress::Waiting,
+            pending: None,
+            gates: Gates::default(),
+            flag_mask: 0,
+            factory: InstructionInfoFactory::new(),
+            recording: Recording::default(),
+            gap: None,
+        }
+    }
+
+    /// What was recorded, if it is without a gap.
+    pub(crate) fn finish(self) -> Result<Recording, Gap> {
+        match (self.gap, self.progress, &self.pending) {
+            (Some(gap), _, _) => Err(gap),
+            (None, Progress::Over, _) => Ok(self.recording),
+            (None, Progress::Stepping, Some(pending)) => Err(never_stopped(pending, &self.recording)),
+            (None, _, _) => Err(Gap::NoMarks),
+        }
+    }
+
+    fn memory(&self) -> Result<&GuestMemory, MachineError> {
+        self.memory.as_ref().ok_or(MachineError::Internal("a guest runs before its recorder has its memory"))
+    }
+
+    fn start(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+        complete_port_write(vcpu);
+        let state = vcpu.state()?;
+        let memory = self.memory()?;
+        let gate = |vector: u64| {
+            let bytes = walk::read(memory, state.system.cr3, state.system.idt.base + vector * 16, 16);
+            gate_target(&bytes).unwrap_or_default()
+        };
+        let system_call = vcpu.read_msr(MSR_LSTAR)?;
+        self.gates = Gates { system_call, page_fault: gate(PAGE_FAULT_VECTOR), debug: gate(DEBUG_VECTOR) };
+        self.flag_mask = vcpu.read_msr(MSR_FMASK)?;
+        vcpu.write_msr(MSR_FMASK, self.flag_mask & !TRAP_FLAG)?;
+        self.recording.system_call_entry = system_call;
+        self.recording.cpu_record = state.system.gs.base;
+        self.recording.has_pcids = state.system.cr4 & cr4::PCIDS != 0;
+        self.progress = Progress::Stepping;
+        Ok(())
+    }
+
+    fn end(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+        self.progress = Progress::Over;
+        vcpu.write_msr(MSR_FMASK, self.flag_mask)?;
+        vcpu.disarm()
+    }
+
+    /// Gives up: the guest runs on to its end, but there will be no trace.
+    fn give_up(&mut self, vcpu: &mut Vcpu, gap: Gap) -> Result<(), MachineError> {
+        self.gap.get_or_insert(gap);
+        self.end(vcpu)
+    }
+
+    /// Records the instruction that the vCPU is about to execute, and asks KVM to stop behind it; or executes it
+    /// by hand, with nothing pending then.
+    fn arm(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+        let state = vcpu.state()?;
+        let memory = self.memory()?.clone();
+        let (instruction, successors) = match self.record(&memory, &state) {
+            Ok(recorded) => recorded,
+            Err(gap) => return self.give_up(vcpu, gap),
+        };
+        if by_hand::execute(vcpu, &instruction, &state, &memory)? {
+            return Ok(());
+        }
+        let handlers = [self.gates.debug, self.gates.page_fault];
+        let unexpected = handlers.iter().filter(|address| !successors.contains(address));
+        // A breakpoint where the vCPU is would only stop it there.
+        let breakpoints: Vec<u64> = successors
+            .iter()
+            .chain(unexpected)
+            .copied()
+            .filter(|address| *address != instruction.ip())
+            .collect();
+        vcpu.arm_step(&breakpoints)?;
+        if state.ring() == 3 && instruction.mnemonic() != Mnemonic::Syscall {
+            let general = kvm_regs { rflags: state.general.rflags | TRAP_FLAG, ..state.general };
+            vcpu.set_general(&general)?;
+        }
+        self.pending = Some(Pending { instruction, successors });
+        Ok(())
+    }
+
+    fn record(&mut self, memory: &GuestMemory, state: &CpuState) -> Result<(Instruction, Vec<u64>), Gap> {
+        let address = state.general.rip;
+        let root = state.system.cr3;
+        let bytes = walk::read(memory, root, address, INSTRUCTION_SIZE_MAX);
+        let instruction = decode::decode(&bytes, address).ok_or(Gap::Unreadable(address))?;
+        let registers = Registers {
+            general: state.general,
+            fs_base: state.system.fs.base,
+            gs_base: state.system.gs.base,
+        };
+        let read_word = |address| read_u64(memory, root, address);
+        let successors = successors(&instruction, &registers, &self.gates, &read_word);
+        if successors.is_empty() {
+            return Err(Gap::CannotFollow { address, mnemonic: instruction.mnemonic() });
+        }
+        let is_next_repetition = is_repeated(&instruction)
+            && self.recording.steps.last().is_some_and(|step| step.address == address);
+        if is_next_repetition {
+            return Ok((instruction, successors));
+        }
+        if self.recording.steps.len() >= STEPS_MAX {
+            return Err(Gap::TooLong(STEPS_MAX));
+        }
+        self.note_region(memory, root, address)?;
+
+        let operands = decode::operands(&mut self.factory, &instruction, &registers)
+            .ok_or(Gap::CannotFollow { address, mnemonic: instruction.mnemonic() })?;
+        let fetch = Operand { address, size_bytes: instruction.len() as u64, kind: AccessKind::Fetch };
+        let mut accesses = Vec::new();
+        for operand in std::iter::once(&fetch).chain(&operands) {
+            add_accesses(&mut accesses, memory, state, operand);
+        }
+        let mut code = [0; INSTRUCTION_SIZE_MAX];
+        code[..instruction.len()].copy_from_slice(&bytes[..instruction.len()]);
+        self.recording.steps.push(Step {
+            address,
+            bytes: code,
+            length: instruction.len() as u8,
+            ring: state.ring(),
+            page_table: root & PAGE_TABLE_ADDRESS,
+            accesses,
+            event: effect::on_tlb(&instruction, &registers, state.system.cr4, &read_word),
+        });
+        Ok((instruction, successors))
+    }
+
+    /// Finds out which server's code this is. Every region tells it in its start information.
+    fn note_region(&mut self, memory: &GuestMemory, root: u64, address: u64) -> Result<(), Gap> {
+        if address >= KERNEL_IMAGE_BASE {
+            return Ok(());
+        }
+        let region = region_of(address, root);
+        if self.recording.regions.contains_key(&region) {
+            return Ok(());
+        }
+        const SERVER_OFFSET: u64 = std::mem::offset_of!(abi::region::StartInfo, server) as u64;
+        let bytes = walk::read(memory, root, region.base + START_INFO_OFFSET + SERVER_OFFSET, 4);
+        let server = bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        self.recording.regions.insert(region, server.ok_or(Gap::Stray(address))?);
+        Ok(())
+    }
+
+    /// Undoes the exception, where a trap in ring 3 went to the guest's handler: the vCPU is before the handler's first
+    /// instruction, with the exception's frame on its stack.
+    fn leave_debug_handler(&self, vcpu: &Vcpu, state: CpuState) -> Result<CpuState, MachineError> {
+        match frame_from_user(&state, self.memory()?) {
+            Some(general) => vcpu.enter_user(&CpuState { general, ..state }),
+            None => Ok(state),
+        }
+    }
+}
+
+impl Observer for Recorder {
+    fn attach(&mut self, memory: &GuestMemory) {
+        self.memory = Some(memory.clone());
+    }
+
+    fn before_entry(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+        if self.progress == Progress::Starting {
+            self.start(vcpu)?;
+        }
+        // An instruction that is still pending was interrupted by a signal: the vCPU is armed for it.
+        while self.progress == Progress::Stepping && self.pending.is_none() {
+            self.arm(vcpu)?;
+        }
+        Ok(())
+    }
+
+    fn stopped(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let mut state = vcpu.state()?;
+        let is_expected = |state: &CpuState| pending.successors.contains(&state.general.rip);
+        if state.general.rip == self.gates.debug && !is_expected(&state) {
+            state = self.leave_debug_handler(vcpu, state)?;
+        }
+        if pending.instruction.mnemonic() == Mnemonic::Syscall {
+            state.general.r11 &= !TRAP_FLAG;
+            vcpu.set_general(&state.general)?;
+        }
+        if is_expected(&state) {
+            return Ok(());
+        }
+        let gap = Gap::LostStep {
+            number: self.recording.steps.len(),
+            from: pending.instruction.ip(),
+            instruction: effect::disassemble(&pending.instruction),
+            expected: pending.successors,
+            found: state.general.rip,
+        };
+        self.give_up(vcpu, gap)
+    }
+
+    fn doorbell(&mut self, vcpu: &mut Vcpu, value: u32) -> Result<(), MachineError> {
+        match (self.progress, value) {
+            (Progress::Waiting, doorbell::MEASURE_BEGIN) => self.progress = Progress::Starting,
+            (Progress::Stepping, doorbell::MEASURE_END) => {
+                complete_port_write(vcpu);
+                // The mark's own instruction, or the vCPU has run away.
+                match self.pending.take() {
+                    Some(pending) if pending.instruction.mnemonic() != Mnemonic::Out => {
+                        let gap = never_stopped(&pending, &self.recording);
+                        self.give_up(vcpu, gap)?;
+                    }
+                    _ => self.end(vcpu)?,
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn never_stopped(pending: &Pending, recording: &Recording) -> Gap {
+    Gap::NeverStopped {
+        number: recording.steps.len(),
+        from: pending.instruction.ip(),
+        instruction: effect::disassemble(&pending.instruction),
+        expected: pending.successors.clone(),
+    }
+}
+
+/// Completes an OUT, which otherwise happens at the next KVM_RUN (api.rst, kvm_run: `immediate_exit`). A kick that this
+/// overwrites is not lost: the vCPU stops after its next instruction, and its thread looks whether it is to stop.
+fn complete_port_write(vcpu: &mut Vcpu) {
+    vcpu.fd.set_kvm_immediate_exit(1);
+    // Returns EINTR.
+    let _ = vcpu.fd.run();
+    vcpu.fd.set_kvm_immediate_exit(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorder_without_marks_has_no_trace() {
+        assert_eq!(Recorder::new().finish().unwrap_err(), Gap::NoMarks);
+    }
+}

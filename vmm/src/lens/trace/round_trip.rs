@@ -1,0 +1,71 @@
+//! Where one round trip ends and the next begins.
+//!
+//! A round trip goes **from one entry of the client into its system-call stub to the next**. It passes through the same
+//! instructions as "from the client's SYSCALL to its next one", the way other kernels' path lengths are counted, and it is
+//! the same for a client in the kernel, whose stub jumps instead. The stub's place is part of the binary interface
+//! ([`abi::region::stub_offset`]), so no symbol and no address of a program is involved.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use abi::call::number;
+use abi::region::{KERNEL_INTERFACE_OFFSET, stub_offset};
+
+use crate::lens::trace::place::{Map, Place};
+use crate::lens::trace::recording::Recording;
+
+/// System calls of the driver that set marks and are no part of a round trip.
+const MARKS: [u32; 3] = [number::MEASURE_BEGIN, number::MEASURE_END, number::FINISH];
+
+/// The complete round trips, as ranges of steps. `announced` is how many the client says it made: one that makes several
+/// calls in a round trip is divided at every so many. The last round trip ends with the second mark instead of a call,
+/// so it is not complete.
+pub fn round_trips(recording: &Recording, map: &Map, announced: u64) -> Vec<Range<usize>> {
+    let entries = stub_entries(recording, map);
+    divide(&entries, announced)
+}
+
+/// Steps that enter the stub that the client uses most.
+fn stub_entries(recording: &Recording, map: &Map) -> Vec<usize> {
+    let mut by_call: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (index, step) in recording.steps.iter().enumerate() {
+        if let Place::Stub { server, call } = map.place(recording, step)
+            && Some(server) == map.driver()
+            && !MARKS.contains(&call)
+            && step.address % abi::address::REGION_SIZE == KERNEL_INTERFACE_OFFSET + stub_offset(call)
+        {
+            by_call.entry(call).or_default().push(index);
+        }
+    }
+    by_call.into_values().max_by_key(Vec::len).unwrap_or_default()
+}
+
+fn divide(entries: &[usize], announced: u64) -> Vec<Range<usize>> {
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced == 0 || entries.is_empty() || !entries.len().is_multiple_of(announced) {
+        return Vec::new();
+    }
+    let calls = entries.len() / announced;
+    let starts: Vec<usize> = entries.iter().step_by(calls).copied().collect();
+    starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_lie_between_the_entries() {
+        assert_eq!(divide(&[3, 10, 17], 3), [3..10, 10..17]);
+        assert_eq!(divide(&[3, 5, 10, 12, 17, 19], 3), [3..10, 10..17]);
+        assert!(divide(&[3], 1).is_empty());
+    }
+
+    #[test]
+    fn a_client_that_miscounts_has_no_round_trips() {
+        assert!(divide(&[3, 10, 17], 2).is_empty());
+        assert!(divide(&[3, 10, 17], 0).is_empty());
+        assert!(divide(&[], 5).is_empty());
+        assert!(divide(&[1], u64::MAX).is_empty());
+    }
+}

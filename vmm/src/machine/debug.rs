@@ -1,0 +1,126 @@
+//! Guest debugging: single steps, hardware breakpoints, and the state of a vCPU between two instructions.
+
+use abi::boot::{USER_CODE_SELECTOR, USER_DATA_SELECTOR};
+use kvm_bindings::{
+    KVM_GUESTDBG_BLOCKIRQ, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_HW_BP, Msrs,
+    kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+};
+
+use crate::machine::error::{MachineError, kvm};
+use crate::machine::vcpu::Vcpu;
+
+/// TF in RFLAGS: a trap after the next instruction.
+pub(crate) const TRAP_FLAG: u64 = 1 << 8;
+
+/// IA32_LSTAR: where SYSCALL goes.
+pub(crate) const MSR_LSTAR: u32 = 0xc000_0082;
+
+/// IA32_FMASK: the flags that SYSCALL clears.
+pub(crate) const MSR_FMASK: u32 = 0xc000_0084;
+
+/// Bit 10 of DR7, always set (Intel SDM vol. 3, 18.2.4).
+const DR7_FIXED: u64 = 1 << 10;
+
+/// Most breakpoints.
+pub(crate) const BREAKPOINTS: usize = 4;
+
+/// General and system registers of a vCPU that does not run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuState {
+    pub general: kvm_regs,
+    pub system: kvm_sregs,
+}
+
+impl CpuState {
+    /// Privilege level: the two low bits of CS.
+    pub(crate) fn ring(&self) -> u8 {
+        (self.system.cs.selector & 3) as u8
+    }
+}
+
+impl Vcpu {
+    pub(crate) fn state(&self) -> Result<CpuState, MachineError> {
+        let general = self.fd.get_regs().map_err(kvm("tell a vCPU's registers"))?;
+        let system = self.fd.get_sregs().map_err(kvm("tell a vCPU's system registers"))?;
+        Ok(CpuState { general, system })
+    }
+
+    pub(crate) fn set_general(&self, general: &kvm_regs) -> Result<(), MachineError> {
+        self.fd.set_regs(general).map_err(kvm("set a vCPU's registers"))
+    }
+
+    /// Has the vCPU stop after its next instruction, and before the instructions at `breakpoints`. KVM injects no
+    /// interrupts meanwhile; before Linux 5.16 it does not know that bit, and does.
+    pub(crate) fn arm_step(&self, breakpoints: &[u64]) -> Result<(), MachineError> {
+        let how = KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_BLOCKIRQ;
+        let mut debug = kvm_guest_debug { control: KVM_GUESTDBG_ENABLE | how, ..Default::default() };
+        let (registers, dr7) = debug_registers(breakpoints);
+        debug.arch.debugreg[..BREAKPOINTS].copy_from_slice(&registers);
+        debug.arch.debugreg[7] = dr7;
+        self.fd.set_guest_debug(&debug).map_err(kvm("step a vCPU through its instructions"))
+    }
+
+    /// Lets the vCPU run freely again.
+    pub(crate) fn disarm(&self) -> Result<(), MachineError> {
+        self.fd.set_guest_debug(&kvm_guest_debug::default()).map_err(kvm("end the stepping of a vCPU"))?;
+        let mut general = self.state()?.general;
+        general.rflags &= !TRAP_FLAG;
+        self.set_general(&general)
+    }
+
+    pub(crate) fn read_msr(&self, index: u32) -> Result<u64, MachineError> {
+        let mut entries = msrs(index, 0)?;
+        let count = self.fd.get_msrs(&mut entries).map_err(kvm("tell a model-specific register"))?;
+        let entry = entries.as_slice().first().filter(|_| count == 1);
+        entry
+            .map(|entry| entry.data)
+            .ok_or(MachineError::Internal("KVM does not tell a model-specific register"))
+    }
+
+    pub(crate) fn write_msr(&self, index: u32, value: u64) -> Result<(), MachineError> {
+        match self.fd.set_msrs(&msrs(index, value)?).map_err(kvm("set a model-specific register"))? {
+            1 => Ok(()),
+            _ => Err(MachineError::Internal("KVM does not set a model-specific register")),
+        }
+    }
+
+    /// Puts the vCPU into ring 3, as IRETQ with the flat user segments would.
+    pub(crate) fn enter_user(&self, state: &CpuState) -> Result<CpuState, MachineError> {
+        // Types: Intel SDM vol. 3, tables 3-1 and 3-2. 11: code, readable, accessed; 3: data, writable, accessed.
+        let flat = kvm_segment { limit: 0xffff_ffff, present: 1, s: 1, g: 1, dpl: 3, ..Default::default() };
+        let mut state = *state;
+        state.system.cs = kvm_segment { selector: USER_CODE_SELECTOR, type_: 11, l: 1, ..flat };
+        state.system.ss = kvm_segment { selector: USER_DATA_SELECTOR, type_: 3, db: 1, ..flat };
+        self.fd.set_sregs(&state.system).map_err(kvm("return a vCPU to ring 3"))?;
+        self.set_general(&state.general)?;
+        Ok(state)
+    }
+}
+
+fn msrs(index: u32, data: u64) -> Result<Msrs, MachineError> {
+    Msrs::from_entries(&[kvm_msr_entry { index, data, ..Default::default() }])
+        .map_err(|_| MachineError::Internal("one model-specific register is too many for KVM"))
+}
+
+/// DR0 to DR3 and DR7 for breakpoints on execution. More than four do not fit; the rest are left out.
+fn debug_registers(breakpoints: &[u64]) -> ([u64; BREAKPOINTS], u64) {
+    let mut registers = [0; BREAKPOINTS];
+    let mut dr7 = DR7_FIXED;
+    for (index, (register, address)) in registers.iter_mut().zip(breakpoints).enumerate() {
+        *register = *address;
+        dr7 |= 2 << (2 * index); // globally enabled, on execution, length 1
+    }
+    (registers, dr7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breakpoints_fill_the_debug_registers_in_order() {
+        assert_eq!(debug_registers(&[]), ([0; 4], 0x400));
+        assert_eq!(debug_registers(&[7, 8]), ([7, 8, 0, 0], 0x40a));
+        assert_eq!(debug_registers(&[1, 2, 3, 4, 5]), ([1, 2, 3, 4], 0x4aa));
+    }
+}

@@ -1,0 +1,154 @@
+//! The trace lens: exact counts on a real guest, the same on every KVM.
+
+use abi::program::{self, workload};
+use abi::report::feature;
+use inkbed::lens::stream::Event;
+use inkbed::lens::trace::phase::Phase;
+use inkbed::lens::trace::{self, Trace, TraceError};
+use inkbed::machine::StopFlag;
+use inkbed::machine::guest::GuestConfig;
+
+use crate::harness::{BOTH_PLACES, Place, Server, client, config, have_kvm, server};
+
+/// Complete round trips of each trace; the client makes one more.
+pub const ROUND_TRIPS: u64 = 3;
+
+/// Traces the guest; `None` where this machine cannot.
+pub fn traced(config: &GuestConfig) -> Option<Result<Trace, TraceError>> {
+    have_kvm().then(|| trace::trace(config, &StopFlag::new().expect("a stop flag")))
+}
+
+/// A client that calls a server with so many words.
+pub fn pair(client_place: Place, server_place: Place, words: u64) -> [Server; 2] {
+    let program = if words == 0 { program::NULL } else { program::ECHO };
+    [client(client_place, workload::CALL, ROUND_TRIPS + 1, words), server(program, server_place)]
+}
+
+/// The trace of these servers, without a gap.
+fn trace_of(servers: &[Server]) -> Option<Trace> {
+    Some(traced(&config(servers))?.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Loads of CR3 per round trip: invariant 2, as in `page_table_loads`.
+fn expected_loads(client_place: Place, server_place: Place) -> u64 {
+    if (client_place, server_place) == (Place::User, Place::User) { 2 } else { 0 }
+}
+
+/// [`trace::trace`] has compared the trace with the kernel's counters; here both meet the expectation.
+#[test]
+fn loads_and_switches_are_those_of_the_placement_and_every_round_trip_is_the_same() {
+    for client_place in BOTH_PLACES {
+        for server_place in BOTH_PLACES {
+            for words in [0, 4] {
+                let case = format!("{client_place:?} to {server_place:?}, {words} words");
+                let Some(trace) = trace_of(&pair(client_place, server_place, words)) else { return };
+                let summary = &trace.summary;
+                assert_eq!(summary.round_trips, ROUND_TRIPS, "{case}");
+                assert_eq!(summary.varying, 0, "{case}");
+                let counts = &summary.counts;
+                let loads = expected_loads(client_place, server_place);
+                assert_eq!(counts.kinds.page_table_loads, loads, "{case}");
+                assert_eq!(counts.context_switches, 2, "{case}");
+                let calls =
+                    [client_place, server_place].iter().filter(|place| **place == Place::User).count();
+                assert_eq!(counts.kinds.system_calls, calls as u64, "{case}");
+                assert_eq!(counts.kinds.system_returns, calls as u64, "{case}");
+                assert_eq!(counts.ring_0 + counts.ring_3, counts.instructions, "{case}");
+                assert_eq!(counts.phases.values().sum::<u64>(), counts.instructions, "{case}");
+                assert_eq!(counts.phases.get(&Phase::SlowPath), None, "{case}");
+                assert_eq!(counts.kinds.interrupt_returns + counts.kinds.msr_writes, 0, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_case_counts_the_same_twice() {
+    let servers = pair(Place::User, Place::User, 4);
+    let (Some(first), Some(second)) = (trace_of(&servers), trace_of(&servers)) else { return };
+    assert_eq!(first.summary, second.summary);
+    assert_eq!(first.listing(), second.listing());
+    assert_eq!(first.folded(), second.folded());
+}
+
+/// The detour is made exactly where SYSCALL arrives as a page fault, and is in no count.
+#[test]
+fn the_system_call_detour_is_counted_apart() {
+    let Some(trace) = trace_of(&pair(Place::User, Place::User, 0)) else { return };
+    let has_detour = trace.summary.detour_instructions > 0;
+    let first = &trace.recording.steps[trace.round_trips[0].clone()];
+    let after_call =
+        first.iter().position(|step| step.code() == [0x0f, 0x05]).map(|index| first[index + 1].address);
+    assert_eq!(after_call != Some(trace.recording.system_call_entry), has_detour);
+    assert!(!trace.summary.counts.phases.contains_key(&Phase::Detour));
+}
+
+/// A slow operation has its phase, and round trips of several calls stay whole.
+#[test]
+fn slow_paths_and_several_calls_in_one_round_trip() {
+    let Some(trace) = trace_of(&pair(Place::User, Place::User, 40)) else { return };
+    assert!(trace.summary.counts.phases[&Phase::SlowPath] > 0);
+    assert_eq!(trace.summary.counts.context_switches, 2);
+
+    for (place, loads) in [(Place::Kernel, 2), (Place::User, 6)] {
+        let client = client(Place::User, workload::ALTERNATE, ROUND_TRIPS + 1, 0).reaching(&[1, 2]);
+        let relay = server(program::RELAY, Place::User).reaching(&[1]);
+        let Some(trace) = trace_of(&[client, server(program::NULL, place), relay]) else { return };
+        assert_eq!(trace.summary.round_trips, ROUND_TRIPS, "{place:?}");
+        assert_eq!(trace.summary.varying, 0, "{place:?}");
+        assert_eq!(trace.summary.counts.kinds.page_table_loads, loads, "{place:?}");
+        assert_eq!(trace.summary.counts.context_switches, 6, "{place:?}");
+    }
+}
+
+/// A client without a partner: the way into the kernel and back.
+#[test]
+fn a_null_system_call_is_a_round_trip_without_a_switch() {
+    for place in BOTH_PLACES {
+        let client = client(place, workload::NULL_SYSTEM_CALL, ROUND_TRIPS + 1, 0).reaching(&[]);
+        let Some(trace) = trace_of(&[client]) else { return };
+        assert_eq!(trace.summary.varying, 0, "{place:?}");
+        assert_eq!(trace.summary.counts.context_switches, 0, "{place:?}");
+        assert_eq!(trace.summary.counts.kinds.page_table_loads, 0, "{place:?}");
+    }
+}
+
+#[test]
+fn the_stream_for_tlb_models_has_every_load_and_every_mark() {
+    let Some(trace) = trace_of(&pair(Place::User, Place::User, 0)) else { return };
+    let mut events: Vec<Event> = Vec::new();
+    trace.events(&mut events);
+    let count = |is_so: fn(&Event) -> bool| events.iter().filter(|event| is_so(event)).count() as u64;
+    assert_eq!(count(|event| *event == Event::RoundTrip), ROUND_TRIPS + 1);
+    let loads = count(|event| matches!(event, Event::LoadPageTable { .. }));
+    assert_eq!(loads, trace.summary.between_marks.kinds.page_table_loads);
+    let has_global = crate::harness::has_feature(&trace.run, feature::GLOBAL_PAGES);
+    let global = count(|event| matches!(event, Event::Access(access) if access.global));
+    assert_eq!(global > 0, has_global);
+    assert!(count(|event| matches!(event, Event::Access(access) if access.user)) > 0);
+}
+
+#[test]
+fn listing_and_folded_stacks_show_every_instruction_once() {
+    let Some(trace) = trace_of(&pair(Place::User, Place::Kernel, 0)) else { return };
+    let summary = &trace.summary;
+    let instructions = |text: &str| text.lines().filter(|line| line.starts_with("  ")).count() as u64;
+    assert_eq!(instructions(&trace.listing()), summary.counts.instructions + summary.detour_instructions);
+    let width = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+    assert_eq!(trace.folded().lines().filter_map(width).sum::<u64>(), summary.counts.instructions);
+    assert!(trace.folded().contains(";fast path;"));
+}
+
+/// What cannot be traced is refused with the reason: a case that fails, one without round trips, one with more vCPUs.
+#[test]
+fn what_cannot_be_counted_is_refused() {
+    let Some(refused) = traced(&config(&[client(Place::User, workload::EMPTY, 3, 0).reaching(&[])])) else {
+        return;
+    };
+    assert!(matches!(refused, Err(TraceError::NoRoundTrip)));
+    let failing = client(Place::User, 99, 3, 0).reaching(&[]);
+    assert!(matches!(traced(&config(&[failing])), Some(Err(TraceError::Outcome(_)))));
+    let mut two = config(&pair(Place::User, Place::User, 0));
+    two.vcpus = 2;
+    assert!(matches!(traced(&two), Some(Err(TraceError::Vcpus(2)))));
+}
