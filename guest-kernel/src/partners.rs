@@ -4,37 +4,34 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::server::Server;
+use crate::thread::Thread;
 
 /// Partners that are remembered.
 pub const PARTNERS_MAX: usize = 16;
 
+/// Notes, on both sides, a message to a server that may migrate. Messages to others need no note: neither may such a
+/// receiver move, nor could it be moved with its sender.
+#[cold]
+pub fn note(sender: &Thread, receiver: &Thread) {
+    sender.server.partners.note(receiver.server);
+    receiver.server.partners.note(sender.server);
+}
+
 /// The trusted servers among the last partners, the latest first. Untrusted ones are not worth a place: they may not
 /// migrate into the kernel.
 pub struct Partners {
-    /// The last partner, trusted or not, so that the fast path has one comparison to make.
-    latest: Cell<*const Server>,
     queue: [Cell<Option<&'static Server>>; PARTNERS_MAX],
 }
 
 impl Default for Partners {
     fn default() -> Self {
-        Self { latest: Cell::new(ptr::null()), queue: [const { Cell::new(None) }; PARTNERS_MAX] }
+        Self { queue: [const { Cell::new(None) }; PARTNERS_MAX] }
     }
 }
 
 impl Partners {
-    /// Notes an exchange with `partner`. As long as that is the same one as last time: a load and a comparison.
-    #[inline]
-    pub fn note(&self, partner: &'static Server) {
-        if !ptr::eq(self.latest.get(), partner) {
-            self.note_another(partner);
-        }
-    }
-
-    /// Another partner than last time: moves it to the front. Bounded by [`PARTNERS_MAX`], whatever else exists.
-    #[cold]
-    fn note_another(&self, partner: &'static Server) {
-        self.latest.set(partner);
+    /// Moves `partner` to the front. At most [`PARTNERS_MAX`] steps, and one as long as it is the same as last time.
+    fn note(&self, partner: &'static Server) {
         if !partner.is_trusted() {
             return;
         }

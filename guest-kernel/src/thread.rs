@@ -79,6 +79,8 @@ pub struct Thread {
     /// What it is doing.
     pub state: Cell<State>,
     priority: u8,
+    /// Whether its server may migrate: only then partners are remembered.
+    pub is_migratable: bool,
     /// Its address space; `None` for a thread in the kernel, which runs in any.
     pub space: Cell<Option<&'static Space>>,
     /// Whom it may reach: its server's rights.
@@ -118,6 +120,7 @@ impl Thread {
             placement: Cell::new(server.placement.get()),
             state: Cell::new(State::New),
             priority,
+            is_migratable: server.home.is_some(),
             space: Cell::new(server.space.get()),
             rights: server.rights.clone(),
             caller: Cell::new(None),

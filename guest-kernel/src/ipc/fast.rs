@@ -7,6 +7,7 @@
 use abi::call::Tag;
 
 use crate::cpu::{Cpu, count};
+use crate::partners;
 use crate::thread::{State, Thread};
 
 /// What to do next: returned in RAX and RDX.
@@ -36,15 +37,24 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     }
 
     // ---- POINT OF NO RETURN: the call happens. ----
-    caller.server.partners.note(receiver.server);
-    receiver.server.partners.note(caller.server);
     right.endpoint.receivers.remove_front(receiver);
     receiver.caller.set(Some(caller));
     caller.partner.set(Some(receiver));
     caller.state.set(State::AwaitingReply);
     count(&cpu.counters.ipc_fast);
     cpu.switch_to(receiver);
+    if receiver.is_migratable {
+        // The last thing, so that it is a jump, and the path without it need not save a register.
+        return note_partners(caller, receiver, right.badge);
+    }
     FastExit { next: Some(receiver), badge: right.badge }
+}
+
+/// The end of a call to a server that may migrate.
+#[cold]
+extern "sysv64" fn note_partners(caller: &'static Thread, receiver: &'static Thread, badge: u64) -> FastExit {
+    partners::note(caller, receiver);
+    FastExit { next: Some(receiver), badge }
 }
 
 /// `REPLY_AND_WAIT`: hands the answer and the CPU back to the caller.

@@ -7,6 +7,7 @@ use abi::call::{Tag, status};
 
 use crate::cpu::Cpu;
 use crate::message::{can_transfer, transfer};
+use crate::partners;
 use crate::thread::{State, Thread};
 
 /// `CALL`: sends and waits for the reply of exactly this call.
@@ -114,8 +115,9 @@ fn send_or_queue(
 /// or done with a send. Makes neither of them ready.
 fn hand_over(sender: &'static Thread, receiver: &'static Thread, sent_as: State) {
     let tag = sender.tag.get();
-    sender.server.partners.note(receiver.server);
-    receiver.server.partners.note(sender.server);
+    if receiver.is_migratable {
+        partners::note(sender, receiver);
+    }
     transfer(tag, sender, receiver);
     receiver.set_results(status::OK, sender.badge.get(), tag);
     if sent_as == State::Calling {
