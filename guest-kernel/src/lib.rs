@@ -2,7 +2,7 @@
 //!
 //! [`arch`] holds everything that knows x86-64. The rest is portable logic, tested on the host:
 //!
-//! * [`start`]: from the VMM's plan to running servers; [`image`], [`region`], [`slot`], [`memory`] are its tools.
+//! * [`start`]: from the VMM's plan to running servers; [`load`], [`image`], [`region`], [`slot`], [`memory`] are its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
 //! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`]: what happens to them.
@@ -16,6 +16,8 @@ pub mod endpoint;
 pub mod image;
 pub mod ipc;
 pub mod kernel;
+#[cfg(target_os = "none")]
+pub mod load;
 pub mod memory;
 pub mod message;
 pub mod migrate;
