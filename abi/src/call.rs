@@ -11,6 +11,7 @@
 //! | R12 to R15 | message words 0 to 3 | message words 0 to 3 |
 //! | RBX, RBP, RSP | | unchanged |
 //!
+//! All four message words are delivered whatever the tag's length says; a sender clears those that are nobody's business.
 //! All other registers are lost. Message words 4 and up travel in the thread's message buffer, see
 //! [`number::SET_MESSAGE_BUFFER`].
 

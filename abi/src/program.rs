@@ -63,6 +63,8 @@ pub mod crash {
     pub const CORRUPT_KERNEL: u32 = 11;
     /// Reads the address in message word 0; the answer's word 0 is what it found, if it lives.
     pub const READ_ADDRESS: u32 = 12;
+    /// Loads 1 into a floating-point register: there are none for servers, so a device-not-available fault.
+    pub const FLOATING_POINT: u32 = 13;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.
@@ -139,8 +141,8 @@ pub mod scenario {
     pub const DEADLOCK: u64 = 10;
     /// Ends the case while claiming PARAMETER samples.
     pub const LIE: u64 = 11;
-    /// Puts values in every register that a system call keeps, makes 1,000 calls to handle 0 while being preempted,
-    /// and records 1 if all were kept.
+    /// Makes PARAMETER calls to handle 0 while being preempted, with sums that go on over them; records 1 if all were
+    /// right.
     pub const REGISTERS: u64 = 12;
     /// PARAMETER times: adds 1 to handle 0 (`counter`, server 1), then migrates it to the other placement. Samples: the
     /// count at the end, successful migrations.

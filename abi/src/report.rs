@@ -194,7 +194,8 @@ pub struct Counters {
     pub page_table_loads_elided: u64,
     /// Loads of CR3 with bit 63 set: the TLB entries of the new PCID were kept.
     pub page_table_loads_preserving_tlb: u64,
-    /// Flushes of all entries that are not global, by CR3 loads without bit 63 and by explicit flushes.
+    /// Full flushes: by CR3 loads without bit 63 (all entries of the PCID that are not global), and explicit ones (all
+    /// entries).
     pub tlb_full_flushes: u64,
     /// INVLPG instructions.
     pub invlpg: u64,

@@ -39,13 +39,14 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
         return Err(status::BAD_ARGUMENT);
     }
     let target = if how & migrate::TO_KERNEL != 0 { Placement::Kernel } else { Placement::User };
-    if how & migrate::DEMOTE != 0 {
-        if target == Placement::Kernel {
-            return Err(status::BAD_ARGUMENT);
-        }
-        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+    let demote = how & migrate::DEMOTE != 0;
+    if demote && target == Placement::Kernel {
+        return Err(status::BAD_ARGUMENT);
     }
     check(cpu, server, target)?;
+    if demote && server.is_trusted() {
+        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+    }
     let mut group = [None; PARTNERS_MAX + 1];
     group[0] = (server.placement.get() != target).then_some(server);
     if how & migrate::WITH_GROUP != 0 {

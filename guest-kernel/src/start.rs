@@ -169,7 +169,7 @@ fn describe(servers: &[Server], features: u64) {
             console,
             "  server {}: {:?}, region {:#x}, start information at {:#x}, {} threads",
             server.index,
-            server.placement,
+            server.placement.get(),
             server.base,
             server.base + START_INFO_OFFSET,
             server.threads.get().len(),

@@ -51,6 +51,8 @@ fn misbehave(start: &Start, label: u32) {
         crash::SPIN => loop {
             core::hint::spin_loop();
         },
+        // SAFETY: stops this server, which is the purpose.
+        crash::FLOATING_POINT => unsafe { asm!("fld1") },
         // SAFETY: none: it breaks the kernel, which is the purpose.
         crash::CORRUPT_KERNEL => unsafe { asm!("mov qword ptr gs:[8], 1") },
         crash::EXIT => rt::call::exit(77),

@@ -124,16 +124,29 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 4] {
 
 fn count_columns(rows: &[Row<'_>]) -> [Column; 4] {
     let count = |case: &CaseRecord, name: &str| case.per_round_trip(name).map(format::count);
-    let counter = |name: &'static str| move |row: &Row<'_>| count(row.0, name).unwrap_or_default();
+    // The counters span whole round trips: the rows of a single direction have none of their own.
+    let is_whole =
+        |row: &Row<'_>| row.1.is_none_or(|(name, _)| !matches!(name.as_str(), "request" | "reply"));
+    let counter = |name: &'static str| {
+        move |row: &Row<'_>| {
+            if is_whole(row) { count(row.0, name).unwrap_or_default() } else { String::new() }
+        }
+    };
     [
-        column(rows, "CR3\nloads", KEEP, true, |(case, _)| {
+        column(rows, "CR3\nloads", KEEP, true, |row @ (case, _)| {
+            if !is_whole(row) {
+                return String::new();
+            }
             let loads = count(case, "page_table_loads").unwrap_or_default();
             if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
         }),
         column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
         // The sum of the two before it, so it goes first.
         column(rows, "thread\nswitches", 1, true, counter("context_switches")),
-        column(rows, "IPC\nfast/slow", 5, true, |(case, _)| {
+        column(rows, "IPC\nfast/slow", 5, true, |row @ (case, _)| {
+            if !is_whole(row) {
+                return String::new();
+            }
             match (count(case, "ipc_fast"), count(case, "ipc_slow")) {
                 _ if case.counters.get("ipc_direct").is_some_and(|direct| direct.total > 0) => {
                     format!("{} direct", count(case, "ipc_direct").unwrap_or_default())
@@ -183,7 +196,7 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 6] {
             let median = case.empty_pair_median_cycles.filter(|_| !is_the_pair);
             median.map_or(String::new(), format::grouped)
         }),
-        column(rows, "to all\nin user", 8, true, |row| {
+        column(rows, &format!("to all{mark}\nin user"), 8, true, |row| {
             of_channel(row, |channel| channel.ratio_to_all_user.map(|ratio| format!("×{ratio:.2}")))
         }),
     ]

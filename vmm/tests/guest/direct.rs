@@ -63,7 +63,16 @@ fn a_direct_entry_has_the_servers_memory() {
 #[test]
 fn a_fault_in_a_direct_entry_is_the_servers() {
     for place in BOTH_PLACES {
-        for label in [crash::PAGE_FAULT, crash::INVALID_OPCODE, crash::WRITE_CODE, crash::STACK_OVERFLOW] {
+        let labels = [
+            crash::PAGE_FAULT,
+            crash::INVALID_OPCODE,
+            crash::WRITE_CODE,
+            crash::STACK_OVERFLOW,
+            // These two make system calls, which is a fault there.
+            crash::PANIC,
+            crash::EXIT,
+        ];
+        for label in labels {
             let driver = scenario(place, scenario::CRASH_DIRECT, label.into()).reaching(&[1, 2]);
             let servers =
                 [driver, server(program::CRASH, Place::Kernel), server(program::ECHO, Place::Kernel)];

@@ -11,6 +11,7 @@ use crate::harness::{BOTH_PLACES, Place, boot, config, counted, finish, scenario
 
 const PAGE_FAULT: u32 = 14;
 const INVALID_OPCODE: u32 = 6;
+const DEVICE_NOT_AVAILABLE: u32 = 7;
 const GENERAL_PROTECTION: u32 = 13;
 
 /// A client, a `crash` that it may call, and an innocent `echo`.
@@ -29,7 +30,11 @@ fn a_server_that_faults_dies_alone_and_its_callers_get_an_error() {
         (crash::PANIC, FAULT_EXIT),
         (crash::EXIT, FAULT_EXIT),
     ];
-    let only_in_user_space = [(crash::READ_KERNEL, PAGE_FAULT), (crash::PRIVILEGED, GENERAL_PROTECTION)];
+    let only_in_user_space = [
+        (crash::READ_KERNEL, PAGE_FAULT),
+        (crash::PRIVILEGED, GENERAL_PROTECTION),
+        (crash::FLOATING_POINT, DEVICE_NOT_AVAILABLE),
+    ];
     let cases = BOTH_PLACES.iter().flat_map(|&place| everywhere.map(|case| (place, case)));
     for (place, (label, vector)) in cases.chain(only_in_user_space.map(|case| (Place::User, case))) {
         let Some(run) = finish(&with_crash(label, place)) else { return };

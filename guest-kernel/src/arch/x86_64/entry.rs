@@ -54,8 +54,14 @@ pub unsafe extern "sysv64" fn system_call_entry() {
 pub unsafe extern "sysv64" fn kernel_call_entry() {
     naked_asm!(
         "cli",
+        "cmp qword ptr gs:[{direct}], 0",
+        "jne 2f",
         "mov rdx, gs:[{current}]",
         "jmp {common}",
+        // A direct entry must not make system calls: this is a fault of its server.
+        "2:",
+        "ud2",
+        direct = const offset_of!(Cpu, direct),
         current = const offset_of!(Cpu, current),
         common = sym call_common,
     )

@@ -3,7 +3,7 @@
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 
 use abi::report::feature;
-use x86_64::registers::control::{Cr4, Cr4Flags};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
 /// Bits of [`feature`] that CPUID announces.
 pub fn detect() -> u64 {
@@ -57,4 +57,13 @@ pub fn enable(features: u64) {
     // SAFETY: CPUID announces each of them; the boot page table has PCID 0, as setting PCIDE demands; the kernel runs on
     // supervisor pages and reaches user memory only through the physical map, as SMEP and SMAP demand.
     unsafe { Cr4::write(flags) };
+    // Nobody here saves floating-point registers, so nobody may use them: they would carry data from one server to
+    // another. With EM set their instructions fault (Intel SDM vol. 3, 2.5).
+    // SAFETY: kernel and servers are compiled without floating point.
+    unsafe {
+        Cr0::update(|flags| {
+            flags.insert(Cr0Flags::EMULATE_COPROCESSOR);
+            flags.remove(Cr0Flags::MONITOR_COPROCESSOR);
+        });
+    }
 }

@@ -65,7 +65,7 @@ pub fn refuse(reason: fmt::Arguments<'_>) -> ! {
 
 fn leave(code: u32, message: fmt::Arguments<'_>, registers: &Registers) -> ! {
     if let Some(report) = report() {
-        report.set_last_words(this_cpu_index(registers.general[4]), message, registers);
+        report.set_last_words(this_cpu_index(registers_here().general[4]), message, registers);
     }
     exit(code)
 }

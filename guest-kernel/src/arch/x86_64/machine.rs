@@ -115,6 +115,11 @@ pub fn unmap_region(cpu: &Cpu, server: &Server) {
 /// Flushes the whole TLB, global pages too: by clearing and setting CR4.PGE (Intel SDM vol. 3, 5.10.4.1).
 pub(super) fn flush_global_pages() {
     let flags = Cr4::read();
+    if !flags.contains(Cr4Flags::PAGE_GLOBAL) {
+        // Without global pages every load of CR3 flushes all.
+        x86_64::instructions::tlb::flush_all();
+        return;
+    }
     // SAFETY: the flag only says whether the TLB may keep global pages over loads of CR3.
     unsafe {
         Cr4::write(flags - Cr4Flags::PAGE_GLOBAL);

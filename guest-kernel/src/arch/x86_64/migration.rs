@@ -3,7 +3,7 @@
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::address::{KERNEL_IMAGE_BASE, PAGE_SIZE};
+use abi::address::{KERNEL_IMAGE_BASE, PAGE_SIZE, PHYSICAL_MAP_BASE};
 use abi::call::number;
 use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE, stub_offset};
 
@@ -17,6 +17,9 @@ use crate::thread::{RFLAGS_INTERRUPTS_ON, Thread};
 const STUB_CALL_OFFSET: u64 = 5;
 /// Offset in a `user` stub of the return.
 const STUB_RETURN_OFFSET: u64 = 7;
+
+/// Lowest address of the kernel's half.
+const FIRST_KERNEL_ADDRESS: u64 = PHYSICAL_MAP_BASE;
 
 /// Flags that a program may have set for itself: carry, parity, adjust, zero, sign, direction, overflow.
 const PROGRAM_FLAGS: u64 = 0xcd5;
@@ -85,6 +88,9 @@ pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
                 && (rip - interface) % STUB_SIZE == STUB_RETURN_OFFSET;
             if is_return {
                 do_return(thread, paging::kernel_root());
+            } else if rip >= FIRST_KERNEL_ADDRESS {
+                // It has jumped to the kernel's code, where ring 3 faults. Ring 0 must fault, too.
+                context.rip.set(0);
             }
         }
         Placement::User if rip >= KERNEL_IMAGE_BASE => match kernel_code_byte(rip) {

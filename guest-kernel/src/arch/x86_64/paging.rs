@@ -200,7 +200,8 @@ pub fn map(
 pub fn writable_frame(root: u64, address: u64) -> Option<u64> {
     let mut entry = table(root)[index(address, 4)].get();
     for level in [3, 2, 1] {
-        if entry & PageTableFlags::PRESENT.bits() == 0 {
+        // Large pages are the kernel's own.
+        if entry & PageTableFlags::PRESENT.bits() == 0 || entry & PageTableFlags::HUGE_PAGE.bits() != 0 {
             return None;
         }
         entry = table(entry & ADDRESS_MASK)[index(address, level)].get();
