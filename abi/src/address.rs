@@ -5,7 +5,8 @@
 //!
 //! | top-level entries | what |
 //! |---|---|
-//! | 0 to 255 | the resident space: regions of user servers |
+//! | 0 | the resident space: regions of user servers, 4 GiB each, the first one left empty |
+//! | 1 to 255 | homes of servers that may migrate: one server each, at the same address in user space and in the kernel |
 //! | 256 | physical memory, one to one |
 //! | 257 to 496 | in-kernel slots, 4 GiB each, 128 to an entry: 30,720 of them |
 //! | 510 | per-CPU areas: stacks with guard pages, the CPU's own record |
@@ -28,6 +29,12 @@ pub const PHYSICAL_MAP_SIZE_MAX: u64 = 512 << 30;
 
 /// Bytes of an in-kernel slot, and of the region of a server in user space.
 pub const REGION_SIZE: u64 = 4 << 30;
+
+/// First top-level entry of the homes. Home n is the first region below entry `HOME_TOP_ENTRY_FIRST + n`.
+pub const HOME_TOP_ENTRY_FIRST: usize = 1;
+
+/// Most homes: servers that may migrate in one system.
+pub const HOME_COUNT: usize = FIRST_SHARED_TOP_ENTRY - HOME_TOP_ENTRY_FIRST;
 
 /// First top-level entry of the in-kernel slots.
 pub const SLOT_TOP_ENTRY_FIRST: usize = 257;

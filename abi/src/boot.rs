@@ -13,6 +13,8 @@
 //! | CR4 | PAE, PGE |
 //! | EFER | LME, LMA, NXE, SCE |
 //!
+//! The local APIC is in xAPIC mode; the kernel switches to x2APIC. Memory has a hole from 3 to 4 GiB.
+//!
 //! All addresses in the records are guest physical. All memory that the VMM has not written is zero.
 
 /// [`BootInfo::magic`]: "inkbed" and two digits, in memory order.

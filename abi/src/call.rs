@@ -46,8 +46,19 @@ pub mod number {
     pub const MEASURE_END: u32 = 11;
     /// Driver only. Ends the case. RDI = status.
     pub const FINISH: u32 = 12;
+    /// As CALL, in the transfer mode `direct`: if the server runs in the kernel, has registered a direct entry, has a
+    /// thread waiting and the message is short, the caller's own thread runs that entry ([`super::DirectEntry`]).
+    /// Otherwise exactly CALL.
+    pub const CALL_DIRECT: u32 = 13;
+    /// RDI = address of the server's [`super::DirectEntry`] in its own region, 0 for none. It is used only while the
+    /// server runs in the kernel.
+    pub const SET_DIRECT_ENTRY: u32 = 14;
+    /// Driver only. Moves a server that is [`crate::plan::server_flag::MIGRATABLE`] while the system runs. RDI = its index
+    /// in the plan, RSI = [`super::migrate`] bits. Message word 0 of the answer is the number of servers moved, word 1 the
+    /// pages whose privilege changed, word 2 the INVLPGs, word 3 the full flushes that it took.
+    pub const MIGRATE: u32 = 15;
     /// Number of system calls.
-    pub const COUNT: u32 = 13;
+    pub const COUNT: u32 = 16;
 }
 
 /// Results of a system call, in RAX.
@@ -71,7 +82,29 @@ pub mod status {
     pub const NO_SUCH_CALL: u64 = 7;
     /// An argument is out of range.
     pub const BAD_ARGUMENT: u64 = 8;
+    /// The server is not in trust group 1, so it may not be in the kernel.
+    pub const NOT_TRUSTED: u64 = 9;
 }
+
+/// Bits of the second argument of [`number::MIGRATE`].
+pub mod migrate {
+    /// Into the kernel; without this bit into user space.
+    pub const TO_KERNEL: u64 = 1 << 0;
+    /// With its group: the trusted servers that it exchanged messages with lately, as far as they may be moved, too.
+    pub const WITH_GROUP: u64 = 1 << 1;
+    /// The server has been found unstable: its trust group becomes 2 (critical, not trusted).
+    pub const DEMOTE: u64 = 1 << 2;
+    /// All bits.
+    pub const ALL: u64 = TO_KERNEL | WITH_GROUP | DEMOTE;
+}
+
+/// The function of a server in the kernel that callers in the transfer mode `direct` run themselves, as in LRPC
+/// (Bershad et al., SOSP 1989): RDI = badge, RSI = tag, R12 to R15 = message words 0 to 3; returns the answer's tag in RAX
+/// and its words in R12 to R15.
+///
+/// The trade-off: it runs in ring 0 on the caller's stack or the kernel's, with interrupts off, so it must be short, and it
+/// must not make system calls. If it faults, the server dies and the caller gets [`status::PARTNER_DEAD`], as always.
+pub type DirectEntry = extern "sysv64" fn(badge: u64, tag: u64) -> u64;
 
 /// Words of the longest message: 4 KiB.
 pub const MESSAGE_WORDS_MAX: u64 = 512;

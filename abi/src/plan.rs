@@ -62,6 +62,9 @@ pub mod server_flag {
     /// This server drives the case: it gets the sample region and may mark the measured part and end the case. Its
     /// death ends the case. At most one server carries this flag.
     pub const DRIVER: u32 = 1 << 0;
+    /// This server may be moved between user space and the kernel while it runs. It gets a slot of the kernel's half as
+    /// its home, whose addresses it keeps in every placement, and, in user space, a space of its own.
+    pub const MIGRATABLE: u32 = 1 << 1;
 }
 
 /// Where a server runs: values of [`PlanServer::placement`].

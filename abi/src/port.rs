@@ -29,7 +29,7 @@ pub mod exit_code {
     pub const FINISHED: u32 = 0;
     /// The kernel has panicked; [`crate::report::Report`] holds message and registers.
     pub const PANIC: u32 = 1;
-    /// The kernel could not start the plan; [`crate::report::Report::failure`] and the message say why.
+    /// The kernel could not start the plan; [`crate::report::Report::message`] says why.
     pub const REFUSED: u32 = 2;
     /// The server that drives the case died; the report's faults say how.
     pub const DRIVER_DIED: u32 = 3;

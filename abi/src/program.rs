@@ -61,6 +61,8 @@ pub mod crash {
     /// In the kernel only: writes garbage to this CPU's record, which it finds through GS, so that the kernel's own
     /// code faults at the next system call. What a trusted server can do if it should not have been trusted.
     pub const CORRUPT_KERNEL: u32 = 11;
+    /// Reads the address in message word 0; the answer's word 0 is what it found, if it lives.
+    pub const READ_ADDRESS: u32 = 12;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.
@@ -75,6 +77,8 @@ pub mod client {
     pub const WORDS: usize = 3;
     /// Pages of its own working set to touch between two calls.
     pub const PAGES: usize = 4;
+    /// Transfer mode: 0 = [`crate::call::number::CALL`], 1 = [`crate::call::number::CALL_DIRECT`].
+    pub const DIRECT: usize = 5;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
@@ -115,6 +119,8 @@ pub mod scenario {
     /// Calls handle 0 (`crash`) with label PARAMETER, then once more; the samples are the statuses. Then calls
     /// handle 1 (`echo`) and records that status too.
     pub const CRASH: u64 = 2;
+    /// As [`CRASH`], in the transfer mode `direct`.
+    pub const CRASH_DIRECT: u64 = 13;
     /// Adds 1, 2, … 100 to handle 0 (`counter`) and reads it; sample 0 is the answer.
     pub const COUNT: u64 = 3;
     /// Sends bad tags, unregistered and impossible buffers; the samples are the statuses.
@@ -127,9 +133,8 @@ pub mod scenario {
     pub const SPIN: u64 = 7;
     /// Sends (not calls) 1, 2, … 100 to handle 0 (`counter`), then reads it; sample 0 is the answer.
     pub const SEND: u64 = 8;
-    /// Waits until a `scenario` [`SPIN`] of the same priority has been preempted PARAMETER times by yielding never
-    /// and counting its own clock gaps; the samples are the gaps, cycles.
-    pub const PREEMPTED: u64 = 9;
+    /// Spins without a system call for PARAMETER million cycles of the time-stamp counter.
+    pub const SPIN_CYCLES: u64 = 9;
     /// Calls a handle to itself: a call that can never be answered. The case ends as a deadlock.
     pub const DEADLOCK: u64 = 10;
     /// Ends the case while claiming PARAMETER samples.
@@ -137,4 +142,19 @@ pub mod scenario {
     /// Puts values in every register that a system call keeps, makes 1,000 calls to handle 0 while being preempted,
     /// and records 1 if all were kept.
     pub const REGISTERS: u64 = 12;
+    /// PARAMETER times: adds 1 to handle 0 (`counter`, server 1), then migrates it to the other placement. Samples: the
+    /// count at the end, successful migrations.
+    pub const MIGRATE_COUNTER: u64 = 14;
+    /// PARAMETER times: lets the others run for a while, then migrates server 1 to the other placement. Sample:
+    /// successful migrations.
+    pub const MIGRATE_BUSY: u64 = 15;
+    /// Migrates server 1 into the kernel, has handle 0 (`crash`, server 2) read the address PARAMETER, migrates server 1
+    /// out, has it read again. Samples: the statuses of the two reads.
+    pub const MIGRATE_AND_READ: u64 = 16;
+    /// Calls handle 0 five times, migrates server 1 with its group into the kernel, calls handle 0 again. Samples: status
+    /// of the migration, servers moved, pages, INVLPGs, full flushes, status of the last call.
+    pub const MIGRATE_GROUP: u64 = 17;
+    /// Migrations that must be refused; the samples are the statuses: a server that may not migrate, one that does not
+    /// exist, oneself, unknown bits, demotion into the kernel, then server 1: demotion (done), and back into the kernel.
+    pub const MIGRATE_REFUSED: u64 = 18;
 }

@@ -200,6 +200,8 @@ pub struct Counters {
     pub ipc_fast: u64,
     /// IPC operations that took the slow path.
     pub ipc_slow: u64,
+    /// Calls that the caller's own thread ran in the server's direct entry.
+    pub ipc_direct: u64,
     /// System calls of any kind, IPC included.
     pub system_calls: u64,
     /// Inter-processor interrupts sent.
@@ -223,6 +225,7 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "context_switches",
     "ipc_fast",
     "ipc_slow",
+    "ipc_direct",
     "system_calls",
     "ipis",
     "timer_interrupts",
@@ -241,6 +244,7 @@ impl Counters {
             self.context_switches,
             self.ipc_fast,
             self.ipc_slow,
+            self.ipc_direct,
             self.system_calls,
             self.ipis,
             self.timer_interrupts,
@@ -251,6 +255,6 @@ impl Counters {
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 96);
-const _: () = assert!(size_of::<CpuReport>() == 200);
+const _: () = assert!(size_of::<Counters>() == 104);
+const _: () = assert!(size_of::<CpuReport>() == 216);
 const _: () = assert!(size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE);

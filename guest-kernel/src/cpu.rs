@@ -5,6 +5,7 @@ use core::cell::Cell;
 use abi::report::Counters;
 
 use crate::arch;
+use crate::endpoint::Endpoint;
 use crate::kernel::Kernel;
 use crate::schedule::ReadyQueue;
 use crate::space::{PRESERVE_TLB, Space};
@@ -22,6 +23,7 @@ pub struct CounterCells {
     pub invlpg: Cell<u64>,
     pub ipc_fast: Cell<u64>,
     pub ipc_slow: Cell<u64>,
+    pub ipc_direct: Cell<u64>,
     pub system_calls_not_ipc: Cell<u64>,
     pub ipis: Cell<u64>,
     pub timer_interrupts: Cell<u64>,
@@ -40,7 +42,7 @@ impl CounterCells {
     pub fn snapshot(&self) -> Counters {
         let loads = self.page_table_loads.get();
         let elided = self.page_table_loads_elided.get();
-        let (fast, slow) = (self.ipc_fast.get(), self.ipc_slow.get());
+        let (fast, slow, direct) = (self.ipc_fast.get(), self.ipc_slow.get(), self.ipc_direct.get());
         Counters {
             page_table_loads: loads,
             page_table_loads_elided: elided,
@@ -50,7 +52,11 @@ impl CounterCells {
             context_switches: loads.wrapping_add(elided),
             ipc_fast: fast,
             ipc_slow: slow,
-            system_calls: fast.wrapping_add(slow).wrapping_add(self.system_calls_not_ipc.get()),
+            ipc_direct: direct,
+            system_calls: fast
+                .wrapping_add(slow)
+                .wrapping_add(direct)
+                .wrapping_add(self.system_calls_not_ipc.get()),
             ipis: self.ipis.get(),
             timer_interrupts: self.timer_interrupts.get(),
             faults: self.faults.get(),
@@ -70,6 +76,9 @@ pub struct Cpu {
     pub kernel_stack_end: Cell<u64>,
     /// The user space whose page table is loaded; `None` until the first is.
     pub resident: Cell<Option<&'static Space>>,
+    /// The endpoint of the server whose direct entry the current thread is running, so that a fault is laid at the
+    /// right door.
+    pub direct: Cell<Option<&'static Endpoint>>,
     /// Whether the timer will interrupt at the end of the time slice.
     pub timer_armed: Cell<bool>,
     /// Index of this CPU, 0 for the first.
@@ -182,6 +191,13 @@ impl Cpu {
     pub fn timer_fired_while_idle(&self) {
         count(&self.counters.timer_interrupts);
         self.timer_armed.set(false);
+    }
+
+    /// Stops the timer if nobody is ready whom it could serve: its slice was that of a thread that has blocked since.
+    pub fn stop_unneeded_timer(&self, running: &Thread) {
+        if self.ready.occupied() >> running.priority() == 0 && self.timer_armed.replace(false) {
+            arch::stop_timer();
+        }
     }
 
     /// Whether `thread` may run next without a look at the ready queue: nobody ready has a higher priority, and one of

@@ -23,10 +23,25 @@ pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Threa
     cpu.run_next()
 }
 
+/// Ends the server whose direct entry `caller` was running when it faulted. The caller gets an error, as if it had
+/// called the server's thread.
+pub fn kill_direct(
+    cpu: &Cpu,
+    server: &'static Server,
+    caller: &'static Thread,
+    fault: &Fault,
+) -> &'static Thread {
+    cpu.direct.set(None);
+    caller.set_error(status::PARTNER_DEAD);
+    cpu.ready.push_front(caller);
+    kill(cpu, server, fault)
+}
+
 /// Takes the server's threads out of every queue and answers everybody who waits for one of them.
 fn bury(cpu: &Cpu, server: &'static Server) {
     let endpoint = &server.endpoint;
     endpoint.dead.set(true);
+    endpoint.direct_entry.set(0);
     for thread in server.threads.get() {
         bury_thread(cpu, thread);
     }

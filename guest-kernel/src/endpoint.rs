@@ -1,11 +1,14 @@
 //! Endpoints, where the threads of a server receive, and the rights that lead to them.
 
 use core::cell::Cell;
+use core::ptr;
 
 use crate::queue::Queue;
+use crate::server::Server;
 
 /// Where messages to one server arrive. At most one of the two queues holds threads.
 #[derive(Default)]
+#[repr(C)]
 pub struct Endpoint {
     /// Threads of the server that wait for a message. Last in, first out: the one whose stack is still in the cache.
     pub receivers: Queue,
@@ -13,15 +16,53 @@ pub struct Endpoint {
     pub senders: Queue,
     /// Notification bits that no receiver has seen yet.
     pub notification: Cell<u64>,
+    /// Address of the server's [`abi::call::DirectEntry`], 0 if it has none. Assembly reads it.
+    pub direct_entry: Cell<u64>,
     /// Whether the server is dead. It has no receivers then.
     pub dead: Cell<bool>,
+    /// The server.
+    pub server: Cell<Option<&'static Server>>,
 }
 
 /// The right to reach one server. A program names it by its index in its server's rights.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Right {
     /// Where messages go.
     pub endpoint: &'static Endpoint,
     /// What the receiver sees as the sender.
     pub badge: u64,
+}
+
+/// The rights of a server, in a form that assembly can index.
+#[derive(Clone)]
+#[repr(C)]
+pub struct Rights {
+    first: Cell<*const Right>,
+    count: Cell<u64>,
+}
+
+impl Rights {
+    /// Offsets of the address of the first right, and of their number, for assembly.
+    pub const OFFSETS: [usize; 2] =
+        [core::mem::offset_of!(Rights, first), core::mem::offset_of!(Rights, count)];
+
+    /// No rights.
+    pub const fn none() -> Rights {
+        Rights { first: Cell::new(ptr::null()), count: Cell::new(0) }
+    }
+
+    /// Gives exactly these rights.
+    pub fn set(&self, rights: &'static [Right]) {
+        self.count.set(0);
+        self.first.set(rights.as_ptr());
+        self.count.set(rights.len() as u64);
+    }
+
+    /// The right with this handle.
+    #[inline]
+    pub fn get(&self, handle: u64) -> Option<&'static Right> {
+        // SAFETY: `set` has stored the two halves of one slice that lives for ever.
+        (handle < self.count.get()).then(|| unsafe { &*self.first.get().add(handle as usize) })
+    }
 }

@@ -5,7 +5,7 @@
 //! * [`start`]: from the VMM's plan to running servers; [`image`], [`region`], [`slot`], [`memory`] are its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
-//! * [`ipc`], [`message`], [`system_call`], [`death`]: what happens to them.
+//! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`]: what happens to them.
 //! * [`kernel`], [`report`]: what the VMM is told.
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -18,6 +18,8 @@ pub mod ipc;
 pub mod kernel;
 pub mod memory;
 pub mod message;
+pub mod migrate;
+pub mod partners;
 pub mod queue;
 #[cfg(target_os = "none")]
 pub mod region;

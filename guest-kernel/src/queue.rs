@@ -16,12 +16,16 @@ pub struct Links {
 
 /// The queue's two ends. All zero is an empty queue.
 #[derive(Default)]
+#[repr(C)]
 pub struct Queue {
     head: Cell<Option<&'static Thread>>,
     tail: Cell<Option<&'static Thread>>,
 }
 
 impl Queue {
+    /// Offset of the address of the first thread, null if there is none, for assembly.
+    pub const HEAD_OFFSET: usize = core::mem::offset_of!(Queue, head);
+
     /// Whether no thread is queued.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 //! The same code fills a region in a user space and a slot of the kernel. What differs is one bit of every page, and
 //! which of the two kernel interface pages is mapped.
 
+use core::cell::Cell;
 use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
 
 use abi::address::PAGE_SIZE;
@@ -17,6 +18,7 @@ use abi::region::{
 use crate::arch::{self, Access};
 use crate::image::{Image, ImageError, Segment};
 use crate::memory::{Memory, OutOfMemory};
+use crate::server::PageRange;
 
 /// Pages that all servers share.
 pub struct SharedPages {
@@ -38,6 +40,37 @@ pub struct Region<'memory> {
     pub user: bool,
     /// Where frames come from.
     pub memory: &'memory Memory,
+    /// What has been mapped so far.
+    pub mapped: Mapped<'memory>,
+}
+
+/// A note of what has been mapped, for servers that may migrate.
+#[derive(Default)]
+pub struct Mapped<'memory> {
+    ranges: &'memory [Cell<PageRange>],
+    count: Cell<usize>,
+}
+
+impl<'memory> Mapped<'memory> {
+    /// Room for the pieces of a region with this many threads.
+    pub fn new(memory: &'memory Memory, thread_count: u32) -> Result<Mapped<'memory>, OutOfMemory> {
+        /// Kernel interface page, start information, steal time, working set, samples.
+        const OTHER_PIECES: usize = 5;
+        let count = crate::image::SEGMENTS_MAX + OTHER_PIECES + thread_count as usize;
+        Ok(Mapped { ranges: memory.objects(count, |_| Ok(Cell::default()))?, count: Cell::new(0) })
+    }
+
+    fn note(&self, range: PageRange) {
+        if let Some(place) = self.ranges.get(self.count.get()) {
+            place.set(range);
+            self.count.set(self.count.get() + 1);
+        }
+    }
+
+    /// What has been noted.
+    pub fn ranges(&self, memory: &Memory) -> Result<&'static [PageRange], OutOfMemory> {
+        memory.objects(self.count.get(), |index| Ok(self.ranges[index].get()))
+    }
 }
 
 /// Why a region cannot be filled.
@@ -82,19 +115,22 @@ fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
     Ok(page)
 }
 
-/// `mov eax, number; jmp [address]` for every system call, with the address of the kernel's entry at the end of the
-/// page.
+/// `mov eax, number; jmp [address]` for every system call, with the addresses of the kernel's two entries at the end of
+/// the page: one for CALL_DIRECT, one for all others.
 fn kernel_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
     const ADDRESS_OFFSET: u64 = PAGE_SIZE - 8;
+    const DIRECT_ADDRESS_OFFSET: u64 = PAGE_SIZE - 16;
     const STUB_CODE_SIZE: u64 = 11;
     let page = memory.frame()?;
     for call in 0..number::COUNT {
         let [n0, n1, n2, n3] = call.to_le_bytes();
-        let distance = (ADDRESS_OFFSET - (stub_offset(call) + STUB_CODE_SIZE)) as u32;
+        let address = if call == number::CALL_DIRECT { DIRECT_ADDRESS_OFFSET } else { ADDRESS_OFFSET };
+        let distance = (address - (stub_offset(call) + STUB_CODE_SIZE)) as u32;
         let [d0, d1, d2, d3] = distance.to_le_bytes();
         write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0xff, 0x25, d0, d1, d2, d3]);
     }
     write(page + ADDRESS_OFFSET, &arch::kernel_call_address().to_le_bytes());
+    write(page + DIRECT_ADDRESS_OFFSET, &arch::kernel_direct_call_address().to_le_bytes());
     Ok(page)
 }
 
@@ -174,6 +210,9 @@ impl Region<'_> {
     }
 
     fn map(&self, offset: u64, frame: u64, count: u64, access: Access) -> Result<(), OutOfMemory> {
+        if count != 0 {
+            self.mapped.note(PageRange { offset, count });
+        }
         arch::map(self.root, self.base + offset, frame, count, access, self.user, self.memory)
     }
 }

@@ -16,13 +16,15 @@ pub struct Space {
     pcid: u64,
     /// Whether the TLB may hold entries of this PCID that the page tables no longer say.
     stale: Cell<bool>,
+    /// Physical address of the level-3 table of its home, if it is that of a server that may migrate, else 0.
+    pub own_level3: Cell<u64>,
 }
 
 impl Space {
     /// The space with number `index` among all spaces. Without `use_pcid` every load of it flushes.
     pub fn new(root: u64, index: u64, use_pcid: bool) -> Space {
         let pcid = if use_pcid && index < PCID_MAX { index + 1 } else { 0 };
-        Space { root, pcid, stale: Cell::new(true) }
+        Space { root, pcid, stale: Cell::new(true), own_level3: Cell::new(0) }
     }
 
     /// The value to load into CR3 now. The first load, and the first one after [`Space::set_stale`], flushes what the

@@ -5,7 +5,7 @@ use core::fmt::{self, Write as _};
 use core::ptr::with_exposed_provenance;
 use core::slice;
 
-use abi::address::{REGION_SIZE, SLOT_COUNT};
+use abi::address::{HOME_COUNT, HOME_TOP_ENTRY_FIRST, REGION_SIZE, SLOT_COUNT, top_entry_base};
 use abi::boot::{BootInfo, Module, PhysicalRange, flag};
 use abi::plan::{PRIORITY_MAX, Plan, PlanRight, PlanServer, placement, server_flag, trust};
 use abi::region::{START_INFO_OFFSET, StartInfo, THREADS_MAX, WORKING_SET_PAGES_MAX, stack_end};
@@ -17,7 +17,7 @@ use crate::endpoint::Right;
 use crate::image::{Image, ImageError};
 use crate::kernel::Kernel;
 use crate::memory::{Memory, OutOfMemory};
-use crate::region::{Region, RegionError, SharedPages};
+use crate::region::{Mapped, Region, RegionError, SharedPages};
 use crate::report::ReportWriter;
 use crate::server::{Placement, Server};
 use crate::slot::FreeSlots;
@@ -117,6 +117,12 @@ pub fn start(
     let memory = Memory::new(boot.free_memory);
     let no_memory = |_: OutOfMemory| StartError::OutOfMemory { server: 0 };
     let pages = SharedPages::new(&memory, features & feature::STEAL_TIME != 0).map_err(no_memory)?;
+    arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
+    let home_count = servers.iter().filter(|plan| is_migratable(plan)).count();
+    if home_count > HOME_COUNT {
+        return Err(StartError::Plan { server: 0, reason: "more than 255 servers may migrate" });
+    }
+    arch::add_homes(home_count, &memory).map_err(no_memory)?;
     if let Some(frame) = pages.steal_time {
         arch::enable_steal_time(frame);
     }
@@ -129,7 +135,7 @@ pub fn start(
         memory: &memory,
         pages,
         slots: FreeSlots::new(memory.zeroed_words(SLOT_COUNT).map_err(no_memory)?),
-        spaces: Spaces::new(&memory, servers.len(), use_pcid).map_err(no_memory)?,
+        spaces: Spaces::new(&memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
     };
     let created = create_all(&loader, servers)?;
     if let Some(kernel) = cpu.kernel.get() {
@@ -138,6 +144,7 @@ pub fn start(
     for (server, plan) in created.iter().zip(servers) {
         let rights = resolve_rights(&memory, created, plan, rights, server.index)?;
         server.rights.set(rights);
+        server.endpoint.server.set(Some(server));
     }
     for (server, plan) in created.iter().zip(servers) {
         start_threads(&memory, cpu, server, plan)?;
@@ -150,6 +157,10 @@ pub fn start(
 
 fn is_driver(plan: &PlanServer) -> bool {
     plan.flags & server_flag::DRIVER != 0
+}
+
+fn is_migratable(plan: &PlanServer) -> bool {
+    plan.flags & server_flag::MIGRATABLE != 0
 }
 
 fn create_all(loader: &Loader<'_>, servers: &[PlanServer]) -> Result<&'static [Server], StartError> {
@@ -183,24 +194,17 @@ impl Loader<'_> {
         let image = Image::parse(file_bytes(module.file))
             .map_err(|error| StartError::Image { server: index, error })?;
 
-        let (placement, space, base) = if plan.placement == placement::KERNEL {
-            let base =
-                self.slots.take().ok_or(StartError::Plan { server: index, reason: "no slot is free" })?;
-            (Placement::Kernel, None, base)
-        } else {
-            let no_space = StartError::Plan {
-                server: index,
-                reason: "its space number is not below the number of servers",
-            };
-            let (space, base) =
-                self.spaces.take_region(plan.space, self.memory).map_err(out_of_memory)?.ok_or(no_space)?;
-            (Placement::User, Some(space), base)
-        };
+        let place = self.find_place(plan, index)?;
         let region = Region {
-            root: space.map_or_else(arch::kernel_root, |space| space.root),
-            base,
-            user: placement == Placement::User,
+            root: place.space.map_or_else(arch::kernel_root, |space| space.root),
+            base: place.base,
+            user: place.placement == Placement::User,
             memory: self.memory,
+            mapped: if is_migratable(plan) {
+                Mapped::new(self.memory, plan.thread_count).map_err(out_of_memory)?
+            } else {
+                Mapped::default()
+            },
         };
         region.load(&image, module.file.start).map_err(|error| match error {
             RegionError::Image(error) => StartError::Image { server: index, error },
@@ -220,8 +224,42 @@ impl Loader<'_> {
             arguments: plan.arguments,
         };
         region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;
-        Ok(Server::new(index, placement, base, base + image.entry, space, is_driver(plan)))
+        let Place { placement, base, space, home } = place;
+        let server = Server::new(index, placement, base, base + image.entry, space, home, is_driver(plan));
+        server.trust_group.set(plan.trust_group);
+        server.pages.set(region.mapped.ranges(self.memory).map_err(out_of_memory)?);
+        Ok(server)
     }
+
+    /// Takes a region for a server: a home if it may migrate, else a slot of the kernel or the next one of its space.
+    fn find_place(&self, plan: &PlanServer, index: u32) -> Result<Place, StartError> {
+        let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
+        let wrong = |reason| StartError::Plan { server: index, reason };
+        let placement = if plan.placement == placement::KERNEL { Placement::Kernel } else { Placement::User };
+        if is_migratable(plan) {
+            let (home, base) = self.spaces.take_home(self.memory).map_err(out_of_memory)?;
+            let space = (placement == Placement::User).then_some(home);
+            if space.is_none() {
+                arch::share_home(home, base);
+            }
+            return Ok(Place { placement, base, space, home: Some(home) });
+        }
+        if placement == Placement::Kernel {
+            let base = self.slots.take().ok_or(wrong("no slot is free"))?;
+            return Ok(Place { placement, base, space: None, home: None });
+        }
+        let taken = self.spaces.take_region(plan.space, self.memory).map_err(out_of_memory)?;
+        let (space, base) = taken.ok_or(wrong("its space number is not below the number of servers"))?;
+        Ok(Place { placement, base, space: Some(space), home: None })
+    }
+}
+
+/// Where a server is put.
+struct Place {
+    placement: Placement,
+    base: u64,
+    space: Option<&'static Space>,
+    home: Option<&'static Space>,
 }
 
 /// What the VMM should have made sure of.
@@ -248,6 +286,8 @@ fn check(plan: &PlanServer) -> Result<(), &'static str> {
 struct Spaces {
     spaces: &'static [PlannedSpace],
     created: Cell<u64>,
+    home_count: usize,
+    homes_taken: Cell<usize>,
     use_pcid: bool,
 }
 
@@ -258,9 +298,31 @@ struct PlannedSpace {
 }
 
 impl Spaces {
-    fn new(memory: &Memory, count: usize, use_pcid: bool) -> Result<Spaces, OutOfMemory> {
+    fn new(memory: &Memory, count: usize, home_count: usize, use_pcid: bool) -> Result<Spaces, OutOfMemory> {
         let none = |_| Ok(PlannedSpace { space: Cell::new(None), regions: Cell::new(0) });
-        Ok(Spaces { spaces: memory.objects(count, none)?, created: Cell::new(0), use_pcid })
+        Ok(Spaces {
+            spaces: memory.objects(count, none)?,
+            created: Cell::new(0),
+            home_count,
+            homes_taken: Cell::new(0),
+            use_pcid,
+        })
+    }
+
+    fn create(&self, memory: &Memory) -> Result<&'static Space, OutOfMemory> {
+        let index = self.created.get();
+        self.created.set(index + 1);
+        memory.object(Space::new(arch::new_root(self.home_count, memory)?, index, self.use_pcid))
+    }
+
+    /// A space of its own for a server that may migrate, and the base of its home.
+    fn take_home(&self, memory: &Memory) -> Result<(&'static Space, u64), OutOfMemory> {
+        let index = self.homes_taken.get();
+        self.homes_taken.set(index + 1);
+        let base = top_entry_base(HOME_TOP_ENTRY_FIRST + index);
+        let space = self.create(memory)?;
+        space.own_level3.set(arch::add_own_home(space.root, base, memory)?);
+        Ok((space, base))
     }
 
     /// The space with this number, made if no server is in it yet, and the base of its next free region. The first
@@ -274,9 +336,7 @@ impl Spaces {
         let space = match planned.space.get() {
             Some(space) => space,
             None => {
-                let index = self.created.get();
-                self.created.set(index + 1);
-                let space = memory.object(Space::new(arch::new_root(memory)?, index, self.use_pcid))?;
+                let space = self.create(memory)?;
                 planned.space.set(Some(space));
                 space
             }

@@ -2,11 +2,13 @@
 
 use abi::call::{Tag, number, status};
 use abi::port::{doorbell, exit_code};
+use abi::region::IMAGE_SIZE_MAX;
 use abi::report::{FAULT_EXIT, Fault};
 
 use crate::cpu::{Cpu, count};
+use crate::server::Placement;
 use crate::thread::Thread;
-use crate::{arch, death, ipc};
+use crate::{arch, death, ipc, migrate};
 
 /// Most samples per round trip that a driver may announce.
 const CHANNEL_COUNT_MAX: u64 = 16;
@@ -18,7 +20,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
     let (first, second) = (context.rdi.get(), context.rsi.get());
     count(if is_ipc(call) { &cpu.counters.ipc_slow } else { &cpu.counters.system_calls_not_ipc });
     match call {
-        number::CALL => return ipc::slow::call(cpu, thread, first, Tag(second)),
+        number::CALL | number::CALL_DIRECT => return ipc::slow::call(cpu, thread, first, Tag(second)),
         number::REPLY_AND_WAIT => return ipc::slow::reply_and_wait(cpu, thread, Tag(second)),
         number::SEND => return ipc::slow::send(cpu, thread, first, Tag(second)),
         number::WAIT => return ipc::slow::wait(cpu, thread),
@@ -34,9 +36,11 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
     let result = match call {
         number::NULL => status::OK,
         number::SET_MESSAGE_BUFFER => set_message_buffer(thread, first),
+        number::SET_DIRECT_ENTRY => set_direct_entry(thread, first),
         number::WRITE_CONSOLE => write_console(thread, second),
         number::MEASURE_BEGIN => measure_begin(cpu, thread),
         number::MEASURE_END => measure_end(cpu, thread, first, second),
+        number::MIGRATE => migrate(cpu, thread, first, second),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
     };
@@ -45,7 +49,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
 }
 
 fn is_ipc(call: u32) -> bool {
-    call <= number::NOTIFY
+    call <= number::NOTIFY || call == number::CALL_DIRECT
 }
 
 fn exit(cpu: &'static Cpu, thread: &'static Thread, exit_status: u64) -> &'static Thread {
@@ -72,6 +76,18 @@ fn set_message_buffer(thread: &Thread, address: u64) -> u64 {
     }
 }
 
+fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
+    let server = thread.server;
+    if address != 0 && address.wrapping_sub(server.base) >= IMAGE_SIZE_MAX {
+        return status::BAD_ARGUMENT;
+    }
+    server.direct_entry.set(address);
+    if server.placement.get() == Placement::Kernel {
+        server.endpoint.direct_entry.set(address);
+    }
+    status::OK
+}
+
 fn write_console(thread: &Thread, size: u64) -> u64 {
     let words = thread.context.words.each_ref().map(|word| word.get().to_le_bytes());
     let Some(bytes) = usize::try_from(size).ok().and_then(|size| words.as_flattened().get(..size)) else {
@@ -81,10 +97,31 @@ fn write_console(thread: &Thread, size: u64) -> u64 {
     status::OK
 }
 
+fn migrate(cpu: &Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
+    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
+        return status::NOT_PERMITTED;
+    };
+    let Some(server) = usize::try_from(index).ok().and_then(|index| kernel.servers.get().get(index)) else {
+        return status::BAD_ARGUMENT;
+    };
+    match migrate::migrate(cpu, server, how) {
+        Ok(work) => {
+            let values = [work.servers, work.pages, work.invlpg, work.full_flushes];
+            for (word, value) in thread.context.words.iter().zip(values) {
+                word.set(value);
+            }
+            status::OK
+        }
+        Err(error) => error,
+    }
+}
+
 fn measure_begin(cpu: &Cpu, thread: &Thread) -> u64 {
     let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
         return status::NOT_PERMITTED;
     };
+    // Starting up has left a time slice behind that nobody needs: it would end in the middle of a sample.
+    cpu.stop_unneeded_timer(thread);
     arch::ring_doorbell(doorbell::MEASURE_BEGIN);
     kernel.report.measure_begin(cpu, arch::time_stamp_counter());
     status::OK

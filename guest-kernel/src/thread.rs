@@ -6,7 +6,7 @@ use core::cell::Cell;
 
 use abi::call::{Tag, status};
 
-use crate::endpoint::{Endpoint, Right};
+use crate::endpoint::{Endpoint, Rights};
 use crate::message::Buffer;
 use crate::queue::Links;
 use crate::server::{Placement, Server};
@@ -82,7 +82,7 @@ pub struct Thread {
     /// Its address space; `None` for a thread in the kernel, which runs in any.
     pub space: Cell<Option<&'static Space>>,
     /// Whom it may reach: its server's rights.
-    pub rights: Cell<&'static [Right]>,
+    pub rights: Rights,
     /// As a server: the caller that it owes a reply.
     pub caller: Cell<Option<&'static Thread>>,
     /// As a client that awaits a reply: the thread that took its call.
@@ -115,11 +115,11 @@ impl Thread {
         Thread {
             context,
             resume: Cell::new(Resume::Everything),
-            placement: Cell::new(server.placement),
+            placement: Cell::new(server.placement.get()),
             state: Cell::new(State::New),
             priority,
-            space: Cell::new(server.space),
-            rights: Cell::new(server.rights.get()),
+            space: Cell::new(server.space.get()),
+            rights: server.rights.clone(),
             caller: Cell::new(None),
             partner: Cell::new(None),
             tag: Cell::new(Tag(0)),

@@ -6,6 +6,7 @@ use core::cell::Cell;
 
 use abi::call::{REGISTER_WORDS, Tag};
 use abi::program::{client, workload};
+use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
 use rt::memory::{Samples, message_buffer, touch, working_set};
 use rt::{Error, Message, Received, Start, call};
@@ -34,6 +35,14 @@ fn run(start: &Start) -> Result<(), Failure> {
     match start.argument(client::WORKLOAD) {
         workload::EMPTY => measure(start, || Ok([sample(&steal_time, || ()).0])),
         workload::NULL_SYSTEM_CALL => measure(start, || Ok([sample(&steal_time, rt::call::null).0])),
+        workload::CALL if start.argument(client::DIRECT) != 0 => {
+            let question = Question::new(start)?;
+            measure(start, || {
+                let (cycles, answer) = sample(&steal_time, || call_direct(0, question.message));
+                question.check(answer?)?;
+                Ok([cycles])
+            })
+        }
         workload::CALL => {
             let question = Question::new(start)?;
             measure(start, || {
@@ -56,10 +65,11 @@ fn run(start: &Start) -> Result<(), Failure> {
         workload::TOUCH_AND_CALL => {
             let pages = working_set(start);
             let count = start.argument(client::PAGES) as usize;
+            let direct = start.argument(client::DIRECT) != 0;
             measure(start, || {
                 let (cycles, answer) = sample(&steal_time, || {
                     touch(pages, count);
-                    call(0, Message::EMPTY)
+                    if direct { call_direct(0, Message::EMPTY) } else { call(0, Message::EMPTY) }
                 });
                 answer?;
                 Ok([cycles])

@@ -8,15 +8,25 @@ use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use abi::address::PHYSICAL_MAP_BASE;
 use abi::program::crash;
-use rt::{Message, Start, reply_and_wait, wait};
+use rt::{Message, Start, Tag, reply_and_wait, wait};
 
 rt::server!(serve);
 
+/// The direct entry.
+extern "sysv64" fn answer(_badge: u64, tag: u64) -> u64 {
+    misbehave(&Start::of_this_server(), Tag(tag).label());
+    Message::EMPTY.tag.0
+}
+
 fn serve(start: Start) -> ! {
+    rt::call::set_direct_entry(answer);
     let mut received = wait();
     loop {
-        let label = received.map_or(0, |received| received.message.tag.label());
-        received = if label == crash::NO_REPLY {
+        let message = received.map_or(Message::EMPTY, |received| received.message);
+        let label = message.tag.label();
+        received = if label == crash::READ_ADDRESS {
+            reply_and_wait(Message::word(0, read(message.words[0])))
+        } else if label == crash::NO_REPLY {
             wait()
         } else {
             misbehave(&start, label);
@@ -27,7 +37,7 @@ fn serve(start: Start) -> ! {
 
 fn misbehave(start: &Start, label: u32) {
     match label {
-        crash::PAGE_FAULT => read(start.base - 4096),
+        crash::PAGE_FAULT => drop(read(start.base - 4096)),
         // SAFETY: stops this server, which is the purpose.
         crash::INVALID_OPCODE => unsafe { asm!("ud2") },
         crash::WRITE_CODE => write(serve as *const () as u64),
@@ -35,7 +45,7 @@ fn misbehave(start: &Start, label: u32) {
             black_box(overflow(1));
         }
         crash::PANIC => panic!("as told"),
-        crash::READ_KERNEL => read(PHYSICAL_MAP_BASE),
+        crash::READ_KERNEL => drop(read(PHYSICAL_MAP_BASE)),
         // SAFETY: stops this server, which is the purpose; in the kernel it waits for an interrupt.
         crash::PRIVILEGED => unsafe { asm!("hlt") },
         crash::SPIN => loop {
@@ -48,9 +58,9 @@ fn misbehave(start: &Start, label: u32) {
     }
 }
 
-fn read(address: u64) {
+fn read(address: u64) -> u64 {
     // SAFETY: not at all: where the address is not mapped, this stops the server, which is the purpose.
-    unsafe { with_exposed_provenance::<u64>(address as usize).read_volatile() };
+    unsafe { with_exposed_provenance::<u64>(address as usize).read_volatile() }
 }
 
 fn write(address: u64) {

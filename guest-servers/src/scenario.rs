@@ -2,10 +2,10 @@
 #![no_std]
 #![no_main]
 
-use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag};
-use abi::program::{counter, scenario};
+use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag, migrate};
+use abi::program::{counter, crash, scenario};
 use rt::memory::{Samples, message_buffer};
-use rt::{Error, Message, Start, call};
+use rt::{Error, Message, Received, Start, call};
 
 rt::server!(serve);
 
@@ -17,7 +17,10 @@ fn serve(start: Start) -> ! {
     match start.argument(scenario::NUMBER) {
         scenario::ECHO_ALL_SIZES => echo_all_sizes(&start, &mut samples),
         scenario::RIGHTS => rights(&mut samples),
-        scenario::CRASH => crash(parameter as u32, &mut samples),
+        scenario::CRASH => crash_and_look(parameter as u32, call, &mut samples),
+        scenario::CRASH_DIRECT => {
+            crash_and_look(parameter as u32, rt::call::call_direct, &mut samples);
+        }
         scenario::COUNT => count(&mut samples),
         scenario::BAD_MESSAGES => bad_messages(&start, &mut samples),
         scenario::NOTIFY => notify(&mut samples),
@@ -28,10 +31,15 @@ fn serve(start: Start) -> ! {
         }
         scenario::SPIN => spin(parameter),
         scenario::SEND => send(&mut samples),
-        scenario::PREEMPTED => preempted(parameter, &mut samples),
+        scenario::SPIN_CYCLES => spin_for(parameter * 1_000_000),
         scenario::DEADLOCK => samples.push(status(call(0, Message::EMPTY).map(drop))),
         scenario::LIE => claim = Some(parameter),
         scenario::REGISTERS => samples.push(registers(parameter).into()),
+        scenario::MIGRATE_COUNTER => migrate_counter(parameter, &mut samples),
+        scenario::MIGRATE_BUSY => samples.push(migrate_busy(parameter)),
+        scenario::MIGRATE_AND_READ => migrate_and_read(parameter, &mut samples),
+        scenario::MIGRATE_GROUP => migrate_group(&mut samples),
+        scenario::MIGRATE_REFUSED => migrate_refused(&mut samples),
         _ => rt::call::finish(1),
     }
     rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
@@ -71,7 +79,9 @@ fn rights(samples: &mut Samples) {
     }
 }
 
-fn crash(label: u32, samples: &mut Samples) {
+fn crash_and_look(label: u32, call: impl Fn(u64, Message) -> Result<Received, Error>, samples: &mut Samples) {
+    // The first answer tells that the server waits: only then is there a direct entry to run.
+    let _ = call(0, Message::word(0, 0));
     samples.push(status(call(0, Message::word(label, 0))));
     samples.push(status(call(0, Message::word(0, 0))));
     samples.push(status(call(1, Message::EMPTY)));
@@ -141,16 +151,10 @@ fn spin(million_turns: u64) {
     }
 }
 
-/// Records the clock's gaps that are longer than a millionth of what they would be without preemption.
-fn preempted(count: u64, samples: &mut Samples) {
-    const GAP_CYCLES: u64 = 2_000_000;
-    let mut last = rt::clock::now();
-    while samples.count() < count {
-        let now = rt::clock::now();
-        if now.wrapping_sub(last) > GAP_CYCLES {
-            samples.push(now.wrapping_sub(last));
-        }
-        last = now;
+fn spin_for(cycles: u64) {
+    let begin = rt::clock::now();
+    while rt::clock::now().wrapping_sub(begin) < cycles {
+        core::hint::spin_loop();
     }
 }
 
@@ -168,4 +172,64 @@ fn registers(calls: u64) -> bool {
     }
     let total = calls * calls.wrapping_sub(1) / 2;
     sums.iter().enumerate().all(|(index, sum)| *sum == total * index as u64)
+}
+
+/// Into the kernel in even turns, out of it in odd ones.
+fn alternately(turn: u64) -> u64 {
+    if turn.is_multiple_of(2) { migrate::TO_KERNEL } else { 0 }
+}
+
+fn migrate_counter(turns: u64, samples: &mut Samples) {
+    let mut migrated = 0;
+    for turn in 0..turns {
+        let _ = call(0, Message::word(counter::ADD, 1));
+        migrated += u64::from(rt::call::migrate(1, alternately(turn)).is_ok_and(|work| work[0] == 1));
+    }
+    read_counter(samples);
+    samples.push(migrated);
+}
+
+fn migrate_busy(turns: u64) -> u64 {
+    let mut migrated = 0;
+    for turn in 0..turns {
+        rt::yield_now();
+        migrated += u64::from(rt::call::migrate(1, alternately(turn)).is_ok_and(|work| work[0] == 1));
+    }
+    migrated
+}
+
+fn migrate_and_read(address: u64, samples: &mut Samples) {
+    let mut read = || {
+        let answer = call(0, Message::word(crash::READ_ADDRESS, address));
+        samples.push(status(answer));
+    };
+    let _ = rt::call::migrate(1, migrate::TO_KERNEL);
+    read();
+    let _ = rt::call::migrate(1, 0);
+    read();
+}
+
+fn migrate_group(samples: &mut Samples) {
+    for _ in 0..5 {
+        let _ = call(0, Message::EMPTY);
+    }
+    let work = rt::call::migrate(1, migrate::TO_KERNEL | migrate::WITH_GROUP);
+    samples.push(status(work));
+    work.unwrap_or_default().into_iter().for_each(|amount| samples.push(amount));
+    samples.push(status(call(0, Message::EMPTY)));
+}
+
+fn migrate_refused(samples: &mut Samples) {
+    let wrong = [
+        (2, migrate::TO_KERNEL),
+        (99, migrate::TO_KERNEL),
+        (0, migrate::TO_KERNEL),
+        (1, 1 << 40),
+        (1, migrate::TO_KERNEL | migrate::DEMOTE),
+        (1, migrate::DEMOTE),
+        (1, migrate::TO_KERNEL),
+    ];
+    for (server, how) in wrong {
+        samples.push(status(rt::call::migrate(server, how)));
+    }
 }

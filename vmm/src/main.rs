@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The command `inkbed`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    inkbed::cli::main()
+}

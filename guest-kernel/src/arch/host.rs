@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use crate::cpu::Cpu;
 use crate::message::Buffer;
-use crate::server::Server;
+use crate::server::{Placement, Server};
+use crate::thread::Thread;
 
 /// What the kernel told the machine to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub enum Action {
     LoadPageTable(u64),
     /// The timer was armed.
     ArmTimer,
+    /// The whole TLB was flushed.
+    FlushAll,
+    /// The region with this base was flushed, page by page.
+    FlushRegion(u64),
 }
 
 thread_local! {
@@ -37,6 +42,9 @@ pub fn load_page_table(value: u64) {
 pub fn arm_timer() {
     remember(Action::ArmTimer);
 }
+
+/// Nothing to stop.
+pub fn stop_timer() {}
 
 /// There are no interrupts here: a test that gets here would hang.
 pub fn idle(_cpu: &Cpu) {
@@ -64,6 +72,28 @@ pub fn exit(code: u32) -> ! {
 
 /// There is no region.
 pub fn unmap_region(_cpu: &Cpu, _server: &Server) {}
+
+/// A region of three pages.
+pub fn change_region_privilege(_server: &Server, _target: Placement) -> u64 {
+    3
+}
+
+/// Nothing to change.
+pub fn move_call_return(_server: &Server, _thread: &Thread, _target: Placement) {}
+
+/// Nothing to change.
+pub fn move_interrupted(_server: &Server, _thread: &Thread, _target: Placement) {}
+
+/// Remembers the flush.
+pub fn flush_all(_cpu: &Cpu) {
+    remember(Action::FlushAll);
+}
+
+/// Remembers the flush of three pages.
+pub fn flush_region(_cpu: &Cpu, server: &Server) -> u64 {
+    remember(Action::FlushRegion(server.base));
+    3
+}
 
 /// There is no region.
 pub fn message_buffer(_server: &Server, _address: u64) -> Option<Buffer> {

@@ -3,6 +3,9 @@
 //! * `load_page_table(value)`: makes a space resident.
 //! * `copy_words(from, to, count)`: copies message words.
 //! * `arm_timer()`: one interrupt at the end of a time slice from now.
+//! * `stop_timer()`: no interrupt, after all.
+//! * `change_region_privilege(server, target)`, `move_call_return(server, thread, target)`,
+//!   `move_interrupted(server, thread, target)`, `flush_region(cpu, server)`, `flush_all(cpu)`: migration.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
 
 #[cfg(target_os = "none")]

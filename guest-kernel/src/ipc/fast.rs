@@ -27,7 +27,7 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
         return TAKE_SLOW_PATH;
     }
     // The caller must have the right.
-    let Some(right) = caller.rights.get().get(handle as usize) else { return TAKE_SLOW_PATH };
+    let Some(right) = caller.rights.get(handle) else { return TAKE_SLOW_PATH };
     // A thread of the server must be waiting (so the server is not dead, either).
     let Some(receiver) = right.endpoint.receivers.front() else { return TAKE_SLOW_PATH };
     // Nobody else must be due before it.
@@ -36,6 +36,8 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     }
 
     // ---- POINT OF NO RETURN: the call happens. ----
+    caller.server.partners.note(receiver.server);
+    receiver.server.partners.note(caller.server);
     right.endpoint.receivers.remove_front(receiver);
     receiver.caller.set(Some(caller));
     caller.partner.set(Some(receiver));

@@ -6,7 +6,6 @@
 use abi::call::{Tag, status};
 
 use crate::cpu::Cpu;
-use crate::endpoint::Right;
 use crate::message::{can_transfer, transfer};
 use crate::thread::{State, Thread};
 
@@ -57,7 +56,7 @@ pub fn wait(cpu: &Cpu, server: &'static Thread) -> &'static Thread {
 
 /// `NOTIFY`: sets bits of the target's notification word.
 pub fn notify(cpu: &Cpu, sender: &'static Thread, handle: u64, bits: u64) -> &'static Thread {
-    let Some(right) = find_right(sender, handle) else {
+    let Some(right) = sender.rights.get(handle) else {
         sender.set_error(status::NO_RIGHT);
         return cpu.reschedule(sender, None);
     };
@@ -77,11 +76,6 @@ pub fn notify(cpu: &Cpu, sender: &'static Thread, handle: u64, bits: u64) -> &'s
     cpu.reschedule(sender, None)
 }
 
-/// The right with this handle.
-fn find_right(thread: &Thread, handle: u64) -> Option<&'static Right> {
-    thread.rights.get().get(usize::try_from(handle).ok()?)
-}
-
 /// Sends to a receiver that waits, or queues the sender in state `queued_as` (`Calling` or `Sending`).
 fn send_or_queue(
     cpu: &Cpu,
@@ -90,7 +84,7 @@ fn send_or_queue(
     tag: Tag,
     queued_as: State,
 ) -> &'static Thread {
-    let error = match find_right(sender, handle) {
+    let error = match sender.rights.get(handle) {
         None => status::NO_RIGHT,
         Some(_) if !tag.is_sendable() => status::BAD_TAG,
         Some(right) if right.endpoint.dead.get() => status::PARTNER_DEAD,
@@ -120,6 +114,8 @@ fn send_or_queue(
 /// or done with a send. Makes neither of them ready.
 fn hand_over(sender: &'static Thread, receiver: &'static Thread, sent_as: State) {
     let tag = sender.tag.get();
+    sender.server.partners.note(receiver.server);
+    receiver.server.partners.note(sender.server);
     transfer(tag, sender, receiver);
     receiver.set_results(status::OK, sender.badge.get(), tag);
     if sent_as == State::Calling {

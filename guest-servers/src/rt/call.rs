@@ -1,6 +1,6 @@
 //! System calls, as functions.
 
-use abi::call::{Tag, number, status};
+use abi::call::{DirectEntry, Tag, number, status};
 
 use crate::stub::{Registers, system_call};
 
@@ -59,6 +59,18 @@ fn received(registers: Registers) -> Result<Received, Error> {
 #[inline(always)]
 pub fn call(handle: u64, message: Message) -> Result<Received, Error> {
     received(system_call::<{ number::CALL }>(registers(handle, message)))
+}
+
+/// Calls the server behind `handle` in the transfer mode `direct` if that is possible, else as [`call`].
+#[inline(always)]
+pub fn call_direct(handle: u64, message: Message) -> Result<Received, Error> {
+    received(system_call::<{ number::CALL_DIRECT }>(registers(handle, message)))
+}
+
+/// Offers a direct entry, for the time that this server runs in the kernel.
+pub fn set_direct_entry(entry: DirectEntry) {
+    let registers = Registers { rdi: entry as *const () as u64, ..Registers::default() };
+    system_call::<{ number::SET_DIRECT_ENTRY }>(registers);
 }
 
 /// Answers the last call and waits for the next message.
@@ -134,6 +146,13 @@ pub fn measure_begin() {
 pub fn measure_end(round_trips: u64, channel_count: u64, sample_count: u64) {
     let words = [sample_count, 0, 0, 0];
     system_call::<{ number::MEASURE_END }>(Registers { rdi: round_trips, rsi: channel_count, words, rax: 0 });
+}
+
+/// As the driver of the case: moves server `index` of the plan, `how` being bits of [`abi::call::migrate`]. Returns the
+/// servers moved, pages changed, INVLPGs and full flushes.
+pub fn migrate(index: u64, how: u64) -> Result<[u64; 4], Error> {
+    let registers = Registers { rdi: index, rsi: how, ..Registers::default() };
+    received(system_call::<{ number::MIGRATE }>(registers)).map(|received| received.message.words)
 }
 
 /// As the driver of the case: ends it. 0 is success.

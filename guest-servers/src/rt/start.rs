@@ -4,6 +4,7 @@ use core::fmt;
 use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;
 
+use abi::address::REGION_SIZE;
 use abi::region::{START_INFO_OFFSET, StartInfo};
 
 use crate::call::{exit, write_console};
@@ -24,6 +25,12 @@ impl Start {
     /// From the registers of the thread's entry.
     pub fn new(base: u64, thread: u64) -> Start {
         Start { base, thread }
+    }
+
+    /// The first thread of the server that runs this code: a region is aligned to its size.
+    pub fn of_this_server() -> Start {
+        let code = Start::of_this_server as *const () as u64;
+        Start { base: code & !(REGION_SIZE - 1), thread: 0 }
     }
 
     /// The start information, which never changes.

@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use abi::address::{
-    CPU_AREA_BASE, CPU_AREA_PIECES, CPU_AREA_STRIDE, PAGE_SIZE, PHYSICAL_MAP_BASE, SLOT_TOP_ENTRY_COUNT,
-    SLOT_TOP_ENTRY_FIRST,
+    CPU_AREA_BASE, CPU_AREA_PIECES, CPU_AREA_STRIDE, KERNEL_STACK, PAGE_SIZE, PHYSICAL_MAP_BASE,
+    SLOT_TOP_ENTRY_COUNT, SLOT_TOP_ENTRY_FIRST,
 };
 use abi::boot::{BOOT_MAGIC, BootInfo, MODULE_NAME_SIZE, Module, flag};
 use abi::plan::Plan;
@@ -16,6 +16,7 @@ use crate::machine::kernel_image::KernelImage;
 use crate::machine::layout::{Layout, Request};
 use crate::machine::memory::{self, GuestMemory};
 use crate::machine::page_table::{Access, LargestPage, Mapping, OutOfTables, PageTables, tables_bound};
+use crate::machine::vcpu::Start;
 
 /// What the layout needs to know about a guest.
 pub(crate) fn layout(
@@ -87,6 +88,16 @@ pub(crate) fn page_tables(
         }
     }
     tables.attach_empty_tables(SLOT_TOP_ENTRY_FIRST, SLOT_TOP_ENTRY_COUNT)
+}
+
+/// Where vCPU `index` starts, as [`abi::boot`] says.
+pub(crate) fn start(image: &KernelImage, layout: &Layout, index: u32) -> Start {
+    Start {
+        rip: image.entry,
+        rsp: KERNEL_STACK.end(index) - 8,
+        arguments: [PHYSICAL_MAP_BASE + layout.boot_info.start, index.into()],
+        root_table: layout.page_tables.start,
+    }
 }
 
 /// Frequencies that the kernel is told.

@@ -60,7 +60,7 @@ pub enum MachineError {
         needed_mib: u64,
     },
     /// A memory size that cannot be had.
-    #[error("guest memory of {0} bytes: it must be a multiple of 4 KiB and at most 512 GiB")]
+    #[error("guest memory of {0} bytes: it must be a multiple of 4 KiB and at most 511 GiB")]
     MemorySize(u64),
     /// The host does not give the memory.
     #[error("cannot reserve {bytes} bytes of guest memory: {reason}; use a smaller --memory")]

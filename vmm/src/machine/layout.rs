@@ -64,8 +64,12 @@ pub(crate) const CPU_AREA_BYTES: u64 = {
 /// Guest memory that the kernel should find free, so that it has a chance to start at all: used for advice only.
 const FREE_ADVICE_BYTES: u64 = 16 << 20;
 
+/// Rounded up to whole pages; what is too large for that is too large for any guest, too.
 pub(crate) const fn page_up(bytes: u64) -> u64 {
-    bytes.next_multiple_of(PAGE_SIZE)
+    match bytes.checked_next_multiple_of(PAGE_SIZE) {
+        Some(pages) => pages,
+        None => u64::MAX - PAGE_SIZE + 1,
+    }
 }
 
 /// First-fit allocation from the free rest of each piece of memory.
@@ -99,8 +103,8 @@ impl Layout {
     /// Finds a place for everything, or says how much memory it takes.
     pub(crate) fn new(request: &Request) -> Result<Layout, MachineError> {
         let bytes = request.memory_bytes;
-        let top = memory::pieces(bytes).last().map_or(0, |(start, size)| start + size);
-        if bytes == 0 || !bytes.is_multiple_of(PAGE_SIZE) || top > PHYSICAL_MAP_SIZE_MAX {
+        const HOLE: u64 = memory::HOLE_END - memory::HOLE_START;
+        if bytes == 0 || !bytes.is_multiple_of(PAGE_SIZE) || bytes > PHYSICAL_MAP_SIZE_MAX - HOLE {
             return Err(MachineError::MemorySize(bytes));
         }
         let (kernel_start, kernel_end) = request.kernel;

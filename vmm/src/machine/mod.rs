@@ -1,10 +1,10 @@
 //! The machine model: one file per notion of KVM.
 //!
-//! [`run`] boots one guest, described by a [`guest::GuestConfig`], and returns a [`guest::GuestRun`]. The way there:
-//! [`kernel_image`] and [`layout`] decide what lies where, [`vm`], [`vcpu`] and [`cpuid`] create it in KVM, [`boot`] and
-//! [`page_table`] fill guest memory, [`threads`] runs it with [`exit`], [`devices`] and [`measure`], and [`outcome`]
-//! judges with [`report`] and [`last_words`] what came of it.
-//! An [`observe`]r, where there is one, watches a vCPU with the means of [`debug`].
+//! [`run()`] boots one guest, described by a [`guest::GuestConfig`], and returns a [`guest::GuestRun`]. The way there:
+//! `kernel_image` and `layout` decide what lies where, `vm`, `vcpu` and `cpuid` create it in KVM, `boot` and
+//! `page_table` fill guest memory, `threads` runs it with `exit`, `devices` and `measure`, and `outcome`
+//! judges with `report` and `last_words` what came of it.
+//! An `observe`r, where there is one, watches a vCPU with the means of `debug`.
 //!
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.
@@ -13,7 +13,7 @@ pub mod error;
 pub mod guest;
 
 mod boot;
-mod cpuid;
+pub(crate) mod cpuid;
 pub(crate) mod debug;
 mod devices;
 mod exception;
@@ -21,25 +21,25 @@ mod exit;
 mod host_limits;
 mod kernel_image;
 mod kick;
-mod kvm;
+pub(crate) mod kvm;
 mod last_words;
 mod layout;
 mod measure;
 pub(crate) mod memory;
 pub(crate) mod observe;
 mod outcome;
-mod page_table;
+pub(crate) mod page_table;
 mod pin;
 mod plan;
 mod record;
 mod report;
 mod run;
-mod stats;
+pub(crate) mod stats;
 mod stop;
 pub(crate) mod symbolise;
 mod threads;
 pub(crate) mod vcpu;
-mod vm;
+pub(crate) mod vm;
 pub(crate) mod walk;
 
 #[cfg(test)]

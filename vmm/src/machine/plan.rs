@@ -7,9 +7,6 @@ use crate::machine::guest::GuestConfig;
 
 /// Whether everything that the plan's servers refer to is there.
 pub(crate) fn check(config: &GuestConfig) -> Result<(), MachineError> {
-    if config.vcpus == 0 {
-        return Err(MachineError::Plan("a guest needs at least one vCPU".to_owned()));
-    }
     for (index, server) in config.servers.iter().enumerate() {
         let modules = config.modules.len();
         if server.module as usize >= modules {

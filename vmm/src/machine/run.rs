@@ -98,6 +98,7 @@ struct Machine {
 impl Machine {
     fn new(config: &GuestConfig, has_steal_time: bool) -> Result<Machine, MachineError> {
         let device = KvmDevice::open()?;
+        device.check_vcpu_count(config.vcpus)?;
         host_limits::allow_open_files(config.vcpus);
         let image = KernelImage::parse(&config.kernel)?;
         let supported = device.supported_cpuid()?;
@@ -119,7 +120,8 @@ impl Machine {
             apic_timer_hz: device.apic_timer_hz,
         };
         for vcpu in &vcpus {
-            vcpu.prepare(&cpuid::for_vcpu(&supported, machine, vcpu.index)?, &image, &layout)?;
+            let cpuid = cpuid::for_vcpu(&supported, machine, vcpu.index)?;
+            vcpu.prepare(&cpuid, boot::start(&image, &layout, vcpu.index))?;
         }
         let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
         boot::load(vm.memory(), config, &image, &layout, page, clocks)?;

@@ -83,14 +83,20 @@ mod tests {
         assert_eq!(symbols.locate(0x50), None);
     }
 
+    #[inline(never)]
+    fn landmark(value: u64) -> u64 {
+        std::hint::black_box(value) + 1
+    }
+
     #[test]
-    fn this_test_finds_itself() {
+    fn this_test_finds_its_landmark() {
+        assert_eq!(landmark(1), 2);
         let path = std::env::current_exe().unwrap();
         let elf = Elf { name: "test".to_owned(), bytes: std::fs::read(path).unwrap().into() };
         let symbols = Symbols::new(&elf);
         let own =
-            symbols.sorted.iter().find(|symbol| symbol.name.ends_with("symbolise::tests::symbols")).unwrap();
-        assert!(symbols.locate(own.address + 1).unwrap().ends_with("symbolise::tests::symbols+0x1"));
+            symbols.sorted.iter().find(|symbol| symbol.name.ends_with("symbolise::tests::landmark")).unwrap();
+        assert!(symbols.locate(own.address + 1).unwrap().ends_with("symbolise::tests::landmark+0x1"));
     }
 
     #[test]

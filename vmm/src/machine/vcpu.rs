@@ -1,6 +1,5 @@
 //! One virtual CPU: the state that it starts in, and reading the state that it ended in.
 
-use abi::address::{KERNEL_STACK, PHYSICAL_MAP_BASE};
 use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR};
 use abi::report::{NO_VECTOR, Registers};
 use kvm_bindings::{
@@ -9,8 +8,6 @@ use kvm_bindings::{
 use kvm_ioctls::{VcpuFd, VmFd};
 
 use crate::machine::error::{MachineError, kvm};
-use crate::machine::kernel_image::KernelImage;
-use crate::machine::layout::Layout;
 
 /// PE, MP, ET, NE, WP, AM, PG (Intel SDM vol. 3, 2.5).
 const CR0: u64 = 0x8005_0033;
@@ -20,6 +17,17 @@ const CR4: u64 = 0xa0;
 const EFER: u64 = 0xd01;
 /// Bit 1 of RFLAGS, which is always set; interrupts are off.
 const RFLAGS: u64 = 2;
+
+/// Where and with what a vCPU starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub rip: u64,
+    pub rsp: u64,
+    /// RDI and RSI.
+    pub arguments: [u64; 2],
+    /// Physical address of the top-level page table.
+    pub root_table: u64,
+}
 
 /// A virtual CPU.
 #[derive(Debug)]
@@ -40,25 +48,15 @@ impl Vcpu {
         self.fd.get_tsc_khz().map_or(0, |khz| u64::from(khz) * 1000)
     }
 
-    /// Puts the vCPU at the kernel's first instruction, as [`abi::boot`] says.
-    pub(crate) fn prepare(
-        &self,
-        cpuid: &CpuId,
-        image: &KernelImage,
-        layout: &Layout,
-    ) -> Result<(), MachineError> {
+    /// Puts the vCPU at its first instruction: in 64-bit mode, at privilege level 0, with interrupts off.
+    pub(crate) fn prepare(&self, cpuid: &CpuId, start: Start) -> Result<(), MachineError> {
         self.fd.set_cpuid2(cpuid).map_err(kvm("set a vCPU's CPUID"))?;
         let mut special = self.fd.get_sregs().map_err(kvm("tell a vCPU's system registers"))?;
-        set_long_mode(&mut special, layout.page_tables.start);
+        set_long_mode(&mut special, start.root_table);
         self.fd.set_sregs(&special).map_err(kvm("start a vCPU in 64-bit mode"))?;
-        let general = kvm_regs {
-            rip: image.entry,
-            rflags: RFLAGS,
-            rsp: KERNEL_STACK.end(self.index) - 8,
-            rdi: PHYSICAL_MAP_BASE + layout.boot_info.start,
-            rsi: self.index.into(),
-            ..Default::default()
-        };
+        let [rdi, rsi] = start.arguments;
+        let general =
+            kvm_regs { rip: start.rip, rflags: RFLAGS, rsp: start.rsp, rdi, rsi, ..Default::default() };
         self.fd.set_regs(&general).map_err(kvm("set a vCPU's registers"))?;
         if self.index > 0 {
             // All but the first would wait for a start-up IPI.

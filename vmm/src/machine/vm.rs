@@ -7,15 +7,12 @@ use kvm_bindings::{
 use kvm_ioctls::VmFd;
 
 use crate::machine::error::{MachineError, kvm};
-use crate::machine::kvm::KvmDevice;
+use crate::machine::kvm::{KvmDevice, SMALL_APIC_IDS};
 use crate::machine::memory::GuestMemory;
 
 /// Three pages that KVM on VMX needs below 4 GiB, outside of guest memory (api.rst, KVM_SET_TSS_ADDR). Behind them, at
 /// 0xfffb_c000, lies its identity map, which stays where KVM puts it by default.
 const TASK_STATE_ADDRESS: usize = 0xfffb_d000;
-
-/// Local APIC identifiers of 8 bits end here; 255 is the broadcast.
-const SMALL_APIC_IDS: u32 = 255;
 
 /// A virtual machine and the memory that it runs in.
 #[derive(Debug)]
@@ -29,11 +26,6 @@ impl Vm {
     /// Creates the VM. Memory comes before the interrupt controllers: the other way round, KVM waits some milliseconds
     /// for a grace period when the memory slot is set.
     pub(crate) fn new(device: &KvmDevice, memory: GuestMemory, vcpus: u32) -> Result<Vm, MachineError> {
-        let limit =
-            if device.has_x2apic_api { device.max_vcpus } else { device.max_vcpus.min(SMALL_APIC_IDS) };
-        if vcpus == 0 || vcpus > limit {
-            return Err(MachineError::VcpuCount { asked: vcpus, limit });
-        }
         let fd = device.fd.create_vm().map_err(kvm("create a virtual machine"))?;
         let vm = Vm { fd, memory };
         vm.set_memory()?;

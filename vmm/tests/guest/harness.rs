@@ -165,6 +165,7 @@ pub fn counted(run: &GuestRun) -> Counters {
         context_switches: difference(|counters| counters.context_switches),
         ipc_fast: difference(|counters| counters.ipc_fast),
         ipc_slow: difference(|counters| counters.ipc_slow),
+        ipc_direct: difference(|counters| counters.ipc_direct),
         system_calls: difference(|counters| counters.system_calls),
         ipis: difference(|counters| counters.ipis),
         timer_interrupts: difference(|counters| counters.timer_interrupts),

@@ -4,10 +4,12 @@
 //! `.ci/nested`. Without `/dev/kvm` every test prints why it is skipped; `INKBED_REQUIRE_KVM=1` makes that a failure.
 //! `INKBED_REQUIRE_FEATURES=pcid,smep,…` does the same for features of the guest's CPU.
 
+mod direct;
 mod faults;
 mod features;
 mod harness;
 mod messages;
+mod migration;
 mod page_table_loads;
 mod path_length;
 mod scheduling;

@@ -1,4 +1,5 @@
 //! What tests that boot guests share.
+#![allow(dead_code)] // Each test binary uses a part of it.
 
 use inkbed::machine::guest::{Console, Elf, GuestConfig, Pin};
 use std::time::Duration;

@@ -92,9 +92,12 @@ fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, detected: u64, apic_
     if let Err(error) = start::start(boot, cpu, report, features) {
         last_words::refuse(format_args!("{error}"));
     }
-    // A CPU that is still coming up would disturb the measurement.
+    // A CPU that is still coming up would disturb the measurement. Interrupts are on meanwhile: a virtual CPU that spins
+    // with interrupts off may keep the others from the only host CPU.
     while CPUS_ONLINE.load(Ordering::Acquire) + 1 < boot.cpu_count {
+        interrupts::enable();
         core::hint::spin_loop();
+        interrupts::disable();
     }
     report.set_state(abi::report::state::STARTED);
     machine::ring_doorbell(abi::port::doorbell::STARTED);

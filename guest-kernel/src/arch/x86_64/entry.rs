@@ -21,6 +21,7 @@ use core::mem::offset_of;
 use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR};
 use abi::call::number;
 
+use super::direct;
 use crate::cpu::Cpu;
 use crate::ipc::fast;
 use crate::server::Placement;
@@ -65,7 +66,7 @@ pub unsafe extern "sysv64" fn kernel_call_entry() {
 /// Handle and tag are kept in RBX and RBP over the fast path, so that the slow path can start afresh with them, and so
 /// that the tag needs no other way to the receiver.
 #[unsafe(naked)]
-unsafe extern "sysv64" fn call_common() {
+pub(super) unsafe extern "sysv64" fn call_common() {
     naked_asm!(
         // 1. Save what the contract keeps, and change to the kernel's stack.
         "mov [rdx + {rsp}], rsp",
@@ -77,7 +78,7 @@ unsafe extern "sysv64" fn call_common() {
         // 2. The two operations with a fast path: fn(handle, tag, current, cpu) -> (next or null, badge).
         "mov rcx, gs:[{this}]",
         "cmp eax, {reply_and_wait}",
-        "ja 4f",
+        "ja 6f",
         "je 2f",
         "call {fast_call}",
         "test rax, rax",
@@ -106,6 +107,10 @@ unsafe extern "sysv64" fn call_common() {
         "xor eax, eax",
         "sti", // takes effect after the next instruction
         "ret",
+        // Neither of the two: the transfer mode `direct`, or the slow path.
+        "6:",
+        "cmp eax, {call_direct}",
+        "je {user_direct_call}",
         // 4. The slow path: fn(cpu, thread, number) -> next thread.
         "4:",
         "mov rsi, gs:[{current}]",
@@ -133,6 +138,8 @@ unsafe extern "sysv64" fn call_common() {
         this = const offset_of!(Cpu, this),
         current = const offset_of!(Cpu, current),
         reply_and_wait = const number::REPLY_AND_WAIT,
+        call_direct = const number::CALL_DIRECT,
+        user_direct_call = sym direct::user_direct_call,
         fast_call = sym fast::call,
         fast_reply_and_wait = sym fast::reply_and_wait,
         handle = sym handle,
@@ -144,7 +151,7 @@ unsafe extern "sysv64" fn call_common() {
 /// The last steps to ring 3 by SYSRET. RAX, RBX, RSP, RBP, RSI, RDI, R12..R15 = what the thread gets, RCX = where it
 /// goes on. Clears the registers that could tell it about the kernel.
 #[unsafe(naked)]
-unsafe extern "sysv64" fn exit_to_user() {
+pub(super) unsafe extern "sysv64" fn exit_to_user() {
     naked_asm!(
         "mov r11d, {rflags}",
         "xor edx, edx",
@@ -259,4 +266,5 @@ global_asm!(
     current = const offset_of!(Cpu, current),
 );
 
-const CONTEXT: usize = offset_of!(Thread, context);
+/// Offset of the registers in a thread.
+pub(super) const CONTEXT: usize = offset_of!(Thread, context);

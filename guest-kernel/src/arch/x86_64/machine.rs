@@ -87,7 +87,7 @@ pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
     if offset >= abi::address::REGION_SIZE || !address.is_multiple_of(abi::address::PAGE_SIZE) {
         return None;
     }
-    let root = server.space.map_or_else(paging::kernel_root, |space| space.root);
+    let root = server.space.get().map_or_else(paging::kernel_root, |space| space.root);
     let frame = paging::writable_frame(root, address)?;
     // SAFETY: a frame of the server's, in memory for ever; the kernel touches it through the physical map only.
     Some(unsafe { Buffer::new(paging::physical_pointer(frame).cast()) })
@@ -95,7 +95,7 @@ pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
 
 /// Takes a dead server's region away, from the page tables and from this CPU's TLB.
 pub fn unmap_region(cpu: &Cpu, server: &Server) {
-    match server.space {
+    match server.space.get() {
         Some(space) => {
             paging::unmap_region(space.root, server.base);
             space.set_stale();
@@ -113,7 +113,7 @@ pub fn unmap_region(cpu: &Cpu, server: &Server) {
 }
 
 /// Flushes the whole TLB, global pages too: by clearing and setting CR4.PGE (Intel SDM vol. 3, 5.10.4.1).
-fn flush_global_pages() {
+pub(super) fn flush_global_pages() {
     let flags = Cr4::read();
     // SAFETY: the flag only says whether the TLB may keep global pages over loads of CR3.
     unsafe {

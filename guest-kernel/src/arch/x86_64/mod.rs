@@ -2,10 +2,12 @@
 
 mod boot;
 mod descriptors;
+mod direct;
 mod entry;
 mod features;
 mod last_words;
 mod machine;
+mod migration;
 mod paging;
 mod timer;
 mod traps;
@@ -21,12 +23,21 @@ pub use machine::{
     copy_words, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter, unmap_region,
     write_console,
 };
-pub use paging::{Access, kernel_root, map, new_root, physical_pointer};
-pub use timer::arm_timer;
+pub use migration::{
+    change_region_privilege, flush_all, flush_region, move_call_return, move_interrupted,
+    set_interface_pages, share_home,
+};
+pub use paging::{Access, add_homes, add_own_home, kernel_root, map, new_root, physical_pointer};
+pub use timer::{arm_timer, stop_timer};
 
 /// Where the jump of the `kernel` stubs goes.
 pub fn kernel_call_address() -> u64 {
     entry::kernel_call_entry as *const () as u64
+}
+
+/// Where the jump of the `kernel` stub of CALL_DIRECT goes.
+pub fn kernel_direct_call_address() -> u64 {
+    direct::kernel_direct_call_entry as *const () as u64
 }
 
 /// This CPU's record. Only in the kernel's own code, after boot has set GS.

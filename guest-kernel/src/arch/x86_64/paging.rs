@@ -3,10 +3,13 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::address::{FIRST_SHARED_TOP_ENTRY, PAGE_SIZE, PHYSICAL_MAP_BASE, TABLE_ENTRIES};
+use abi::address::{
+    FIRST_SHARED_TOP_ENTRY, HOME_TOP_ENTRY_FIRST, PAGE_SIZE, PHYSICAL_MAP_BASE, TABLE_ENTRIES,
+};
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::memory::{Memory, OutOfMemory};
+use crate::server::PageRange;
 
 /// A page table of any level.
 type Table = [Cell<u64>; TABLE_ENTRIES];
@@ -72,14 +75,94 @@ fn next_table(entry: &Cell<u64>, user: bool, memory: &Memory) -> Result<&'static
     Ok(table(entry.get() & ADDRESS_MASK))
 }
 
-/// A new top-level table whose upper half is the kernel's.
-pub fn new_root(memory: &Memory) -> Result<u64, OutOfMemory> {
+/// A new top-level table whose upper half is the kernel's, with the homes of servers that may migrate: their shared
+/// level-3 tables, which hold those that are in the kernel.
+pub fn new_root(home_count: usize, memory: &Memory) -> Result<u64, OutOfMemory> {
     let root = memory.frame()?;
     let (from, to) = (table(kernel_root()), table(root));
-    for (from, to) in from.iter().zip(to).skip(FIRST_SHARED_TOP_ENTRY) {
-        to.set(from.get());
+    let homes = HOME_TOP_ENTRY_FIRST..HOME_TOP_ENTRY_FIRST + home_count;
+    for index in homes.chain(FIRST_SHARED_TOP_ENTRY..TABLE_ENTRIES) {
+        to[index].set(from[index].get());
     }
     Ok(root)
+}
+
+/// Makes the shared level-3 tables of the first `count` homes. Before the first [`new_root`].
+pub fn add_homes(count: usize, memory: &Memory) -> Result<(), OutOfMemory> {
+    for entry in &table(kernel_root())[HOME_TOP_ENTRY_FIRST..HOME_TOP_ENTRY_FIRST + count] {
+        next_table(entry, false, memory)?;
+    }
+    Ok(())
+}
+
+/// Makes the level-3 table that the home at `base` has in its own space, and hangs it there. Returns its address.
+pub fn add_own_home(root: u64, base: u64, memory: &Memory) -> Result<u64, OutOfMemory> {
+    let own = memory.frame()?;
+    set_home_table(root, base, own, true);
+    Ok(own)
+}
+
+/// Hangs the level-3 table `level3` under the home's top-level entry of `root`.
+pub fn set_home_table(root: u64, base: u64, level3: u64, user: bool) {
+    let mut flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+    flags.set(PageTableFlags::USER_ACCESSIBLE, user);
+    table(root)[index(base, 4)].set(level3 | flags.bits());
+}
+
+/// The level-3 table that all spaces but its own have for the home at `base`.
+pub fn shared_home_table(base: u64) -> u64 {
+    table(kernel_root())[index(base, 4)].get() & ADDRESS_MASK
+}
+
+/// Moves a region's entries from one level-3 table to another.
+pub fn move_region(from: u64, to: u64, base: u64) {
+    let first = index(base, 3);
+    for (from, to) in table(from)[first..first + 4].iter().zip(&table(to)[first..first + 4]) {
+        to.set(from.replace(0));
+    }
+}
+
+/// Gives a region's pages, and the tables that lead to them, to ring 3 or takes them away. Returns the number of pages.
+pub fn set_region_privilege(level3: u64, base: u64, ranges: &[PageRange], user: bool) -> u64 {
+    let (user_bit, global) = (PageTableFlags::USER_ACCESSIBLE.bits(), PageTableFlags::GLOBAL.bits());
+    let (set, clear) = if user { (user_bit, global) } else { (global, user_bit) };
+    let mut changed = 0;
+    for range in ranges {
+        let mut page = 0;
+        while page < range.count {
+            let address = base + range.offset + page * PAGE_SIZE;
+            let level3_entry = &table(level3)[index(address, 3)];
+            let level2_entry = &table(level3_entry.get() & ADDRESS_MASK)[index(address, 2)];
+            for entry in [level3_entry, level2_entry] {
+                entry.set(if user { entry.get() | user_bit } else { entry.get() & !user_bit });
+            }
+            let level1 = table(level2_entry.get() & ADDRESS_MASK);
+            for entry in level1.iter().skip(index(address, 1)).take((range.count - page) as usize) {
+                entry.set(entry.get() & !clear | set);
+                page += 1;
+            }
+        }
+        changed += range.count;
+    }
+    changed
+}
+
+/// Exchanges the frame behind a page that is mapped below `level3`.
+pub fn replace_frame(level3: u64, address: u64, frame: u64) {
+    let level2 = table(table(level3)[index(address, 3)].get() & ADDRESS_MASK);
+    let level1 = table(level2[index(address, 2)].get() & ADDRESS_MASK);
+    let page = &level1[index(address, 1)];
+    page.set(frame | page.get() & !ADDRESS_MASK);
+}
+
+/// The word at `address` of a space, if it is mapped.
+pub fn read_word(root: u64, address: u64) -> Option<u64> {
+    if !address.is_multiple_of(8) {
+        return None;
+    }
+    let frame = writable_frame(root, address)?;
+    // SAFETY: a frame of memory, read through the physical map; the offset is that of an aligned word in it.
+    Some(unsafe { physical_pointer(frame + address % PAGE_SIZE).cast::<u64>().read_volatile() })
 }
 
 /// Maps `count` small pages from `address` on to frames from `frame` on. A page of a server in a user space differs

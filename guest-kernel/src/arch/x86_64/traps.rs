@@ -19,6 +19,7 @@ use super::last_words;
 use super::timer::{TIMER_VECTOR, end_of_interrupt};
 use crate::cpu::Cpu;
 use crate::death;
+use crate::server::Server;
 use crate::thread::{Resume, Thread};
 
 /// What the stubs leave on the stack, lowest address first.
@@ -164,8 +165,11 @@ unsafe extern "sysv64" fn common() {
         "xor ebp, ebp", // ends the chain of frames
         "call {trap_in_thread}",
         "jmp {resume}",
-        // From the kernel: fn(frame), and back to where it came from.
+        // From the kernel's own code, unless that is running a server's direct entry.
         "4:",
+        "cmp qword ptr gs:[{direct}], 0",
+        "jne 3b",
+        // fn(frame), and back to where it came from.
         "xor ebp, ebp",
         "call {trap_in_kernel}",
         "pop rax",
@@ -191,6 +195,7 @@ unsafe extern "sysv64" fn common() {
         cpu_areas = const abi::address::CPU_AREA_BASE >> 39,
         kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
         this = const offset_of!(Cpu, this),
+        direct = const offset_of!(Cpu, direct),
         trap_in_thread = sym trap_in_thread,
         trap_in_kernel = sym trap_in_kernel,
         resume = sym resume,
@@ -204,7 +209,10 @@ extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'sta
         if is_critical(frame.vector) {
             last_words::kernel_bug(frame);
         }
-        return death::kill(cpu, thread.server, &fault(frame, thread));
+        if let Some(server) = direct_server(cpu) {
+            return death::kill_direct(cpu, server, thread, &fault(frame, server));
+        }
+        return death::kill(cpu, thread.server, &fault(frame, thread.server));
     }
     save(frame, thread);
     if frame.vector == TIMER_VECTOR {
@@ -212,6 +220,11 @@ extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'sta
         return cpu.time_slice_over(thread);
     }
     thread
+}
+
+/// The server whose direct entry the current thread is running.
+fn direct_server(cpu: &Cpu) -> Option<&'static Server> {
+    cpu.direct.get()?.server.get()
 }
 
 /// NMI, double fault, machine check: nobody's fault that the kernel could name.
@@ -259,16 +272,16 @@ fn save(frame: &TrapFrame, thread: &Thread) {
     thread.resume.set(Resume::Everything);
 }
 
-fn fault(frame: &TrapFrame, thread: &Thread) -> Fault {
+fn fault(frame: &TrapFrame, server: &Server) -> Fault {
     Fault {
-        server: thread.server.index,
+        server: server.index,
         vector: frame.vector as u32,
         error_code: frame.error_code,
         rip: frame.rip,
         rsp: frame.rsp,
         rbp: frame.general[5],
         address: if frame.vector as usize == PAGE_FAULT { last_words::fault_address() } else { 0 },
-        region_base: thread.server.base,
+        region_base: server.base,
     }
 }
 

@@ -1,20 +1,24 @@
 //! Traces as tables.
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ColumnConstraint, LineStyle, Table, Width};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, Width};
 
 use crate::lens::trace::Summary;
 use crate::lens::trace::counts::Counts;
 use crate::lens::trace::phase::Phase;
 
-/// Widest first column, characters.
-const LABEL_WIDTH: u16 = 40;
+/// Widest column of a case, characters: names are broken to fit.
+const CASE_WIDTH: u16 = 12;
+
+/// Widest table, characters.
+const TABLE_WIDTH: u16 = 160;
 
 /// Several cases side by side: a column for each, a row for each count.
 pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Table {
     let cases: Vec<(&str, &Summary)> = cases.into_iter().collect();
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
     table.set_header(["per round trip"].into_iter().chain(cases.iter().map(|(name, _)| *name)));
     let mut row = |label: &str, value: &dyn Fn(&Summary) -> String, is_optional: bool| {
         let values: Vec<String> = cases.iter().map(|(_, summary)| value(summary)).collect();
@@ -46,9 +50,7 @@ pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Tab
     row("(SYSCALL detour)", &|summary| summary.detour_instructions.to_string(), true);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
-    }
-    if let Some(column) = table.column_mut(0) {
-        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(LABEL_WIDTH)));
+        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(CASE_WIDTH)));
     }
     table
 }

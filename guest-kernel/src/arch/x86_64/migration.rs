@@ -1,0 +1,140 @@
+//! What migration in place means for page tables, return addresses and the TLB.
+
+use core::ptr::with_exposed_provenance;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use abi::address::{KERNEL_IMAGE_BASE, PAGE_SIZE};
+use abi::call::number;
+use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE, stub_offset};
+
+use super::{machine, paging};
+use crate::cpu::{Cpu, count};
+use crate::server::{Placement, Server};
+use crate::space::Space;
+use crate::thread::{RFLAGS_INTERRUPTS_ON, Thread};
+
+/// Offset in a `user` stub of SYSCALL, and in a `kernel` stub of the jump.
+const STUB_CALL_OFFSET: u64 = 5;
+/// Offset in a `user` stub of the return.
+const STUB_RETURN_OFFSET: u64 = 7;
+
+/// Flags that a program may have set for itself: carry, parity, adjust, zero, sign, direction, overflow.
+const PROGRAM_FLAGS: u64 = 0xcd5;
+
+static USER_INTERFACE: AtomicU64 = AtomicU64::new(0);
+static KERNEL_INTERFACE: AtomicU64 = AtomicU64::new(0);
+
+/// Notes the frames of the two kernel interface pages.
+pub fn set_interface_pages(user: u64, kernel: u64) {
+    USER_INTERFACE.store(user, Ordering::Relaxed);
+    KERNEL_INTERFACE.store(kernel, Ordering::Relaxed);
+}
+
+/// Turns the privilege of a server's region: its pages, the entries that reach them, and its kernel interface page. The
+/// TLB is the caller's affair. Returns the number of pages.
+pub fn change_region_privilege(server: &Server, target: Placement) -> u64 {
+    let Some(home) = server.home else { return 0 };
+    let base = server.base;
+    let (shared, own) = (paging::shared_home_table(base), home.own_level3.get());
+    let interface = base + KERNEL_INTERFACE_OFFSET;
+    let ranges = server.pages.get();
+    match target {
+        Placement::Kernel => {
+            let pages = paging::set_region_privilege(own, base, ranges, false);
+            paging::replace_frame(own, interface, KERNEL_INTERFACE.load(Ordering::Relaxed));
+            paging::move_region(own, shared, base);
+            paging::set_home_table(home.root, base, shared, false);
+            pages
+        }
+        Placement::User => {
+            let pages = paging::set_region_privilege(shared, base, ranges, true);
+            paging::replace_frame(shared, interface, USER_INTERFACE.load(Ordering::Relaxed));
+            paging::move_region(shared, own, base);
+            paging::set_home_table(home.root, base, own, true);
+            pages
+        }
+    }
+}
+
+/// A server that may migrate starts in the kernel: its own space sees it where all others do.
+pub fn share_home(home: &Space, base: u64) {
+    paging::set_home_table(home.root, base, paging::shared_home_table(base), false);
+}
+
+/// A thread that waits in a system call: its return address is on top of its stack in every placement. Into the kernel
+/// there is nothing to do; into user space SYSRET needs an instruction that takes it from there.
+pub fn move_call_return(server: &Server, thread: &Thread, target: Placement) {
+    if target == Placement::User {
+        let stub = server.base + KERNEL_INTERFACE_OFFSET + stub_offset(number::CALL);
+        thread.context.rip.set(stub + STUB_RETURN_OFFSET);
+    }
+}
+
+/// A thread that was interrupted goes on at the same address, with three exceptions where the code differs between
+/// placements: at the return of a `user` stub; at CLI, the first instruction of the kernel's entries, where interrupts
+/// are still on; and at RET, the last instruction of the kernel's exits, where they are on again (the interrupt shadow
+/// of STI does not survive everywhere).
+pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
+    let context = &thread.context;
+    context.rflags.set(context.rflags.get() & PROGRAM_FLAGS | RFLAGS_INTERRUPTS_ON);
+    let rip = context.rip.get();
+    let interface = server.base + KERNEL_INTERFACE_OFFSET;
+    match target {
+        Placement::Kernel => {
+            let is_return = rip.wrapping_sub(interface) < stub_offset(number::COUNT)
+                && (rip - interface) % STUB_SIZE == STUB_RETURN_OFFSET;
+            if is_return {
+                do_return(thread, paging::kernel_root());
+            }
+        }
+        Placement::User if rip >= KERNEL_IMAGE_BASE => match kernel_code_byte(rip) {
+            CLI => {
+                // RAX holds the number already.
+                let stub = interface + stub_offset(context.rax.get() as u32);
+                context.rip.set(stub + STUB_CALL_OFFSET);
+            }
+            RET => do_return(thread, server.home.map_or(0, |home| home.root)),
+            opcode => unreachable!("a server was interrupted in the kernel's code at {rip:#x} ({opcode:#x})"),
+        },
+        Placement::User => {}
+    }
+}
+
+/// Opcode of CLI.
+const CLI: u8 = 0xfa;
+/// Opcode of a near return.
+const RET: u8 = 0xc3;
+
+/// What a near return would do to an interrupted thread, whose stack is mapped under `root`.
+fn do_return(thread: &Thread, root: u64) {
+    let context = &thread.context;
+    // Without a stack the thread will fault at address 0, as it would have at its return.
+    context.rip.set(paging::read_word(root, context.rsp.get()).unwrap_or(0));
+    context.rsp.set(context.rsp.get() + 8);
+}
+
+/// A byte of the kernel's own code.
+fn kernel_code_byte(address: u64) -> u8 {
+    // SAFETY: a thread was interrupted at this address in ring 0, so there is code.
+    unsafe { with_exposed_provenance::<u8>(address as usize).read_volatile() }
+}
+
+/// Has this CPU's TLB forget a region that has just been moved, page by page. Returns the number of INVLPGs.
+pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
+    let mut flushed = 0;
+    for range in server.pages.get() {
+        for page in 0..range.count {
+            let address = server.base + range.offset + page * PAGE_SIZE;
+            x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
+            count(&cpu.counters.invlpg);
+            flushed += 1;
+        }
+    }
+    flushed
+}
+
+/// Has this CPU's TLB forget everything.
+pub fn flush_all(cpu: &Cpu) {
+    machine::flush_global_pages();
+    count(&cpu.counters.tlb_full_flushes);
+}

@@ -1,0 +1,116 @@
+//! Migration in place: moving a running server between user space and the kernel without changing one of its addresses.
+//!
+//! A server that may migrate has a home: a region that is its own in every space. In user space only its own space maps
+//! it, with the user bit; in the kernel every space does, without. Moving it means: turn the user bit (and the global
+//! bit) of its pages, hang its four level-3 entries under the other table, exchange its kernel interface page, tell its
+//! threads, and have the TLB forget. Queues, owed replies, message buffers and stacks stay as they are, so no call is lost
+//! or answered twice, and the server never notices.
+
+use abi::call::{migrate, status};
+use abi::plan::trust;
+
+use crate::arch;
+use crate::cpu::Cpu;
+use crate::partners::PARTNERS_MAX;
+use crate::server::{Placement, Server};
+use crate::thread::Resume;
+
+/// Pages above which a full flush is taken to be cheaper than INVLPG page by page: Linux's default
+/// (arch/x86/mm/tlb.c, `tlb_single_page_flush_ceiling`).
+pub const FLUSH_THRESHOLD_PAGES: u64 = 33;
+
+/// What a migration took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Servers moved.
+    pub servers: u64,
+    /// Pages whose privilege changed.
+    pub pages: u64,
+    /// INVLPG instructions.
+    pub invlpg: u64,
+    /// Full flushes of the TLB.
+    pub full_flushes: u64,
+}
+
+/// Moves `server`, with its group if [`migrate::WITH_GROUP`] says so. Fails with a status, having moved nobody, if the
+/// server itself may not be moved; members of its group that may not are left where they are.
+pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64> {
+    if how & !migrate::ALL != 0 {
+        return Err(status::BAD_ARGUMENT);
+    }
+    let target = if how & migrate::TO_KERNEL != 0 { Placement::Kernel } else { Placement::User };
+    if how & migrate::DEMOTE != 0 {
+        if target == Placement::Kernel {
+            return Err(status::BAD_ARGUMENT);
+        }
+        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+    }
+    check(cpu, server, target)?;
+    let mut group = [None; PARTNERS_MAX + 1];
+    group[0] = (server.placement.get() != target).then_some(server);
+    if how & migrate::WITH_GROUP != 0 {
+        let members = server.partners.iter().filter(|partner| {
+            partner.is_trusted() && partner.placement.get() != target && check(cpu, partner, target).is_ok()
+        });
+        for (place, member) in group[1..].iter_mut().zip(members) {
+            *place = Some(member);
+        }
+    }
+
+    let mut work = Work::default();
+    for member in group.iter().flatten() {
+        work.servers += 1;
+        work.pages += arch::change_region_privilege(member, target);
+        change_threads(member, target);
+    }
+    flush(cpu, group.iter().flatten().copied(), &mut work);
+    Ok(work)
+}
+
+/// Whether the server may be moved: the one place for the policy.
+fn check(cpu: &Cpu, server: &Server, target: Placement) -> Result<(), u64> {
+    if server.is_dead() {
+        return Err(status::PARTNER_DEAD);
+    }
+    let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
+    if server.home.is_none() || runs {
+        return Err(status::NOT_PERMITTED);
+    }
+    if target == Placement::Kernel && !server.is_trusted() {
+        return Err(status::NOT_TRUSTED);
+    }
+    Ok(())
+}
+
+/// Tells the server and its threads where they run now.
+fn change_threads(server: &Server, target: Placement) {
+    let space = if target == Placement::User { server.home } else { None };
+    server.placement.set(target);
+    server.space.set(space);
+    server.endpoint.direct_entry.set(if target == Placement::Kernel { server.direct_entry.get() } else { 0 });
+    for thread in server.threads.get() {
+        thread.placement.set(target);
+        thread.space.set(space);
+        match thread.resume.get() {
+            Resume::FromCall => arch::move_call_return(server, thread, target),
+            Resume::Everything => arch::move_interrupted(server, thread, target),
+        }
+    }
+}
+
+/// Has the TLB forget what the moved servers' pages were: page by page, or all at once above the threshold. One decision
+/// for the whole group.
+fn flush(cpu: &Cpu, moved: impl Iterator<Item = &'static Server> + Clone, work: &mut Work) {
+    for home in moved.clone().filter_map(|server| server.home) {
+        // Other processor contexts than the current one cannot be reached by INVLPG.
+        home.set_stale();
+    }
+    if work.pages > FLUSH_THRESHOLD_PAGES {
+        arch::flush_all(cpu);
+        work.full_flushes += 1;
+    } else {
+        for server in moved {
+            work.invlpg += arch::flush_region(cpu, server);
+        }
+    }
+}

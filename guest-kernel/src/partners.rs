@@ -1,0 +1,87 @@
+//! With whom a server has exchanged messages lately: the talk's LRU queue, which group migration goes by.
+
+use core::cell::Cell;
+use core::ptr;
+
+use crate::server::Server;
+
+/// Partners that are remembered.
+pub const PARTNERS_MAX: usize = 16;
+
+/// The trusted servers among the last partners, the latest first. Untrusted ones are not worth a place: they may not
+/// migrate into the kernel.
+pub struct Partners {
+    /// The last partner, trusted or not, so that the fast path has one comparison to make.
+    latest: Cell<*const Server>,
+    queue: [Cell<Option<&'static Server>>; PARTNERS_MAX],
+}
+
+impl Default for Partners {
+    fn default() -> Self {
+        Self { latest: Cell::new(ptr::null()), queue: [const { Cell::new(None) }; PARTNERS_MAX] }
+    }
+}
+
+impl Partners {
+    /// Notes an exchange with `partner`. As long as that is the same one as last time: a load and a comparison.
+    #[inline]
+    pub fn note(&self, partner: &'static Server) {
+        if !ptr::eq(self.latest.get(), partner) {
+            self.note_another(partner);
+        }
+    }
+
+    /// Another partner than last time: moves it to the front. Bounded by [`PARTNERS_MAX`], whatever else exists.
+    #[cold]
+    fn note_another(&self, partner: &'static Server) {
+        self.latest.set(partner);
+        if !partner.is_trusted() {
+            return;
+        }
+        let mut moving = Some(partner);
+        for place in &self.queue {
+            let previous = place.replace(moving);
+            if previous.is_none_or(|previous| ptr::eq(previous, partner)) {
+                return;
+            }
+            moving = previous;
+        }
+    }
+
+    /// The partners, the latest first.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Server> + '_ {
+        self.queue.iter().map_while(Cell::get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::thread;
+
+    proptest! {
+        /// Against a plain list: the latest first, each once, trusted ones only, no more than there is room for.
+        #[test]
+        fn remembers_the_latest_trusted_partners(exchanges in proptest::collection::vec(0_usize..24, 0..200)) {
+            let servers: Vec<&'static Server> = (0..24).map(|_| thread().server).collect();
+            for (index, server) in servers.iter().enumerate() {
+                server.trust_group.set(if index % 5 == 4 { 2 } else { 1 });
+            }
+            let partners = Partners::default();
+            let mut model: Vec<usize> = Vec::new();
+            for index in exchanges {
+                partners.note(servers[index]);
+                if servers[index].is_trusted() {
+                    model.retain(|&other| other != index);
+                    model.insert(0, index);
+                    model.truncate(PARTNERS_MAX);
+                }
+                let found: Vec<*const Server> = partners.iter().map(ptr::from_ref).collect();
+                let expected: Vec<*const Server> = model.iter().map(|&index| ptr::from_ref(servers[index])).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}

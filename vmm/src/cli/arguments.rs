@@ -1,0 +1,254 @@
+//! What can be asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::experiment::parameter::Placement;
+use crate::experiment::size::MemorySize;
+use crate::machine::guest::Pin;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  success
+    1  a case failed, a count disagreed with the rule, or a guest ended badly
+    2  the command line or an experiment file cannot be run as it is
+    3  /dev/kvm cannot be used
+    4  results cannot be written or read
+  130  interrupted (Ctrl-C); cases finished before are kept";
+
+/// Measures what IPC costs by the placement of the server.
+///
+/// inkbed boots a small L4-style microkernel as a KVM guest and measures what inter-process communication costs when a
+/// server lives in a user address space and when the same binary runs inside the kernel's address space.
+#[derive(Debug, Parser)]
+#[command(name = "inkbed", version, after_long_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run experiments and print what they measured
+    Run(RunArguments),
+    /// Start the kernel with chosen servers, its console on the terminal
+    Boot(BootArguments),
+    /// Tell what this host is and what can be measured on it
+    Doctor(DoctorArguments),
+    /// List experiments with their questions
+    List(ListArguments),
+    /// Print the report of an earlier run again
+    Report(ReportArguments),
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
+    /// Print the manual page
+    Man(ManArguments),
+}
+
+/// What guests are made of and where they run.
+#[derive(Clone, Debug, Args)]
+pub struct GuestArguments {
+    /// Boot this kernel instead of the built-in one
+    #[arg(long, value_name = "PATH", help_heading = "Guest")]
+    pub kernel: Option<PathBuf>,
+    /// Take the server programs from this folder, one ELF file per program, instead of the built-in ones
+    #[arg(long, value_name = "DIR", help_heading = "Guest")]
+    pub servers: Option<PathBuf>,
+    /// Pin vCPU threads to these host CPUs, in turn: a list such as 0,1 or `auto`
+    #[arg(long, value_name = "CPUS", value_parser = parse_pin, help_heading = "Guest")]
+    pub pin: Option<Pin>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: inkbed run bench-config/ipc.toml --case 'call*words=4' --samples 1000 --pin auto"
+)]
+pub struct RunArguments {
+    /// Experiment files (see docs/experiment-files.md)
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Folder for the results; with several files, one folder inside it for each
+    /// [default: results/<name>-<host>-<UTC time>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that the folder of --out holds
+    #[arg(long, requires = "out")]
+    pub overwrite: bool,
+    /// Print the record of the run as JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Only name the cases that would be run
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Run only cases whose name holds this text; `*` stands for anything between
+    #[arg(long, value_name = "PATTERN")]
+    pub case: Vec<String>,
+    /// Round trips to sample in every case
+    #[arg(long, value_name = "N", help_heading = "Instead of what the file says")]
+    pub samples: Option<i64>,
+    /// vCPUs of every guest
+    #[arg(long, value_name = "N", help_heading = "Instead of what the file says")]
+    pub vcpus: Option<i64>,
+    /// Memory of every guest, such as 64M or 1G
+    #[arg(long, value_name = "SIZE", help_heading = "Instead of what the file says")]
+    pub memory: Option<MemorySize>,
+    /// Any of samples, warm_up, launches, deadline_seconds, vcpus, memory, pcid
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Instead of what the file says")]
+    pub set: Vec<String>,
+    /// What guests are made of.
+    #[command(flatten)]
+    pub guest: GuestArguments,
+}
+
+/// Arguments of `boot`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each server may call those that are named after it. A `client` in first place makes a few calls \
+                        and ends the guest.\n\nExample: inkbed boot --server client --server relay@user --server \
+                        null@kernel --verbose"
+)]
+pub struct BootArguments {
+    /// A program to start, in user space or in the kernel [default: client@user and null@kernel]
+    #[arg(long, value_name = "NAME[@user|@kernel]", value_parser = parse_server)]
+    pub server: Vec<ServerArgument>,
+    /// vCPUs of the guest
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub vcpus: u32,
+    /// Memory of the guest, such as 64M or 1G
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub memory: MemorySize,
+    /// Stop the guest after this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub deadline: Option<u64>,
+    /// Have the kernel tell what it does
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// What guests are made of.
+    #[command(flatten)]
+    pub guest: GuestArguments,
+}
+
+/// A program and where it is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerArgument {
+    /// Name of the program.
+    pub program: String,
+    /// Where.
+    pub placement: Placement,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print the facts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Folder with experiment files
+    #[arg(default_value = "bench-config", value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Print the list as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Folder that `inkbed run` wrote, finished or not
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Form of the report
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for a terminal
+    Table,
+    /// The record of the run
+    Json,
+    /// One line per case and channel
+    Csv,
+    /// Tables for a document
+    Markdown,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: inkbed completions bash > ~/.local/share/bash-completion/completions/inkbed"
+)]
+pub struct CompletionsArguments {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: inkbed man > ~/.local/share/man/man1/inkbed.1")]
+pub struct ManArguments {
+    /// The page of this command instead of the main one
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+}
+
+fn parse_pin(text: &str) -> Result<Pin, String> {
+    if text == "auto" {
+        return Ok(Pin::Auto);
+    }
+    let cpus = text.split(',').map(|cpu| cpu.trim().parse::<usize>());
+    cpus.collect::<Result<Vec<_>, _>>()
+        .map(Pin::List)
+        .map_err(|_| "write host CPU numbers with commas between, such as 0,1, or `auto`".to_owned())
+}
+
+fn parse_server(text: &str) -> Result<ServerArgument, String> {
+    let (program, placement) = text.split_once('@').unwrap_or((text, "user"));
+    let placement = match placement {
+        "user" => Placement::User,
+        "kernel" => Placement::Kernel,
+        other => return Err(format!("`{other}` is no placement; write NAME, NAME@user or NAME@kernel")),
+    };
+    Ok(ServerArgument { program: program.to_owned(), placement })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn pins_are_lists_or_auto() {
+        assert_eq!(parse_pin("auto"), Ok(Pin::Auto));
+        assert_eq!(parse_pin("0, 3"), Ok(Pin::List(vec![0, 3])));
+        assert!(parse_pin("a").is_err() && parse_pin("").is_err() && parse_pin("1,").is_err());
+    }
+
+    #[test]
+    fn servers_have_a_placement() {
+        let server = |program: &str, placement| ServerArgument { program: program.to_owned(), placement };
+        assert_eq!(parse_server("null"), Ok(server("null", Placement::User)));
+        assert_eq!(parse_server("echo@kernel"), Ok(server("echo", Placement::Kernel)));
+        assert!(parse_server("echo@moon").is_err());
+    }
+}

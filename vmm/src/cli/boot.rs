@@ -1,0 +1,128 @@
+//! `inkbed boot`.
+
+use std::time::Duration;
+
+use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
+use abi::program::{client, workload};
+use anstream::eprintln;
+
+use super::arguments::{BootArguments, ServerArgument};
+use super::end::{End, UsageError};
+use super::guest;
+use super::interrupt::Interrupt;
+use crate::experiment::error::suggest;
+use crate::experiment::parameter::Placement;
+use crate::experiment::plan::plan_server;
+use crate::experiment::topology::Participant;
+use crate::guest_image::GuestImage;
+use crate::machine::guest::{Console, GuestConfig, GuestRun, Outcome};
+use crate::machine::run;
+use crate::report::outcome::{OutcomeRecord, ServerFaultRecord};
+
+/// Round trips of a `client` that is booted.
+const ROUND_TRIPS: u64 = 10;
+
+pub(super) fn boot(arguments: &BootArguments) -> anyhow::Result<End> {
+    let image = guest::image(&arguments.guest)?;
+    let config = config(arguments, &image)?;
+    let interrupt = Interrupt::listen()?;
+    let has_driver = config.servers.iter().any(|server| server.flags & server_flag::DRIVER != 0);
+    if !has_driver {
+        eprintln!("no client in first place: the guest runs until its deadline or Ctrl-C");
+    }
+    let result = run(&config, &interrupt.stop)?;
+    Ok(tell(&result, has_driver))
+}
+
+fn default_servers() -> Vec<ServerArgument> {
+    let server = |program: &str, placement| ServerArgument { program: program.to_owned(), placement };
+    vec![server(abi::program::CLIENT, Placement::User), server(abi::program::NULL, Placement::Kernel)]
+}
+
+fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<GuestConfig> {
+    let wanted = if arguments.server.is_empty() { default_servers() } else { arguments.server.clone() };
+    let mut servers = Vec::new();
+    let mut rights = Vec::new();
+    for (index, argument) in wanted.iter().enumerate() {
+        let module = image.servers.iter().position(|elf| elf.name == argument.program);
+        let module = module.ok_or_else(|| no_such_program(image, &argument.program))?;
+        let participant = Participant {
+            program: argument.program.clone(),
+            placement: argument.placement,
+            space: index as u32,
+            // Those named after it, so that a chain of programs can be written down in the order of the calls.
+            may_call: (index + 1..wanted.len()).collect(),
+            pages: 0,
+        };
+        let first_right = rights.len() as u32;
+        rights.extend(participant.may_call.iter().map(|target| PlanRight {
+            target: *target as u32,
+            reserved: 0,
+            badge: index as u64,
+        }));
+        let mut server = PlanServer {
+            first_right,
+            right_count: participant.may_call.len() as u32,
+            ..plan_server(&participant, module as u32)
+        };
+        if index == 0 && argument.program == abi::program::CLIENT {
+            server.flags = server_flag::DRIVER;
+            server.arguments = client_arguments(wanted.len() > 1);
+        }
+        servers.push(server);
+    }
+    Ok(GuestConfig {
+        kernel: image.kernel.clone(),
+        modules: image.servers.clone(),
+        servers,
+        rights,
+        plan_flags: 0,
+        vcpus: arguments.vcpus,
+        memory_bytes: arguments.memory.bytes,
+        sample_capacity: ROUND_TRIPS,
+        pin: guest::pin(&arguments.guest),
+        deadline: arguments.deadline.map(Duration::from_secs),
+        console: Console::Stdout,
+        verbose: arguments.verbose,
+    })
+}
+
+fn client_arguments(has_server: bool) -> [u64; ARGUMENT_COUNT] {
+    let mut arguments = [0; ARGUMENT_COUNT];
+    arguments[client::WORKLOAD] = if has_server { workload::CALL } else { workload::NULL_SYSTEM_CALL };
+    arguments[client::ROUND_TRIPS] = ROUND_TRIPS;
+    arguments
+}
+
+fn no_such_program(image: &GuestImage, program: &str) -> UsageError {
+    let fix = suggest(program, image.servers.iter().map(|elf| elf.name.as_str()));
+    UsageError { message: format!("there is no program `{program}`"), fix }
+}
+
+/// Says on standard error how the guest ended.
+fn tell(run: &GuestRun, has_driver: bool) -> End {
+    for fault in run.faults.iter().map(ServerFaultRecord::from) {
+        eprintln!("{} died: {} at {}", fault.program, fault.description, fault.location);
+    }
+    let outcome = OutcomeRecord::from(&run.outcome);
+    let (text, end) = match &run.outcome {
+        Outcome::Finished { status: 0 } => {
+            (format!("finished, {} round trips", run.round_trips), End::Success)
+        }
+        // Nobody else could have ended it.
+        Outcome::Hang { deadline, .. } if !has_driver => {
+            eprintln!("stopped after {} s, as asked", deadline.as_secs());
+            return End::Success;
+        }
+        Outcome::Interrupted => (outcome.to_string(), End::Interrupted),
+        _ => (outcome.to_string(), End::Failure),
+    };
+    let milliseconds = |ns: u64| ns as f64 / 1e6;
+    let boot =
+        run.boot_ns.map_or(String::new(), |ns| format!("; the kernel started in {:.1} ms", milliseconds(ns)));
+    eprintln!("{text}{boot}");
+    if let Some(last_words) = outcome.last_words() {
+        eprintln!("{last_words}");
+    }
+    end
+}

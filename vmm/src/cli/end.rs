@@ -1,0 +1,131 @@
+//! How a command ends: exit codes, and errors with what to do about them.
+
+use std::process::ExitCode;
+
+use anstream::eprintln;
+
+use crate::experiment::error::ConfigError;
+use crate::guest_image::GuestImageError;
+use crate::machine::MachineError;
+use crate::report::store::StoreError;
+
+/// Exit code of a command line that cannot be used; clap's as well.
+pub(super) const USAGE: u8 = 2;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// As it should.
+    Success,
+    /// A case failed, or a guest ended badly.
+    Failure,
+    /// The command line or a file cannot be used.
+    Usage,
+    /// KVM cannot be used.
+    NoKvm,
+    /// Results cannot be written or read.
+    Storage,
+    /// The user stopped it.
+    Interrupted,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> ExitCode {
+        ExitCode::from(match end {
+            End::Success => 0,
+            End::Failure => 1,
+            End::Usage => USAGE,
+            End::NoKvm => 3,
+            End::Storage => 4,
+            End::Interrupted => 130,
+        })
+    }
+}
+
+/// A wrong use of the command line that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct UsageError {
+    pub(super) message: String,
+    pub(super) fix: String,
+}
+
+/// Prints `error: …` with its causes, and `fix: …` where there is one; returns how the command ends.
+pub(super) fn explain(error: &anyhow::Error) -> End {
+    let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+    let green = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Green.into()));
+    let (end, fix) = classify(error);
+    let text = error.chain().map(ToString::to_string).fold(String::new(), |mut text, cause| {
+        // Some errors repeat their cause in their own text.
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+        text
+    });
+    eprintln!("{red}error:{red:#} {text}");
+    if let Some(fix) = fix {
+        eprintln!("  {green}fix:{green:#} {fix}");
+    }
+    end
+}
+
+fn classify(error: &anyhow::Error) -> (End, Option<String>) {
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return (End::Usage, Some(error.fix.clone()));
+    }
+    if let Some(error) = error.downcast_ref::<UsageError>() {
+        return (End::Usage, Some(error.fix.clone()));
+    }
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        let end = if matches!(error, StoreError::NotEmpty { .. }) { End::Usage } else { End::Storage };
+        return (end, Some(error.fix()));
+    }
+    if error.downcast_ref::<GuestImageError>().is_some() {
+        return (End::Usage, None);
+    }
+    if let Some(error) = error.downcast_ref::<MachineError>() {
+        return (end_of_machine_error(error), None);
+    }
+    if error.downcast_ref::<std::io::Error>().is_some() {
+        return (End::Storage, None);
+    }
+    (End::Failure, None)
+}
+
+fn end_of_machine_error(error: &MachineError) -> End {
+    match error {
+        MachineError::KvmMissing(_)
+        | MachineError::KvmPermission(_)
+        | MachineError::KvmOpen(_)
+        | MachineError::KvmLacks(_) => End::NoKvm,
+        MachineError::VcpuCount { .. }
+        | MachineError::MemoryTooSmall { .. }
+        | MachineError::MemorySize(_)
+        | MachineError::KernelImage { .. }
+        | MachineError::Pin(_) => End::Usage,
+        _ => End::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_documented_codes() {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let config = ConfigError::on_command_line("x", "y");
+        let cases: [(anyhow::Error, End); 5] = [
+            (config.into(), End::Usage),
+            (MachineError::KvmMissing(missing()).into(), End::NoKvm),
+            (MachineError::Internal("x").into(), End::Failure),
+            (StoreError::NotEmpty { path: "x".into(), holds_run: true }.into(), End::Usage),
+            (StoreError::Io { action: "write", path: "x".into(), source: missing() }.into(), End::Storage),
+        ];
+        for (error, end) in cases {
+            assert_eq!(classify(&error).0, end, "{error}");
+            assert_eq!(classify(&error.context("while running x.toml")).0, end);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The host, as far as runs depend on it.
+
+use crate::experiment::check::Limits;
+use crate::host::{Availability, HostFacts, KvmVendor};
+use crate::machine::MachineError;
+use crate::machine::kvm::KvmDevice;
+use crate::report::record::HostRecord;
+
+/// A host that guests can be run on.
+pub(super) struct Host {
+    facts: HostFacts,
+    vcpus_max: u32,
+}
+
+impl Host {
+    /// Asks the host; an error when it cannot run guests.
+    pub(super) fn probe() -> Result<Host, MachineError> {
+        let device = KvmDevice::open()?;
+        Ok(Host { facts: HostFacts::probe(), vcpus_max: device.max_vcpus })
+    }
+
+    /// What experiments may ask for here.
+    pub(super) fn limits(&self, programs: Vec<String>) -> Limits {
+        let features = self.facts.kvm.guest_features.known();
+        let pcid = match features.is_some_and(|features| features.pcid) {
+            true => Ok(()),
+            false => Err("KVM on this host offers its guests no PCIDs".to_owned()),
+        };
+        Limits { pcid, vcpus_max: self.vcpus_max, programs }
+    }
+
+    /// What results say about the host.
+    pub(super) fn record(&self) -> HostRecord {
+        let ring0 = self.facts.ring0.known();
+        HostRecord {
+            name: name(),
+            summary: summary(&self.facts),
+            timing_problem: (!self.facts.timing.valid).then(|| self.facts.timing.reason.clone()),
+            user_timing_is_native: ring0.is_some_and(|ring0| ring0.is_emulated),
+            tsc_counts_instructions: ring0.is_some_and(|ring0| ring0.tsc_counts_instructions),
+            absent_lenses: self
+                .facts
+                .lenses
+                .iter()
+                .filter(|lens| lens.availability == Availability::Unavailable)
+                .map(|lens| (lens.name.to_owned(), lens.reason.clone()))
+                .collect(),
+            // Facts are plain data: they can always be written.
+            facts: serde_json::to_value(&self.facts).unwrap_or_default(),
+        }
+    }
+}
+
+fn name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "host".to_owned() } else { name.to_owned() }
+}
+
+/// `AMD EPYC, kvm pvm, Linux 6.12.0`.
+fn summary(facts: &HostFacts) -> String {
+    let kvm = match facts.kvm.vendor {
+        KvmVendor::Pvm => "KVM with emulated ring 0",
+        KvmVendor::Amd => "KVM on SVM",
+        KvmVendor::Intel => "KVM on VMX",
+        KvmVendor::Unknown => "KVM",
+    };
+    let release = facts.system.kernel_release.known().map(|release| format!("Linux {release}"));
+    let parts = [facts.cpu.model.known().cloned(), Some(kvm.to_owned()), release];
+    parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,46 @@
+//! The command line.
+
+pub mod arguments;
+mod boot;
+mod doctor;
+mod end;
+mod generate;
+mod guest;
+mod host;
+mod interrupt;
+mod list;
+mod output;
+mod progress;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// Parses the command line, does what it says, and returns the exit code that `--help` documents.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A reader that has gone away (`--help | head`) is no error of ours.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(end::USAGE));
+        }
+    };
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Boot(arguments) => boot::boot(&arguments),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::List(arguments) => list::list(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Completions(arguments) => generate::completions(&arguments),
+        Command::Man(arguments) => generate::man(&arguments),
+    };
+    match result {
+        Ok(end) => end.into(),
+        Err(error) => end::explain(&error).into(),
+    }
+}

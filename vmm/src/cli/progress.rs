@@ -1,0 +1,60 @@
+//! What a user sees while an experiment runs: a bar on a terminal, nothing in a pipe.
+
+use anstream::eprintln;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::experiment::case::Case;
+use crate::experiment::run::Observer;
+use crate::report::record::CaseRecord;
+
+/// The bar, and a line on standard error for every case that fails.
+pub(super) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A bar for `cases` cases of the experiment `name`. Hidden where standard error is no terminal.
+    pub(super) fn new(name: &str, cases: usize) -> Progress {
+        let bar = ProgressBar::with_draw_target(Some(cases as u64), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {elapsed} {wide_msg}");
+        // The template is a constant; without it the default style does.
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix(name.to_owned());
+        Progress { bar }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Progress {
+    fn case_begins(&mut self, _index: usize, case: &Case) {
+        self.bar.set_message(case.name.clone());
+        self.bar.tick();
+    }
+
+    fn case_ended(&mut self, case: &CaseRecord) {
+        self.bar.inc(1);
+        if !case.outcome.is_success() {
+            self.bar.suspend(|| eprintln!("{}", failure(case)));
+        }
+    }
+}
+
+/// A failed case with everything that its guests left behind.
+pub(super) fn failure(case: &CaseRecord) -> String {
+    let mut text = format!("failed: {}: {}", case.name, case.outcome);
+    let failed = case.launches.iter().find(|launch| !launch.outcome.is_success());
+    for fault in failed.iter().flat_map(|launch| &launch.server_faults) {
+        text.push_str(&format!("\n  {} died: {} at {}", fault.program, fault.description, fault.location));
+    }
+    if let Some(last_words) = case.outcome.last_words() {
+        text.push_str(&format!("\n  {}", last_words.to_string().replace('\n', "\n  ")));
+    }
+    if let Some(console) = failed.and_then(|launch| launch.console_tail.as_ref()) {
+        text.push_str(&format!("\n  console:\n    {}", console.replace('\n', "\n    ")));
+    }
+    text
+}

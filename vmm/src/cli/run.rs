@@ -1,0 +1,209 @@
+//! `inkbed run`.
+
+use std::path::{Path, PathBuf};
+
+use anstream::eprintln;
+
+use super::arguments::RunArguments;
+use super::end::{End, UsageError};
+use super::host::Host;
+use super::interrupt::Interrupt;
+use super::progress::Progress;
+use super::{guest, output};
+use crate::experiment::case::matches_pattern;
+use crate::experiment::check::Limits;
+use crate::experiment::expand::{Experiment, expand};
+use crate::experiment::file::ExperimentFile;
+use crate::experiment::overrides::Overrides;
+use crate::experiment::run::{KvmRunner, Runner, now};
+use crate::guest_image::GuestImage;
+use crate::report::record::{ExperimentRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION};
+use crate::report::store::{ResultsFolder, read_record};
+use crate::report::table;
+
+/// A file and what it asks for.
+struct Planned {
+    file: ExperimentFile,
+    experiment: Experiment,
+}
+
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
+    let image = guest::image(&arguments.guest)?;
+    let overrides = overrides(arguments)?;
+    if arguments.dry_run {
+        let planned =
+            plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
+        return name_cases(&planned);
+    }
+    // What is wrong with the files is said before anything is said about the host.
+    plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
+    let host = Host::probe()?;
+    let planned = plan(arguments, &overrides, &host.limits(programs(&image)))?;
+    let interrupt = Interrupt::listen()?;
+    let mut end = End::Success;
+    for planned in &planned {
+        end = run_one(arguments, &overrides, planned, &image, &host, &interrupt)?.max_with(end);
+        if interrupt.is_raised() {
+            break;
+        }
+    }
+    Ok(end)
+}
+
+impl End {
+    /// The worse of two ends.
+    fn max_with(self, other: End) -> End {
+        match (self, other) {
+            (End::Interrupted, _) | (_, End::Interrupted) => End::Interrupted,
+            (End::Success, other) => other,
+            (end, _) => end,
+        }
+    }
+}
+
+fn programs(image: &GuestImage) -> Vec<String> {
+    image.servers.iter().map(|elf| elf.name.clone()).collect()
+}
+
+fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
+    let mut overrides = Overrides::default();
+    for assignment in &arguments.set {
+        overrides.set(assignment)?;
+    }
+    overrides.samples = arguments.samples.or(overrides.samples);
+    overrides.vcpus = arguments.vcpus.or(overrides.vcpus);
+    overrides.memory = arguments.memory.or(overrides.memory);
+    Ok(overrides)
+}
+
+fn plan(arguments: &RunArguments, overrides: &Overrides, limits: &Limits) -> anyhow::Result<Vec<Planned>> {
+    let mut planned: Vec<Planned> = Vec::new();
+    for path in &arguments.files {
+        let file = ExperimentFile::read(path)?;
+        let mut experiment = expand(&file, overrides, limits)?;
+        if !arguments.case.is_empty() {
+            let wanted = |name: &str| arguments.case.iter().any(|pattern| matches_pattern(name, pattern));
+            experiment.cases.retain(|case| wanted(&case.name));
+        }
+        if planned.iter().any(|other| other.experiment.name == experiment.name) && arguments.out.is_some() {
+            let message = format!("two files are experiments of the name `{}`", experiment.name);
+            let fix = "run them one after the other with folders of their own".to_owned();
+            return Err(UsageError { message, fix }.into());
+        }
+        planned.push(Planned { file, experiment });
+    }
+    if planned.iter().all(|planned| planned.experiment.cases.is_empty()) {
+        let message = format!("no case matches {}", arguments.case.join(", "));
+        let fix = "see the names of all cases with --dry-run and without --case".to_owned();
+        return Err(UsageError { message, fix }.into());
+    }
+    planned.retain(|planned| !planned.experiment.cases.is_empty());
+    Ok(planned)
+}
+
+fn name_cases(planned: &[Planned]) -> anyhow::Result<End> {
+    let names = planned.iter().flat_map(|planned| &planned.experiment.cases).map(|case| case.name.as_str());
+    output::print(&(names.collect::<Vec<_>>().join("\n") + "\n"))?;
+    Ok(End::Success)
+}
+
+fn run_one(
+    arguments: &RunArguments,
+    overrides: &Overrides,
+    planned: &Planned,
+    image: &GuestImage,
+    host: &Host,
+    interrupt: &Interrupt,
+) -> anyhow::Result<End> {
+    let mut record = record(arguments, overrides, planned, image, host);
+    let path = folder(arguments, &record);
+    let results = ResultsFolder::create(&path, arguments.overwrite)?;
+    let guests = KvmRunner { stop: interrupt.stop.clone() };
+    let pin = guest::pin(&arguments.guest);
+    let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
+    let runner = Runner { guests: &guests, image, pin: &pin, results: &results };
+    let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);
+    progress.finish();
+    if outcome.is_err() {
+        eprintln!("{}", kept(&path));
+    }
+    outcome?;
+    print(arguments, &record)?;
+    eprintln!("results: {}", path.display());
+    Ok(end_of(&record))
+}
+
+fn kept(path: &Path) -> String {
+    let cases = read_record(path).map_or(0, |record| record.cases.len());
+    format!("{cases} cases are complete in {}", path.display())
+}
+
+fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
+    if arguments.json {
+        output::print_json(record)
+    } else {
+        output::print(&table::render(record, output::width()))
+    }
+}
+
+fn end_of(record: &RunRecord) -> End {
+    if record.state == RunState::Interrupted {
+        eprintln!("interrupted: {} of {} cases are done and kept", record.cases.len(), record.cases_planned);
+        return End::Interrupted;
+    }
+    let failures = record.failures().count();
+    if failures > 0 {
+        eprintln!("{failures} of {} cases failed", record.cases_planned);
+        return End::Failure;
+    }
+    End::Success
+}
+
+fn record(
+    arguments: &RunArguments,
+    overrides: &Overrides,
+    planned: &Planned,
+    image: &GuestImage,
+    host: &Host,
+) -> RunRecord {
+    let experiment = &planned.experiment;
+    let mut changed = overrides.describe();
+    if !arguments.case.is_empty() {
+        changed.insert("case".to_owned(), arguments.case.join(" or "));
+    }
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        version: VERSION,
+        inkbed: ToolRecord { version: env!("CARGO_PKG_VERSION").to_owned(), abi_version: abi::VERSION },
+        experiment: ExperimentRecord {
+            name: experiment.name.clone(),
+            question: experiment.question.clone(),
+            description: experiment.description.clone(),
+            file: planned.file.path.display().to_string(),
+            file_sha256: planned.file.sha256(),
+            overrides: changed,
+        },
+        started_utc: now(),
+        finished_utc: None,
+        state: RunState::Running,
+        host: host.record(),
+        guest: guest::record(&arguments.guest, image),
+        absent: experiment.absent.clone(),
+        cases_planned: experiment.cases.len(),
+        cases: Vec::new(),
+    }
+}
+
+fn folder(arguments: &RunArguments, record: &RunRecord) -> PathBuf {
+    let name = &record.experiment.name;
+    match &arguments.out {
+        Some(out) if arguments.files.len() > 1 => out.join(name),
+        Some(out) => out.clone(),
+        None => {
+            let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+            let host: String = record.host.name.chars().map(plain).collect();
+            let time = record.started_utc.replace(['-', ':'], "");
+            Path::new("results").join(format!("{name}-{host}-{time}"))
+        }
+    }
+}

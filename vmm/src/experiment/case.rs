@@ -1,0 +1,129 @@
+//! One case: one setting of all parameters, measured in guests of its own.
+
+use serde::{Deserialize, Serialize};
+
+use super::parameter::{Placement, Transfer, Workload};
+
+/// A case with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Stable and readable: `call/user-kernel/words=4/pcid=off`.
+    pub name: String,
+    /// What is set.
+    pub parameters: Parameters,
+}
+
+/// Everything that an experiment file can set for a case. What a workload does not have is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// What is measured.
+    pub workload: Workload,
+    /// Where the client runs.
+    pub client: Placement,
+    /// Where the server runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Placement>,
+    /// Where the relay of `relay` runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Placement>,
+    /// Where the other client of `alternate` runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_client: Option<Placement>,
+    /// Client and server share one user space.
+    pub same_space: bool,
+    /// How calls reach the server.
+    #[serde(default)]
+    pub transfer: Transfer,
+    /// Words of the message and of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<u64>,
+    /// Pages that the client touches between two calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_pages: Option<u32>,
+    /// Pages that the server touches for every call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_pages: Option<u32>,
+    /// Program of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_program: Option<String>,
+    /// TLB entries of user spaces carry process-context identifiers.
+    pub pcid: bool,
+    /// vCPUs of the guest.
+    pub vcpus: u32,
+    /// Memory of the guest, bytes.
+    pub memory_bytes: u64,
+    /// Seconds after which a guest is taken for hung.
+    pub deadline_seconds: u64,
+    /// Round trips before the first sample.
+    pub warm_up: u64,
+    /// Round trips to sample in each guest.
+    pub samples: u64,
+    /// Guests booted afresh.
+    pub launches: u32,
+}
+
+impl Parameters {
+    /// The programs' placements in the order of the message's way: `user-kernel`, or `same-space`.
+    pub fn placements(&self) -> String {
+        if self.same_space {
+            return "same-space".to_owned();
+        }
+        // A relay stands before the server, the other client behind it.
+        let way = [Some(self.client), self.relay, self.server, self.other_client];
+        way.iter().flatten().map(|placement| placement.name()).collect::<Vec<_>>().join("-")
+    }
+
+    /// What makes two cases comparable apart from placement: the case's name without it.
+    pub fn setting(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(words) = self.words {
+            parts.push(format!("words={words}"));
+        }
+        match (self.client_pages, self.server_pages) {
+            (Some(client), Some(server)) if client == server => parts.push(format!("pages={client}")),
+            (Some(client), Some(server)) => parts.push(format!("pages={client}+{server}")),
+            _ => {}
+        }
+        if self.transfer == Transfer::Direct {
+            parts.push("transfer=direct".to_owned());
+        }
+        parts.push(format!("pcid={}", if self.pcid { "on" } else { "off" }));
+        if self.vcpus != 1 {
+            parts.push(format!("vcpus={}", self.vcpus));
+        }
+        parts.join("/")
+    }
+
+    /// Samples that all round trips of one guest leave.
+    pub fn sample_count(&self) -> u64 {
+        self.samples * self.workload.channels().len() as u64
+    }
+}
+
+/// Whether `name` holds the parts of `pattern` between its `*` in this order: `user-kernel`, `call*words=4`.
+pub fn matches_pattern(name: &str, pattern: &str) -> bool {
+    let mut rest = name;
+    pattern.split('*').all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_found_anywhere_and_in_order() {
+        let name = "call/user-kernel/words=4/pcid=off";
+        for pattern in ["", "*", "call", "user-kernel", "call*words=4", "call/*off"] {
+            assert!(matches_pattern(name, pattern), "{pattern}");
+        }
+        for pattern in ["relay", "words=4*call", "call*call"] {
+            assert!(!matches_pattern(name, pattern), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What an experiment file must not ask for.
+
+use std::ops::{Range, RangeInclusive};
+
+use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, PAGE_SIZE, PHYSICAL_MAP_SIZE_MAX};
+use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
+use abi::region::{SAMPLES_SIZE_MAX, WORKING_SET_PAGES_MAX};
+use toml::Spanned;
+
+use super::case::Parameters;
+use super::error::{ConfigError, suggest};
+use super::file::{CaseEntry, ExperimentFile};
+use super::list::List;
+use super::parameter::{Placement, Transfer, Workload};
+use super::size::MemorySize;
+
+/// What this host and this build allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Whether the guest's CPU has PCIDs, or why not.
+    pub pcid: Result<(), String>,
+    /// Most vCPUs of one guest.
+    pub vcpus_max: u32,
+    /// Names of the programs at hand.
+    pub programs: Vec<String>,
+}
+
+impl Limits {
+    /// For reading files without a host to run them on: everything that any host may have.
+    pub fn any_host() -> Limits {
+        Limits {
+            pcid: Ok(()),
+            vcpus_max: CPU_COUNT_MAX,
+            programs: abi::program::ALL.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+/// Memory that a guest needs whatever the case: kernel, programs, page tables, the plan and the reports.
+const MEMORY_BASE_BYTES: u64 = 16 << 20;
+
+/// Longest deadline: a day.
+const DEADLINE_SECONDS_MAX: i64 = 86_400;
+
+/// The numbers that `key` may have, and what to say about the upper bound.
+fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i64>, &'static str) {
+    let samples_max = SAMPLES_SIZE_MAX / 8 / workload.channels().len() as u64;
+    match key {
+        "words" => (0..=MESSAGE_WORDS_MAX as i64, "the longest message"),
+        "pages" | "client_pages" | "server_pages" => {
+            (0..=i64::from(WORKING_SET_PAGES_MAX), "the largest working set")
+        }
+        "vcpus" => (1..=i64::from(limits.vcpus_max), "the most that KVM allows here"),
+        "samples" => (1..=samples_max as i64, "the room for samples"),
+        "warm_up" => (0..=1_000_000_000, "longer than any case needs"),
+        "launches" => (1..=10_000, "longer than any case needs"),
+        _ => (1..=DEADLINE_SECONDS_MAX, "a day"),
+    }
+}
+
+/// The value of `key`: from the command line, from the file, or the fallback.
+pub(super) fn number(
+    file: &ExperimentFile,
+    limits: &Limits,
+    workload: Workload,
+    key: &str,
+    override_value: Option<i64>,
+    value: Option<&Spanned<i64>>,
+    fallback: i64,
+) -> Result<u64, ConfigError> {
+    let number = override_value.or(value.map(|value| *value.get_ref())).unwrap_or(fallback);
+    let (range, upper) = range_of(key, limits, workload);
+    if range.contains(&number) {
+        return Ok(number as u64);
+    }
+    let message = format!("`{key} = {number}` is out of range");
+    let fix = format!("choose a number from {} to {} ({upper})", range.start(), range.end());
+    match value {
+        Some(value) if override_value.is_none() => Err(file.error_at(value.span(), message, fix)),
+        _ => Err(ConfigError::on_command_line(message, fix)),
+    }
+}
+
+pub(super) fn not_empty<T>(file: &ExperimentFile, key: &str, list: &List<T>) -> Result<(), ConfigError> {
+    if list.values.is_empty() {
+        let fix = format!("give at least one value, or remove `{key}`");
+        return Err(file.error_at(list.span.clone(), format!("the list `{key}` is empty"), fix));
+    }
+    Ok(())
+}
+
+pub(super) fn experiment_name(file: &ExperimentFile, name: &Spanned<String>) -> Result<(), ConfigError> {
+    plain_name(file, name, "name of the experiment")
+}
+
+fn plain_name(file: &ExperimentFile, name: &Spanned<String>, what: &str) -> Result<(), ConfigError> {
+    let text = name.get_ref();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) {
+        return Ok(());
+    }
+    let fix = "use 1 to 64 letters, digits, `-` and `_`: the name goes into file names";
+    Err(file.error_at(name.span(), format!("`{text}` cannot be the {what}"), fix))
+}
+
+/// Refuses keys that mean nothing for the workload, and asks for those that it needs.
+pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
+    let workload = *entry.workload.get_ref();
+    if let Some(name) = &entry.name {
+        plain_name(file, name, "name of a case")?;
+    }
+    let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
+    let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
+    let given: [(&str, bool, Option<Range<usize>>); 10] = [
+        ("server", workload.has_server(), placement_span(&entry.server)),
+        ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
+        ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
+        ("same_space", workload.may_share_space(), entry.same_space.as_ref().map(|list| list.span.clone())),
+        ("transfer", workload.has_transfer(), entry.transfer.as_ref().map(|list| list.span.clone())),
+        ("words", workload.has_words(), span_of(&entry.words)),
+        ("pages", workload.has_pages(), span_of(&entry.pages)),
+        ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
+        ("server_pages", workload.has_pages(), span_of(&entry.server_pages)),
+        ("server_program", workload.has_server(), entry.server_program.as_ref().map(Spanned::span)),
+    ];
+    for (key, meaningful, span) in given {
+        if let (false, Some(span)) = (meaningful, span) {
+            let message = format!("the workload `{workload}` has no `{key}`");
+            return Err(file.error_at(span, message, format!("remove `{key}`, or choose another workload")));
+        }
+    }
+    if let (Some(pages), true) = (&entry.pages, entry.client_pages.is_some() || entry.server_pages.is_some())
+    {
+        let fix = "`pages` sets both; keep either `pages`, or `client_pages` and `server_pages`";
+        return Err(file.error_at(pages.span.clone(), "the pages are given twice", fix));
+    }
+    placements_given(file, entry)
+}
+
+fn placements_given(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
+    let workload = *entry.workload.get_ref();
+    let shares_space =
+        entry.same_space.as_ref().is_some_and(|list| list.values.iter().all(|value| *value.get_ref()));
+    let missing = if entry.client.is_none() && !shares_space {
+        "client"
+    } else if workload.has_server() && entry.server.is_none() && !shares_space {
+        "server"
+    } else if workload == Workload::Relay && entry.relay.is_none() {
+        "relay"
+    } else {
+        return Ok(());
+    };
+    let message = format!("the workload `{workload}` needs the placement of its {missing}");
+    let fix = format!("add `{missing} = \"user\"`, `\"kernel\"` or a list of both");
+    Err(file.error_at(entry.workload.span(), message, fix))
+}
+
+/// The program of the server where it does not depend on the message.
+pub(super) fn server_program(
+    file: &ExperimentFile,
+    limits: &Limits,
+    entry: &CaseEntry,
+) -> Result<Option<String>, ConfigError> {
+    if let Some(program) = &entry.server_program {
+        let name = program.get_ref();
+        if limits.programs.contains(name) {
+            return Ok(Some(name.clone()));
+        }
+        let fix = suggest(name, limits.programs.iter().map(String::as_str));
+        return Err(file.error_at(program.span(), format!("there is no program `{name}`"), fix));
+    }
+    let usual = match entry.workload.get_ref() {
+        Workload::Directions => Some(abi::program::CLOCK),
+        Workload::Alternate => Some(abi::program::NULL),
+        Workload::Touch => Some(abi::program::TOUCH),
+        Workload::Empty | Workload::NullSystemCall | Workload::Call | Workload::Relay => None,
+    };
+    Ok(usual.map(str::to_owned))
+}
+
+/// Refuses what only the combination makes impossible.
+pub(super) fn combination(
+    file: &ExperimentFile,
+    entry: &CaseEntry,
+    span: Range<usize>,
+    case: &Parameters,
+) -> Result<(), ConfigError> {
+    let in_kernel = case.client == Placement::Kernel || case.server == Some(Placement::Kernel);
+    if case.same_space && in_kernel {
+        let span = entry.same_space.as_ref().map_or(span, |list| list.span.clone());
+        let fix = "set client and server to \"user\", or put the kernel placements into a [[case]] without `same_space`";
+        return Err(file.error_at(span, "only user placements can share a user space", fix));
+    }
+    let is_short = case.words.is_none_or(|words| words <= REGISTER_WORDS);
+    if case.transfer == Transfer::Direct && !(case.server == Some(Placement::Kernel) && is_short) {
+        let span = entry.transfer.as_ref().map_or(span, |list| list.span.clone());
+        let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
+        let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";
+        return Err(file.error_at(span, message, fix));
+    }
+    let memory_span =
+        entry.memory.as_ref().or(file.content.defaults.memory.as_ref()).map(|list| list.span.clone());
+    let needed = memory_needed(case);
+    if case.memory_bytes < needed {
+        let message =
+            format!("{} of memory are too little for this case", MemorySize { bytes: case.memory_bytes });
+        let fix = format!("set `memory` to {} or more", MemorySize::mebibytes(needed.div_ceil(1 << 20)));
+        return Err(file.error_at(memory_span.unwrap_or(span), message, fix));
+    }
+    if case.memory_bytes > PHYSICAL_MAP_SIZE_MAX {
+        let message = format!("{} of memory are too much", MemorySize { bytes: case.memory_bytes });
+        let fix =
+            format!("the guest's address map has room for {}", MemorySize { bytes: PHYSICAL_MAP_SIZE_MAX });
+        return Err(file.error_at(memory_span.unwrap_or(span), message, fix));
+    }
+    Ok(())
+}
+
+fn memory_needed(case: &Parameters) -> u64 {
+    let pages = u64::from(case.client_pages.unwrap_or(0)) + u64::from(case.server_pages.unwrap_or(0));
+    MEMORY_BASE_BYTES + u64::from(case.vcpus) * CPU_AREA_STRIDE + pages * PAGE_SIZE + case.sample_count() * 8
+}
+
+pub(super) fn no_pcid(file: &ExperimentFile, span: Option<Range<usize>>, reason: &str) -> ConfigError {
+    let message = format!("pcid = \"on\" is not possible here: {reason}");
+    let fix = "use pcid = \"auto\" (on where the CPU has PCIDs), or run on a host that offers them to guests";
+    match span {
+        Some(span) => file.error_at(span, message, fix),
+        None => ConfigError::on_command_line(message, fix),
+    }
+}

@@ -1,0 +1,321 @@
+//! From a file to its cases: lists multiply, defaults fill in, the command line overrides, and what cannot be run is
+//! refused with its place and the fix.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use toml::Spanned;
+
+use super::case::{Case, Parameters};
+use super::check::{self, Limits};
+use super::error::ConfigError;
+use super::file::{CaseEntry, ExperimentFile};
+use super::list::List;
+use super::overrides::Overrides;
+use super::parameter::{PcidChoice, Placement, Transfer, Workload};
+use super::size::MemorySize;
+
+/// An experiment that can be run.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// Short name.
+    pub name: String,
+    /// The question it answers.
+    pub question: String,
+    /// More about it.
+    pub description: Option<String>,
+    /// The cases, in the order in which they are run.
+    pub cases: Vec<Case>,
+    /// What the file asks for and this host does not have.
+    pub absent: Vec<Absent>,
+}
+
+/// Something that is not measured, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Absent {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+const DEFAULT_VCPUS: i64 = 1;
+const DEFAULT_MEMORY: MemorySize = MemorySize::mebibytes(128);
+const DEFAULT_DEADLINE_SECONDS: i64 = 60;
+const DEFAULT_WARM_UP: i64 = 20;
+const DEFAULT_SAMPLES: i64 = 300;
+const DEFAULT_LAUNCHES: i64 = 1;
+
+/// The experiment of `file` on a host with these `limits`.
+pub fn expand(
+    file: &ExperimentFile,
+    overrides: &Overrides,
+    limits: &Limits,
+) -> Result<Experiment, ConfigError> {
+    let content = &file.content;
+    check::experiment_name(file, &content.name)?;
+    if content.question.get_ref().trim().is_empty() {
+        let fix = "say in one sentence what the experiment answers";
+        return Err(file.error_at(content.question.span(), "the question is empty", fix));
+    }
+    if content.cases.is_empty() {
+        return Err(ConfigError::in_file(&file.path, "there is no case", "add a [[case]] with a workload"));
+    }
+    let mut cases: Vec<Case> = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut pcid_missed = false;
+    for entry in &content.cases {
+        let expansion = Expansion { file, overrides, limits, entry: entry.get_ref(), span: entry.span() };
+        for case in expansion.cases(&mut pcid_missed)? {
+            if !names.insert(case.name.clone()) {
+                let message = format!("the case `{}` appears twice", case.name);
+                return Err(file.error_at(
+                    entry.span(),
+                    message,
+                    "remove one, or give this one a `name` of its own",
+                ));
+            }
+            cases.push(case);
+        }
+    }
+    let absent = limits
+        .pcid
+        .as_ref()
+        .err()
+        .filter(|_| pcid_missed)
+        .map(|reason| Absent { what: "cases with pcid = on".to_owned(), reason: reason.clone() });
+    Ok(Experiment {
+        name: content.name.get_ref().clone(),
+        question: content.question.get_ref().clone(),
+        description: content.description.clone(),
+        cases,
+        absent: absent.into_iter().collect(),
+    })
+}
+
+/// The expansion of one `[[case]]`.
+struct Expansion<'a> {
+    file: &'a ExperimentFile,
+    overrides: &'a Overrides,
+    limits: &'a Limits,
+    entry: &'a CaseEntry,
+    span: Range<usize>,
+}
+
+/// `cases` times `values`.
+fn multiply<C: Clone, T: Clone>(cases: Vec<C>, values: &[T], set: impl Fn(&mut C, T)) -> Vec<C> {
+    let mut product = Vec::with_capacity(cases.len() * values.len());
+    for case in cases {
+        for value in values {
+            let mut copy = case.clone();
+            set(&mut copy, value.clone());
+            product.push(copy);
+        }
+    }
+    product
+}
+
+impl Expansion<'_> {
+    fn cases(&self, pcid_missed: &mut bool) -> Result<Vec<Case>, ConfigError> {
+        check::keys_of_workload(self.file, self.entry)?;
+        let workload = *self.entry.workload.get_ref();
+        let mut drafts = vec![self.base(workload)?];
+        drafts = self.multiply_placements(drafts)?;
+        drafts = self.multiply_sizes(drafts)?;
+        let vcpus =
+            self.numbers("vcpus", self.overrides.vcpus, &self.entry.vcpus, DEFAULT_VCPUS, |file| {
+                file.content.defaults.vcpus.as_ref()
+            })?;
+        drafts = multiply(drafts, &vcpus, |case, vcpus| case.vcpus = vcpus as u32);
+        let memory = self.memory_sizes()?;
+        drafts = multiply(drafts, &memory, |case, memory| case.memory_bytes = memory.bytes);
+        drafts = multiply(drafts, &self.pcid(pcid_missed)?, |case, pcid| case.pcid = pcid);
+
+        let name = self.entry.name.as_ref().map_or(workload.name(), |name| name.get_ref().as_str());
+        let mut cases = Vec::with_capacity(drafts.len());
+        for parameters in drafts {
+            check::combination(self.file, self.entry, self.span.clone(), &parameters)?;
+            let mut full_name = format!("{name}/{}/{}", parameters.placements(), parameters.setting());
+            if let Some(program) = &self.entry.server_program {
+                full_name.push_str(&format!("/program={}", program.get_ref()));
+            }
+            if memory.len() > 1 {
+                full_name.push_str(&format!("/memory={}", MemorySize { bytes: parameters.memory_bytes }));
+            }
+            cases.push(Case { name: full_name, parameters });
+        }
+        Ok(cases)
+    }
+
+    /// A case with everything set that cannot be a list.
+    fn base(&self, workload: Workload) -> Result<Parameters, ConfigError> {
+        let (entry, defaults, overrides) = (self.entry, &self.file.content.defaults, self.overrides);
+        let one =
+            |key, override_value, own: &Option<Spanned<i64>>, default: &Option<Spanned<i64>>, fallback| {
+                let value = own.as_ref().or(default.as_ref());
+                check::number(self.file, self.limits, workload, key, override_value, value, fallback)
+            };
+        let samples = one("samples", overrides.samples, &entry.samples, &defaults.samples, DEFAULT_SAMPLES)?;
+        let warm_up = one("warm_up", overrides.warm_up, &entry.warm_up, &defaults.warm_up, DEFAULT_WARM_UP)?;
+        let launches =
+            one("launches", overrides.launches, &entry.launches, &defaults.launches, DEFAULT_LAUNCHES)?;
+        let deadline_seconds = one(
+            "deadline_seconds",
+            overrides.deadline_seconds,
+            &entry.deadline_seconds,
+            &defaults.deadline_seconds,
+            DEFAULT_DEADLINE_SECONDS,
+        )?;
+        Ok(Parameters {
+            workload,
+            client: Placement::User,
+            server: None,
+            relay: None,
+            other_client: workload.eq(&Workload::Alternate).then_some(Placement::User),
+            same_space: false,
+            transfer: Transfer::Switch,
+            words: None,
+            client_pages: None,
+            server_pages: None,
+            server_program: check::server_program(self.file, self.limits, entry)?,
+            pcid: false,
+            vcpus: 1,
+            memory_bytes: 0,
+            deadline_seconds,
+            warm_up,
+            samples,
+            launches: launches as u32,
+        })
+    }
+
+    fn multiply_placements(&self, drafts: Vec<Parameters>) -> Result<Vec<Parameters>, ConfigError> {
+        let entry = self.entry;
+        let mut drafts =
+            multiply(drafts, &self.values("same_space", &entry.same_space, false)?, |case, shared| {
+                case.same_space = shared;
+            });
+        drafts = multiply(drafts, &self.values("client", &entry.client, Placement::User)?, |case, client| {
+            case.client = client;
+        });
+        if entry.relay.is_some() {
+            let relay = self.values("relay", &entry.relay, Placement::User)?;
+            drafts = multiply(drafts, &relay, |case, relay| case.relay = Some(relay));
+        }
+        if entry.workload.get_ref().has_server() {
+            let server = self.values("server", &entry.server, Placement::User)?;
+            drafts = multiply(drafts, &server, |case, server| case.server = Some(server));
+        }
+        if entry.transfer.is_some() {
+            let transfer = self.values("transfer", &entry.transfer, Transfer::Switch)?;
+            drafts = multiply(drafts, &transfer, |case, transfer| case.transfer = transfer);
+        }
+        if entry.other_client.is_some() {
+            let other = self.values("other_client", &entry.other_client, Placement::User)?;
+            drafts = multiply(drafts, &other, |case, other| case.other_client = Some(other));
+        }
+        Ok(drafts)
+    }
+
+    fn multiply_sizes(&self, mut drafts: Vec<Parameters>) -> Result<Vec<Parameters>, ConfigError> {
+        let entry = self.entry;
+        let workload = *entry.workload.get_ref();
+        if workload.has_words() {
+            let words = self.numbers("words", None, &entry.words, 0, |_| None)?;
+            drafts = multiply(drafts, &words, |case, words| {
+                case.words = Some(words);
+                // `null` answers with an empty message, so it can only stand at the end of an empty one.
+                let usual = if words == 0 { abi::program::NULL } else { abi::program::ECHO };
+                case.server_program.get_or_insert(usual.to_owned());
+            });
+        }
+        if workload.has_pages() && entry.pages.is_some() {
+            let pages = self.numbers("pages", None, &entry.pages, 0, |_| None)?;
+            return Ok(multiply(drafts, &pages, |case, pages| {
+                (case.client_pages, case.server_pages) = (Some(pages as u32), Some(pages as u32));
+            }));
+        }
+        if workload.has_pages() {
+            let client_pages = self.numbers("client_pages", None, &entry.client_pages, 0, |_| None)?;
+            let server_pages = self.numbers("server_pages", None, &entry.server_pages, 0, |_| None)?;
+            drafts = multiply(drafts, &client_pages, |case, pages| case.client_pages = Some(pages as u32));
+            drafts = multiply(drafts, &server_pages, |case, pages| case.server_pages = Some(pages as u32));
+        }
+        Ok(drafts)
+    }
+
+    fn values<T: Copy>(&self, key: &str, list: &Option<List<T>>, fallback: T) -> Result<Vec<T>, ConfigError> {
+        match list {
+            None => Ok(vec![fallback]),
+            Some(list) => {
+                check::not_empty(self.file, key, list)?;
+                Ok(list.values.iter().map(|value| *value.get_ref()).collect())
+            }
+        }
+    }
+
+    fn numbers(
+        &self,
+        key: &'static str,
+        override_value: Option<i64>,
+        own: &Option<List<i64>>,
+        fallback: i64,
+        default: impl Fn(&ExperimentFile) -> Option<&List<i64>>,
+    ) -> Result<Vec<u64>, ConfigError> {
+        let workload = *self.entry.workload.get_ref();
+        let check =
+            |value| check::number(self.file, self.limits, workload, key, override_value, value, fallback);
+        let Some(list) = own.as_ref().or(default(self.file)).filter(|_| override_value.is_none()) else {
+            return Ok(vec![check(None)?]);
+        };
+        check::not_empty(self.file, key, list)?;
+        list.values.iter().map(|value| check(Some(value))).collect()
+    }
+
+    fn memory_sizes(&self) -> Result<Vec<MemorySize>, ConfigError> {
+        let list = self.entry.memory.as_ref().or(self.file.content.defaults.memory.as_ref());
+        match (self.overrides.memory, list) {
+            (Some(memory), _) => Ok(vec![memory]),
+            (None, list) => self.values("memory", &list.cloned(), DEFAULT_MEMORY),
+        }
+    }
+
+    fn pcid(&self, missed: &mut bool) -> Result<Vec<bool>, ConfigError> {
+        let list = self.entry.pcid.as_ref().or(self.file.content.defaults.pcid.as_ref());
+        let choices: BTreeMap<bool, Option<Range<usize>>> = match (self.overrides.pcid, list) {
+            (Some(choice), _) => self.pcid_values(choice, missed).map(|on| (on, None)).collect(),
+            (None, Some(list)) => {
+                check::not_empty(self.file, "pcid", list)?;
+                let with_span = |choice: &Spanned<PcidChoice>| (*choice.get_ref(), choice.span());
+                let choices = list.values.iter().map(with_span);
+                choices
+                    .flat_map(|(choice, span)| {
+                        self.pcid_values(choice, missed)
+                            .map(|on| (on, Some(span.clone())))
+                            .collect::<Vec<_>>()
+                    })
+                    .collect()
+            }
+            (None, None) => self.pcid_values(PcidChoice::Auto, missed).map(|on| (on, None)).collect(),
+        };
+        if let (Some(span), Err(reason)) = (choices.get(&true), &self.limits.pcid) {
+            return Err(check::no_pcid(self.file, span.clone(), reason));
+        }
+        Ok(choices.into_keys().collect())
+    }
+
+    fn pcid_values(&self, choice: PcidChoice, missed: &mut bool) -> impl Iterator<Item = bool> + use<> {
+        let (off, on) = match choice {
+            PcidChoice::Off => (true, false),
+            PcidChoice::On => (false, true),
+            PcidChoice::Auto => {
+                *missed |= self.limits.pcid.is_err();
+                (true, self.limits.pcid.is_ok())
+            }
+        };
+        [(false, off), (true, on)].into_iter().filter(|(_, wanted)| *wanted).map(|(value, _)| value)
+    }
+}
+
+#[cfg(test)]
+#[path = "expand_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! Tests of the expansion and of what it refuses.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const HEAD: &str = "# Why?\nname = \"x\"\nquestion = \"Why?\"\n";
+
+fn limits() -> Limits {
+    Limits { pcid: Err("the guest's CPU has no PCIDs".to_owned()), vcpus_max: 8, ..Limits::any_host() }
+}
+
+fn expand_text(rest: &str, overrides: &Overrides, limits: &Limits) -> Result<Experiment, ConfigError> {
+    let file = ExperimentFile::parse(Path::new("x.toml"), format!("{HEAD}{rest}"))?;
+    expand(&file, overrides, limits)
+}
+
+fn names(rest: &str) -> Vec<String> {
+    let experiment = expand_text(rest, &Overrides::default(), &limits()).unwrap();
+    experiment.cases.into_iter().map(|case| case.name).collect()
+}
+
+/// The line of the error and what it says to do.
+fn refused(rest: &str) -> (usize, String) {
+    let error = expand_text(rest, &Overrides::default(), &limits()).expect_err("should be refused");
+    (error.place.map_or(0, |place| place.line), format!("{} | {}", error.message, error.fix))
+}
+
+#[test]
+fn lists_multiply_and_names_are_stable() {
+    let rest =
+        "[[case]]\nworkload = \"call\"\nclient = [\"user\", \"kernel\"]\nserver = \"user\"\nwords = [0, 4]\n";
+    assert_eq!(
+        names(rest),
+        [
+            "call/user-user/words=0/pcid=off",
+            "call/user-user/words=4/pcid=off",
+            "call/kernel-user/words=0/pcid=off",
+            "call/kernel-user/words=4/pcid=off",
+        ]
+    );
+}
+
+#[test]
+fn each_workload_has_its_own_name_and_programs() {
+    let rest = "[[case]]\nworkload = \"relay\"\nclient = \"user\"\nrelay = \"kernel\"\nserver = \"user\"\nwords = 4\n\
+                [[case]]\nworkload = \"alternate\"\nclient = \"user\"\nserver = \"kernel\"\n\
+                [[case]]\nworkload = \"touch\"\nclient = \"user\"\nserver = \"kernel\"\npages = 16\n\
+                [[case]]\nworkload = \"touch\"\nclient = \"user\"\nserver = \"kernel\"\nclient_pages = 1\nserver_pages = 2\n\
+                [[case]]\nworkload = \"call\"\nsame_space = true\nvcpus = 2\n\
+                [[case]]\nworkload = \"call\"\nname = \"mine\"\nclient = \"user\"\nserver = \"user\"\nserver_program = \"counter\"\n\
+                [[case]]\nworkload = \"empty\"\nclient = \"kernel\"\n";
+    let experiment = expand_text(rest, &Overrides::default(), &limits()).unwrap();
+    let names: Vec<_> = experiment.cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "relay/user-kernel-user/words=4/pcid=off",
+            "alternate/user-kernel-user/pcid=off",
+            "touch/user-kernel/pages=16/pcid=off",
+            "touch/user-kernel/pages=1+2/pcid=off",
+            "call/same-space/words=0/pcid=off/vcpus=2",
+            "mine/user-user/words=0/pcid=off/program=counter",
+            "empty/kernel/pcid=off",
+        ]
+    );
+    let programs: Vec<_> =
+        experiment.cases.iter().map(|case| case.parameters.server_program.as_deref()).collect();
+    let expected =
+        [Some("echo"), Some("null"), Some("touch"), Some("touch"), Some("null"), Some("counter"), None];
+    assert_eq!(programs, expected);
+}
+
+#[test]
+fn a_direct_transfer_is_in_the_name() {
+    let rest = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"kernel\"\ntransfer = [\"switch\", \"direct\"]\n";
+    let expected = ["call/user-kernel/words=0/pcid=off", "call/user-kernel/words=0/transfer=direct/pcid=off"];
+    assert_eq!(names(rest), expected);
+}
+
+#[test]
+fn defaults_fill_in_and_the_command_line_overrides_both() {
+    let rest = "[defaults]\nsamples = 5\nvcpus = [1, 2]\n[[case]]\nworkload = \"empty\"\nclient = \"user\"\nwarm_up = 7\n";
+    let plain = expand_text(rest, &Overrides::default(), &limits()).unwrap();
+    assert_eq!(plain.cases.len(), 2);
+    assert_eq!((plain.cases[1].parameters.samples, plain.cases[1].parameters.vcpus), (5, 2));
+    let overrides = Overrides { warm_up: Some(1), vcpus: Some(4), ..Overrides::default() };
+    let changed = expand_text(rest, &overrides, &limits()).unwrap();
+    assert_eq!(changed.cases.len(), 1);
+    assert_eq!((changed.cases[0].parameters.warm_up, changed.cases[0].parameters.vcpus), (1, 4));
+}
+
+#[test]
+fn pcid_follows_the_hardware() {
+    let rest = "[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
+    let without = expand_text(rest, &Overrides::default(), &limits()).unwrap();
+    assert_eq!((without.cases.len(), without.absent.len()), (1, 1));
+    assert!(without.absent[0].reason.contains("no PCIDs"));
+    let hardware = Limits { pcid: Ok(()), ..limits() };
+    let with = expand_text(rest, &Overrides::default(), &hardware).unwrap();
+    assert_eq!(with.cases.iter().map(|case| case.parameters.pcid).collect::<Vec<_>>(), [false, true]);
+    assert!(with.absent.is_empty());
+}
+
+#[test]
+fn pcid_on_without_hardware_says_so() {
+    let (line, text) =
+        refused("[[case]]\nworkload = \"empty\"\nclient = \"user\"\npcid = [\"off\", \"on\"]\n");
+    assert_eq!(line, 7);
+    assert!(text.contains("has no PCIDs") && text.contains("\"auto\""), "{text}");
+    let overrides = Overrides { pcid: Some(PcidChoice::On), ..Overrides::default() };
+    assert!(
+        expand_text("[[case]]\nworkload = \"empty\"\nclient = \"user\"\n", &overrides, &limits()).is_err()
+    );
+}
+
+#[test]
+fn impossible_values_are_refused_where_they_stand() {
+    let call = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"user\"\n";
+    let cases = [
+        ("words = [0, 513]\n", 8, "from 0 to 512"),
+        ("words = -1\n", 8, "from 0 to 512"),
+        ("words = []\n", 8, "at least one value"),
+        ("samples = 0\n", 8, "from 1 to"),
+        ("vcpus = 9\n", 8, "from 1 to 8"),
+        ("launches = 0\n", 8, "from 1 to"),
+        ("deadline_seconds = 0\n", 8, "from 1 to 86400"),
+        ("memory = \"1M\"\n", 8, "17M or more"),
+        ("memory = \"2T\"\n", 8, "512G"),
+        ("memory = \"lots\"\n", 8, "64M"),
+        ("pages = 4\n", 8, "has no `pages`"),
+        ("relay = \"user\"\n", 8, "has no `relay`"),
+        ("server_program = \"ecko\"\n", 8, "did you mean `echo`?"),
+        ("name = \"a b\"\n", 8, "letters, digits"),
+    ];
+    for (line_of_text, line, expected) in cases {
+        let (at, text) = refused(&format!("{call}{line_of_text}"));
+        assert_eq!(at, line, "{line_of_text}: {text}");
+        assert!(text.contains(expected), "{line_of_text}: {text}");
+    }
+}
+
+#[test]
+fn impossible_combinations_are_refused() {
+    let kernel = "[[case]]\nworkload = \"call\"\nclient = [\"user\", \"kernel\"]\nserver = \"user\"\nsame_space = true\n";
+    assert_eq!(refused(kernel).0, 8);
+    assert!(refused("[[case]]\nworkload = \"call\"\nclient = \"user\"\n").1.contains("server"));
+    assert!(refused("[[case]]\nworkload = \"empty\"\n").1.contains("client"));
+    let relay = "[[case]]\nworkload = \"relay\"\nclient = \"user\"\nserver = \"user\"\n";
+    assert!(refused(relay).1.contains("relay"));
+    let twice =
+        "[[case]]\nworkload = \"touch\"\nclient = \"user\"\nserver = \"user\"\npages = 1\nclient_pages = 2\n";
+    assert!(refused(twice).1.contains("given twice"));
+    let direct = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"kernel\", \"user\"]\ntransfer = \"direct\"\n";
+    assert_eq!(refused(direct).0, 8);
+    let long = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"kernel\"\nwords = 8\ntransfer = \"direct\"\n";
+    assert_eq!(refused(long).0, 9);
+    assert!(refused("").1.contains("no case"));
+}
+
+#[test]
+fn the_same_case_twice_is_refused() {
+    let empty = "[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
+    let (line, text) = refused(&format!("{empty}{empty}"));
+    assert_eq!(line, 7);
+    assert!(text.contains("appears twice"), "{text}");
+}
+
+#[test]
+fn values_of_the_command_line_are_checked_too() {
+    let rest = "[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
+    let overrides = Overrides { samples: Some(0), ..Overrides::default() };
+    let error = expand_text(rest, &overrides, &limits()).unwrap_err();
+    assert_eq!(error.file, None);
+    assert!(error.fix.contains("from 1 to"));
+}
+
+proptest! {
+    #[test]
+    fn the_number_of_cases_is_the_product(words in prop::collection::btree_set(0u64..=512, 1..5),
+                                          clients in 1usize..=2, servers in 1usize..=2, vcpus in 1usize..=3) {
+        let placements = ["\"user\"", "\"kernel\""];
+        let text = format!(
+            "[[case]]\nworkload = \"call\"\nclient = [{}]\nserver = [{}]\nwords = {:?}\nvcpus = {:?}\n",
+            placements[..clients].join(", "), placements[..servers].join(", "),
+            words.iter().collect::<Vec<_>>(), (1..=vcpus).collect::<Vec<_>>(),
+        );
+        let experiment = expand_text(&text, &Overrides::default(), &limits()).unwrap();
+        prop_assert_eq!(experiment.cases.len(), words.len() * clients * servers * vcpus);
+        let names: BTreeSet<_> = experiment.cases.iter().map(|case| case.name.clone()).collect();
+        prop_assert_eq!(names.len(), experiment.cases.len());
+    }
+
+    #[test]
+    fn no_text_panics(text in "(?s).{0,200}") {
+        let _ = expand_text(&text, &Overrides::default(), &limits());
+    }
+}

@@ -1,0 +1,120 @@
+//! Values from the command line that replace those of the file.
+
+use std::collections::BTreeMap;
+
+use super::error::{ConfigError, suggest};
+use super::parameter::PcidChoice;
+use super::size::MemorySize;
+
+/// Values that hold for all cases, whatever the file says in `[defaults]` or in a case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// See [`super::file::Common`], also for the others.
+    pub vcpus: Option<i64>,
+    /// Memory of the guest.
+    pub memory: Option<MemorySize>,
+    /// Process-context identifiers.
+    pub pcid: Option<PcidChoice>,
+    /// Seconds after which a guest is taken for hung.
+    pub deadline_seconds: Option<i64>,
+    /// Round trips before the first sample.
+    pub warm_up: Option<i64>,
+    /// Round trips to sample.
+    pub samples: Option<i64>,
+    /// Guests booted afresh for every case.
+    pub launches: Option<i64>,
+}
+
+const KEYS: [&str; 7] = ["vcpus", "memory", "pcid", "deadline_seconds", "warm_up", "samples", "launches"];
+
+impl Overrides {
+    /// Takes one `key=value`.
+    pub fn set(&mut self, assignment: &str) -> Result<(), ConfigError> {
+        let Some((key, value)) = assignment.split_once('=') else {
+            let message = format!("`{assignment}` is no `key=value`");
+            return Err(ConfigError::on_command_line(message, "write for example --set samples=1000"));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        match key {
+            "vcpus" => self.vcpus = Some(whole_number(key, value)?),
+            "memory" => self.memory = Some(memory(value)?),
+            "pcid" => self.pcid = Some(pcid(value)?),
+            "deadline_seconds" => self.deadline_seconds = Some(whole_number(key, value)?),
+            "warm_up" => self.warm_up = Some(whole_number(key, value)?),
+            "samples" => self.samples = Some(whole_number(key, value)?),
+            "launches" => self.launches = Some(whole_number(key, value)?),
+            _ => {
+                let message = format!("unknown key `{key}` in `--set {assignment}`");
+                return Err(ConfigError::on_command_line(message, suggest(key, KEYS)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was set, for the results.
+    pub fn describe(&self) -> BTreeMap<String, String> {
+        let values = [
+            ("vcpus", self.vcpus.map(|value| value.to_string())),
+            ("memory", self.memory.map(|value| value.to_string())),
+            ("pcid", self.pcid.map(|value| format!("{value:?}").to_lowercase())),
+            ("deadline_seconds", self.deadline_seconds.map(|value| value.to_string())),
+            ("warm_up", self.warm_up.map(|value| value.to_string())),
+            ("samples", self.samples.map(|value| value.to_string())),
+            ("launches", self.launches.map(|value| value.to_string())),
+        ];
+        values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
+}
+
+fn whole_number(key: &str, value: &str) -> Result<i64, ConfigError> {
+    value.replace('_', "").parse().map_err(|_| {
+        ConfigError::on_command_line(
+            format!("`{value}` is no whole number"),
+            format!("write for example --set {key}=10"),
+        )
+    })
+}
+
+fn memory(value: &str) -> Result<MemorySize, ConfigError> {
+    value.parse().map_err(|error: super::size::MemorySizeError| {
+        ConfigError::on_command_line(error.to_string(), "write for example --set memory=128M")
+    })
+}
+
+fn pcid(value: &str) -> Result<PcidChoice, ConfigError> {
+    match value {
+        "auto" => Ok(PcidChoice::Auto),
+        "on" => Ok(PcidChoice::On),
+        "off" => Ok(PcidChoice::Off),
+        _ => Err(ConfigError::on_command_line(
+            format!("unknown value `{value}` of pcid"),
+            suggest(value, ["auto", "on", "off"]),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn assignments_are_taken() {
+        let mut overrides = Overrides::default();
+        for assignment in ["samples=1_000", "memory = 1G", "pcid=off"] {
+            overrides.set(assignment).unwrap();
+        }
+        assert_eq!(overrides.samples, Some(1000));
+        assert_eq!(overrides.memory, Some(MemorySize::mebibytes(1024)));
+        assert_eq!(overrides.describe()["memory"], "1G");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_the_fix() {
+        let mut overrides = Overrides::default();
+        assert!(overrides.set("sample=4").unwrap_err().fix.contains("did you mean `samples`?"));
+        for assignment in ["samples", "samples=many", "memory=big", "pcid=yes"] {
+            assert!(!overrides.set(assignment).unwrap_err().fix.is_empty(), "{assignment}");
+        }
+        assert_eq!(overrides, Overrides::default());
+    }
+}

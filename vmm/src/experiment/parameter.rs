@@ -1,0 +1,204 @@
+//! The words that experiment files, case names and results share.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// A user address space, ring 3.
+    User,
+    /// A slot of the kernel's half, ring 0.
+    Kernel,
+}
+
+impl Placement {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Placement::User => "user",
+            Placement::Kernel => "kernel",
+        }
+    }
+
+    /// One of [`abi::plan::placement`].
+    pub const fn abi(self) -> u32 {
+        match self {
+            Placement::User => abi::plan::placement::USER,
+            Placement::Kernel => abi::plan::placement::KERNEL,
+        }
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// What a case measures; see [`abi::program::workload`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Two clock reads with nothing between them.
+    Empty,
+    /// The system call that does nothing.
+    NullSystemCall,
+    /// One call and its answer.
+    Call,
+    /// One call and its answer, with a clock reading in the server: both directions apart.
+    Directions,
+    /// Client → relay → server and back.
+    Relay,
+    /// The client calls the server, then the server serves another client's space.
+    Alternate,
+    /// Client and server touch pages of their own between two calls.
+    Touch,
+}
+
+impl Workload {
+    /// All of them, in the order in which reports show them.
+    pub const ALL: [Workload; 7] = [
+        Workload::Empty,
+        Workload::NullSystemCall,
+        Workload::Call,
+        Workload::Directions,
+        Workload::Relay,
+        Workload::Alternate,
+        Workload::Touch,
+    ];
+
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Workload::Empty => "empty",
+            Workload::NullSystemCall => "null_system_call",
+            Workload::Call => "call",
+            Workload::Directions => "directions",
+            Workload::Relay => "relay",
+            Workload::Alternate => "alternate",
+            Workload::Touch => "touch",
+        }
+    }
+
+    /// One line for people.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Workload::Empty => "two clock reads with nothing between them",
+            Workload::NullSystemCall => "into the kernel and out again",
+            Workload::Call => "one call and its answer",
+            Workload::Directions => "one call, timed in both directions",
+            Workload::Relay => "client → relay → server and back",
+            Workload::Alternate => "A calls S, then B calls the same S and A waits for it",
+            Workload::Touch => "client and server touch pages, one call between",
+        }
+    }
+
+    /// One of [`abi::program::workload`].
+    pub const fn abi(self) -> u64 {
+        match self {
+            Workload::Empty => abi::program::workload::EMPTY,
+            Workload::NullSystemCall => abi::program::workload::NULL_SYSTEM_CALL,
+            // The client is the same; it does not know who answers.
+            Workload::Call | Workload::Relay => abi::program::workload::CALL,
+            Workload::Directions => abi::program::workload::DIRECTIONS,
+            Workload::Alternate => abi::program::workload::ALTERNATE,
+            Workload::Touch => abi::program::workload::TOUCH_AND_CALL,
+        }
+    }
+
+    /// Names of the samples that each round trip leaves, in the order in which the client writes them.
+    pub const fn channels(self) -> &'static [&'static str] {
+        match self {
+            Workload::Empty => &["empty_pair"],
+            Workload::NullSystemCall => &["system_call"],
+            Workload::Directions => &["round_trip", "client_to_server", "server_to_client"],
+            Workload::Call | Workload::Relay | Workload::Alternate | Workload::Touch => &["round_trip"],
+        }
+    }
+
+    /// Whether a server takes part.
+    pub const fn has_server(self) -> bool {
+        !matches!(self, Workload::Empty | Workload::NullSystemCall)
+    }
+
+    /// Whether a third program takes part: the relay, or the other client.
+    pub const fn has_third(self) -> bool {
+        matches!(self, Workload::Relay | Workload::Alternate)
+    }
+
+    /// Whether the message has a length to choose.
+    pub const fn has_words(self) -> bool {
+        matches!(self, Workload::Call | Workload::Relay)
+    }
+
+    /// Whether pages are touched.
+    pub const fn has_pages(self) -> bool {
+        matches!(self, Workload::Touch)
+    }
+
+    /// Whether the transfer mode can be chosen.
+    pub const fn has_transfer(self) -> bool {
+        matches!(self, Workload::Call | Workload::Touch)
+    }
+
+    /// Whether client and server may share a space.
+    pub const fn may_share_space(self) -> bool {
+        matches!(self, Workload::Call | Workload::Directions | Workload::Touch)
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// How a call reaches its server; see [`abi::call::number::CALL_DIRECT`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// By a switch to the server's own thread.
+    #[default]
+    Switch,
+    /// The caller's own thread runs the entry function of a server in the kernel.
+    Direct,
+}
+
+impl fmt::Display for Transfer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Transfer::Switch => "switch",
+            Transfer::Direct => "direct",
+        })
+    }
+}
+
+/// Whether user spaces' TLB entries carry process-context identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PcidChoice {
+    /// Off, and where the guest's CPU has them, on as well.
+    Auto,
+    /// On; an error where the guest's CPU has none.
+    On,
+    /// Off.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_files() {
+        for workload in Workload::ALL {
+            assert_eq!(serde_json::to_value(workload).unwrap(), workload.name());
+        }
+        for placement in [Placement::User, Placement::Kernel] {
+            assert_eq!(serde_json::to_value(placement).unwrap(), placement.name());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! From a case to the guest that measures it.
+
+use std::time::Duration;
+
+use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag, trust};
+use abi::program::client;
+
+use super::case::Parameters;
+use super::parameter::{Placement, Transfer};
+use super::topology::{Participant, Topology};
+use crate::guest_image::GuestImage;
+use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
+
+/// A case names a program that is not at hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no program `{program}` among the guest's programs")]
+pub struct NoSuchProgram {
+    /// Its name.
+    pub program: String,
+}
+
+/// All programs of a case run at one priority, so that only messages decide who runs.
+pub const PRIORITY: u32 = 10;
+
+/// The guest for one launch of a case.
+pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<GuestConfig, NoSuchProgram> {
+    let topology = Topology::of(case);
+    let mut modules = Modules { image, used: Vec::new() };
+    let mut servers = Vec::new();
+    let mut rights = Vec::new();
+    for (index, participant) in topology.participants.iter().enumerate() {
+        let first_right = rights.len() as u32;
+        rights.extend(participant.may_call.iter().map(|target| PlanRight {
+            target: *target as u32,
+            reserved: 0,
+            badge: index as u64,
+        }));
+        let mut server = plan_server(participant, modules.index_of(&participant.program)?);
+        server.first_right = first_right;
+        server.right_count = participant.may_call.len() as u32;
+        server.arguments = if index == 0 { client_arguments(case) } else { server_arguments(participant) };
+        if index == 0 {
+            server.flags = server_flag::DRIVER;
+        }
+        servers.push(server);
+    }
+    Ok(GuestConfig {
+        kernel: image.kernel.clone(),
+        modules: modules.used,
+        servers,
+        rights,
+        plan_flags: if case.pcid { abi::plan::flag::PCID } else { 0 },
+        vcpus: case.vcpus,
+        memory_bytes: case.memory_bytes,
+        sample_capacity: case.sample_count(),
+        pin: pin.clone(),
+        deadline: Some(Duration::from_secs(case.deadline_seconds)),
+        console: Console::Capture,
+        verbose: false,
+    })
+}
+
+/// One server of a plan without rights and arguments.
+pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
+    // Whoever is placed in the kernel is trusted and critical; the others need not be.
+    let trust_group = match participant.placement {
+        Placement::Kernel => trust::CRITICAL_TRUSTED,
+        Placement::User => trust::NONCRITICAL_TRUSTED,
+    };
+    PlanServer {
+        module,
+        placement: participant.placement.abi(),
+        space: participant.space,
+        trust_group,
+        priority: PRIORITY,
+        thread_count: 1,
+        working_set_pages: participant.pages,
+        ..PlanServer::default()
+    }
+}
+
+/// The modules that a guest gets: only those that it needs.
+struct Modules<'a> {
+    image: &'a GuestImage,
+    used: Vec<Elf>,
+}
+
+impl Modules<'_> {
+    fn index_of(&mut self, program: &str) -> Result<u32, NoSuchProgram> {
+        if let Some(index) = self.used.iter().position(|elf| elf.name == program) {
+            return Ok(index as u32);
+        }
+        let elf = self.image.servers.iter().find(|elf| elf.name == program);
+        self.used.push(elf.ok_or_else(|| NoSuchProgram { program: program.to_owned() })?.clone());
+        Ok(self.used.len() as u32 - 1)
+    }
+}
+
+fn client_arguments(case: &Parameters) -> [u64; ARGUMENT_COUNT] {
+    let mut arguments = [0; ARGUMENT_COUNT];
+    arguments[client::WORKLOAD] = case.workload.abi();
+    arguments[client::WARM_UP] = case.warm_up;
+    arguments[client::ROUND_TRIPS] = case.samples;
+    arguments[client::WORDS] = case.words.unwrap_or(0);
+    arguments[client::DIRECT] = u64::from(case.transfer == Transfer::Direct);
+    arguments[client::PAGES] = u64::from(case.client_pages.unwrap_or(0));
+    arguments
+}
+
+fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
+    let mut arguments = [0; ARGUMENT_COUNT];
+    if server.program == abi::program::TOUCH {
+        arguments[abi::program::touch::PAGES] = u64::from(server.pages);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parameter::Workload;
+    use super::super::tests::{image, parameters};
+    use super::*;
+
+    fn config(case: &Parameters) -> GuestConfig {
+        guest_config(case, &image(), &Pin::None).unwrap()
+    }
+
+    #[test]
+    fn a_call_has_a_driver_with_one_right_and_a_server_without() {
+        let case = Parameters {
+            server: Some(Placement::Kernel),
+            server_program: Some("echo".to_owned()),
+            words: Some(4),
+            ..parameters(Workload::Call)
+        };
+        let config = config(&case);
+        assert_eq!(
+            config.modules.iter().map(|elf| elf.name.as_str()).collect::<Vec<_>>(),
+            ["client", "echo"]
+        );
+        let [client, server] = config.servers.as_slice() else { panic!("two servers") };
+        assert_eq!((client.flags, client.trust_group, client.placement), (server_flag::DRIVER, 3, 0));
+        assert_eq!((server.flags, server.trust_group, server.placement), (0, 1, 1));
+        assert_eq!((client.first_right, client.right_count, server.right_count), (0, 1, 0));
+        assert_eq!(config.rights[0].target, 1);
+        assert_eq!(client.arguments[..5], [2, case.warm_up, case.samples, 4, 0]);
+        assert_eq!(config.sample_capacity, case.samples);
+        assert_ne!(client.space, server.space);
+    }
+
+    #[test]
+    fn three_samples_a_round_trip_get_three_times_the_room() {
+        let case = Parameters { server: Some(Placement::User), ..parameters(Workload::Directions) };
+        let case = Parameters { server_program: Some("clock".to_owned()), ..case };
+        assert_eq!(config(&case).sample_capacity, 3 * case.samples);
+    }
+
+    #[test]
+    fn the_alternating_client_reaches_server_and_other_client() {
+        let case = Parameters {
+            server: Some(Placement::Kernel),
+            server_program: Some("null".to_owned()),
+            ..parameters(Workload::Alternate)
+        };
+        let config = config(&case);
+        let targets: Vec<_> = config.rights.iter().map(|right| right.target).collect();
+        assert_eq!(targets, [1, 2, 1]);
+        assert_eq!((config.servers[2].first_right, config.servers[2].right_count), (2, 1));
+        let modules: Vec<_> = config.modules.iter().map(|elf| elf.name.as_str()).collect();
+        assert_eq!(modules, ["client", "null", "relay"]);
+    }
+
+    #[test]
+    fn pages_reach_both_sides_and_pcid_the_plan() {
+        let case = Parameters {
+            server: Some(Placement::User),
+            server_program: Some("touch".to_owned()),
+            client_pages: Some(3),
+            server_pages: Some(5),
+            pcid: true,
+            ..parameters(Workload::Touch)
+        };
+        let config = config(&case);
+        assert_eq!(config.plan_flags, abi::plan::flag::PCID);
+        assert_eq!((config.servers[0].working_set_pages, config.servers[0].arguments[client::PAGES]), (3, 3));
+        assert_eq!((config.servers[1].working_set_pages, config.servers[1].arguments[0]), (5, 5));
+    }
+
+    #[test]
+    fn the_client_is_told_the_transfer_mode() {
+        let case = Parameters { server: Some(Placement::Kernel), ..parameters(Workload::Call) };
+        assert_eq!(config(&case).servers[0].arguments[client::DIRECT], 0);
+        let direct = Parameters { transfer: Transfer::Direct, ..case };
+        assert_eq!(config(&direct).servers[0].arguments[client::DIRECT], 1);
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let case = Parameters {
+            server: Some(Placement::User),
+            server_program: Some("ghost".to_owned()),
+            ..parameters(Workload::Call)
+        };
+        assert_eq!(guest_config(&case, &image(), &Pin::None).unwrap_err().program, "ghost");
+    }
+}

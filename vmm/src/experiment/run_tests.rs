@@ -1,0 +1,136 @@
+//! Tests of running, with a stand-in for KVM.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use super::super::check::Limits;
+use super::super::expand::{Experiment, expand};
+use super::super::file::ExperimentFile;
+use super::super::overrides::Overrides;
+use super::super::tests::image;
+use super::*;
+use crate::report::record::HostRecord;
+use crate::report::store::read_record;
+use crate::report::tests::{guest_run, run_record};
+
+const FILE: &str = "# Why?\nname = \"x\"\nquestion = \"Why?\"\n\
+    [[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"user\", \"kernel\"]\nwords = [0, 4]\nlaunches = 2\npcid = \"off\"\n";
+
+fn experiment() -> Experiment {
+    let file = ExperimentFile::parse(Path::new("x.toml"), FILE.to_owned()).unwrap();
+    expand(&file, &Overrides::default(), &Limits::any_host()).unwrap()
+}
+
+/// Ends the n-th guest as the function says.
+struct Script<F> {
+    guests: RefCell<usize>,
+    script: F,
+}
+
+impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner for Script<F> {
+    fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError> {
+        let index = *self.guests.borrow();
+        *self.guests.borrow_mut() += 1;
+        (self.script)(index, config)
+    }
+}
+
+/// Reads the folder after every case, as somebody would who finds it after a crash.
+struct Reader<'a> {
+    folder: &'a Path,
+    seen: Vec<usize>,
+}
+
+impl Observer for Reader<'_> {
+    fn case_begins(&mut self, _index: usize, _case: &Case) {
+        let record = read_record(self.folder).unwrap();
+        assert_eq!(record.state, RunState::Running);
+        self.seen.push(record.cases.len());
+    }
+
+    fn case_ended(&mut self, case: &CaseRecord) {
+        let record = read_record(self.folder).unwrap();
+        assert_eq!(record.cases.last().unwrap().name, case.name);
+        for launch in &case.launches {
+            let file = launch.samples_file.as_ref();
+            assert!(file.is_none_or(|file| self.folder.join(file).exists()));
+        }
+    }
+}
+
+fn run(
+    folder: &Path,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
+    let results = ResultsFolder::create(folder, false).unwrap();
+    let mut record = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
+    (record.state, record.finished_utc) = (RunState::Running, None);
+    let guests = Script { guests: RefCell::new(0), script };
+    let image = image();
+    let runner = Runner { guests: &guests, image: &image, pin: &Pin::None, results: &results };
+    let mut reader = Reader { folder, seen: Vec::new() };
+    let outcome = runner.run(&experiment().cases, &mut record, &mut reader);
+    (outcome, record, reader.seen)
+}
+
+fn good(config: &GuestConfig) -> GuestRun {
+    let samples: Vec<u64> = (0..config.sample_capacity).map(|index| 1_000 + index).collect();
+    let between_user_spaces = config.servers.iter().all(|server| server.placement == 0);
+    let loads = if between_user_spaces { 2 * samples.len() as u64 } else { 0 };
+    guest_run(samples, loads)
+}
+
+#[test]
+fn every_case_is_on_the_disk_before_the_next_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, record, seen) = run(folder.path(), |_, config| Ok(good(config)));
+    outcome.unwrap();
+    assert_eq!(seen, [0, 1, 2, 3]);
+    assert_eq!((record.cases.len(), record.state), (4, RunState::Finished));
+    assert_eq!(record.failures().count(), 0);
+    assert_eq!(record, read_record(folder.path()).unwrap());
+    assert_eq!(std::fs::read_dir(folder.path().join("samples")).unwrap().count(), 8, "one file per launch");
+}
+
+#[test]
+fn a_case_that_fails_is_recorded_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, record, _) = run(folder.path(), |index, config| match index {
+        2 => Ok(GuestRun { outcome: Outcome::DriverDied, ..guest_run(vec![], 0) }),
+        5 => Err(MachineError::Internal("test")),
+        _ => Ok(good(config)),
+    });
+    outcome.unwrap();
+    let names: Vec<_> = record.failures().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["call/user-user/words=4/pcid=off", "call/user-kernel/words=0/pcid=off"]);
+    assert_eq!(record.cases.len(), 4);
+}
+
+#[test]
+fn an_interruption_keeps_what_is_done_and_drops_what_is_half_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, record, _) = run(folder.path(), |index, config| {
+        let mut run = good(config);
+        if index == 3 {
+            run.outcome = Outcome::Interrupted;
+        }
+        Ok(run)
+    });
+    outcome.unwrap();
+    assert_eq!((record.cases.len(), record.state), (1, RunState::Interrupted));
+    assert_eq!(read_record(folder.path()).unwrap().state, RunState::Interrupted);
+}
+
+#[test]
+fn a_failed_write_ends_the_run_and_leaves_the_earlier_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = folder.path().join("samples");
+    let (outcome, _, _) = run(folder.path(), |index, config| {
+        if index == 4 {
+            std::fs::remove_dir_all(&samples).unwrap();
+        }
+        Ok(good(config))
+    });
+    assert!(matches!(outcome, Err(StoreError::Io { .. })));
+    assert_eq!(read_record(folder.path()).unwrap().cases.len(), 2);
+}

@@ -1,0 +1,39 @@
+//! What the tests of several modules need.
+
+use std::sync::Arc;
+
+use super::case::Parameters;
+use super::parameter::{Placement, Transfer, Workload};
+use crate::guest_image::GuestImage;
+use crate::machine::guest::Elf;
+
+/// A plain case of a workload, with a client in user space and nothing else.
+pub(crate) fn parameters(workload: Workload) -> Parameters {
+    Parameters {
+        workload,
+        client: Placement::User,
+        server: None,
+        relay: None,
+        other_client: None,
+        same_space: false,
+        transfer: Transfer::Switch,
+        words: None,
+        client_pages: None,
+        server_pages: None,
+        server_program: None,
+        pcid: false,
+        vcpus: 1,
+        memory_bytes: 64 << 20,
+        deadline_seconds: 10,
+        warm_up: 2,
+        samples: 10,
+        launches: 1,
+    }
+}
+
+/// A guest without content.
+pub(crate) fn image() -> GuestImage {
+    let elf = |name: &str| Elf { name: name.to_owned(), bytes: Arc::from(name.as_bytes()) };
+    let servers = abi::program::ALL.iter().map(|name| elf(name)).collect();
+    GuestImage { kernel: elf("guest-kernel"), servers, sha256: "00".repeat(32) }
+}

@@ -1,0 +1,176 @@
+//! The facts judged: what is as it should be, what restricts, what is missing, each with its remedy.
+
+use serde::Serialize;
+
+use crate::host::HostFacts;
+use crate::host::fact::Fact;
+use crate::host::lens::Availability;
+
+/// One line of `inkbed doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// The verdict.
+    pub status: Status,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// A verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Works, with a restriction or a risk to the figures.
+    Warning,
+    /// Does not work.
+    Missing,
+}
+
+pub(crate) fn all(facts: &HostFacts) -> Vec<Check> {
+    let mut checks = vec![device(facts), ring0(facts), timing(facts)];
+    checks.push(nested_paging(facts));
+    checks.extend(features(facts));
+    checks.push(vcpus(facts));
+    checks.push(clock(facts));
+    checks.extend(steadiness(facts));
+    checks.extend(facts.lenses.iter().map(|lens| Check {
+        name: format!("lens {}", lens.name),
+        status: match lens.availability {
+            Availability::Available => Status::Ok,
+            Availability::Limited => Status::Warning,
+            Availability::Unavailable => Status::Missing,
+        },
+        detail: lens.reason.clone(),
+        remedy: lens.remedy.clone(),
+    }));
+    checks
+}
+
+fn check(name: &str, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Check {
+    Check { name: name.to_owned(), status, detail: detail.into(), remedy: remedy.map(str::to_owned) }
+}
+
+fn device(facts: &HostFacts) -> Check {
+    match &facts.kvm.usable {
+        Fact::Known(_) => {
+            let modules = facts.kvm.modules.known().map_or(String::new(), |names| names.join(", "));
+            let detail = format!("{}; modules {modules}; {:?}", facts.kvm.device, facts.kvm.vendor);
+            check("/dev/kvm", Status::Ok, detail.to_lowercase(), None)
+        }
+        // The error's text is its remedy.
+        Fact::Absent { absent } => {
+            check("/dev/kvm", Status::Missing, facts.kvm.device.to_string(), Some(absent))
+        }
+    }
+}
+
+fn ring0(facts: &HostFacts) -> Check {
+    match &facts.ring0 {
+        Fact::Known(measured) => {
+            let how = if measured.is_emulated { "emulated" } else { "native" };
+            let emulated = match &measured.emulated_instructions {
+                Fact::Known(count) => format!("{count} of {} instructions emulated", measured.instructions),
+                Fact::Absent { absent } => absent.clone(),
+            };
+            let detail = format!("{how}: {emulated}, {:.1} ns each", measured.ns_per_instruction);
+            let remedy = measured
+                .is_emulated
+                .then_some("for hardware timing, run on a machine whose KVM is kvm_intel or kvm_amd");
+            check("ring 0", if measured.is_emulated { Status::Warning } else { Status::Ok }, detail, remedy)
+        }
+        Fact::Absent { absent } => {
+            check("ring 0", Status::Missing, absent, Some("make /dev/kvm usable first"))
+        }
+    }
+}
+
+fn timing(facts: &HostFacts) -> Check {
+    let status = if facts.timing.valid { Status::Ok } else { Status::Warning };
+    let remedy =
+        (!facts.timing.valid).then_some("use the counts from here, and take cycles on real hardware");
+    check("timing", status, &facts.timing.reason, remedy)
+}
+
+fn nested_paging(facts: &HostFacts) -> Check {
+    let name = "nested paging";
+    match &facts.kvm.nested_paging {
+        Fact::Known(true) => check(name, Status::Ok, "on", None),
+        Fact::Known(false) => {
+            let detail = "off: every page-table change of a guest costs an exit";
+            check(name, Status::Warning, detail, Some("reload the module with npt=1 or ept=1"))
+        }
+        Fact::Absent { absent } => check(name, Status::Warning, absent, None),
+    }
+}
+
+/// Features that change what a placement costs, or that guests use for protection.
+fn features(facts: &HostFacts) -> Vec<Check> {
+    let Some(features) = facts.kvm.guest_features.known() else { return Vec::new() };
+    let list = [
+        ("PCID", features.pcid, "cases with pcid = \"on\" cannot run here"),
+        ("INVPCID", features.invpcid, "the guest flushes by CR3 instead"),
+        ("SMEP", features.smep, "the guest runs without it"),
+        ("SMAP", features.smap, "the guest runs without it"),
+        ("1 GiB pages", features.gibibyte_pages, "the physical map uses 2 MiB pages"),
+        ("x2APIC", features.x2apic, "at most 255 vCPUs"),
+        ("TSC deadline", features.tsc_deadline, "the guest uses the local APIC's counter instead"),
+    ];
+    let judge = |(name, is_there, otherwise): (&str, bool, &str)| {
+        let name = format!("guest {name}");
+        if is_there {
+            check(&name, Status::Ok, "offered to guests", None)
+        } else {
+            let remedy = "none on this host: KVM does not offer it (KVM_GET_SUPPORTED_CPUID)";
+            check(&name, Status::Warning, format!("not offered to guests: {otherwise}"), Some(remedy))
+        }
+    };
+    list.into_iter().map(judge).collect()
+}
+
+fn vcpus(facts: &HostFacts) -> Check {
+    match (&facts.kvm.max_vcpus, &facts.cpu.online_cpus) {
+        (Fact::Known(limit), online) => {
+            let detail = format!("up to {limit} in one guest, on {online} host CPUs");
+            check("vCPUs", Status::Ok, detail, None)
+        }
+        (Fact::Absent { absent }, _) => {
+            check("vCPUs", Status::Missing, absent, Some("make /dev/kvm usable first"))
+        }
+    }
+}
+
+fn clock(facts: &HostFacts) -> Check {
+    let rate = facts.ring0.clone().and_then(|measured| measured.tsc_khz);
+    let clocksource = &facts.system.clocksource;
+    let is_invariant = facts.cpu.invariant_tsc.known() == Some(&true);
+    let kind = if is_invariant { "invariant" } else { "not invariant" };
+    let detail = format!("{rate} kHz, {kind}; Linux tells the time by {clocksource}");
+    let is_trusted = clocksource.known().is_some_and(|name| name == "tsc" || name == "kvm-clock");
+    if is_invariant && is_trusted {
+        return check("time-stamp counter", Status::Ok, detail, None);
+    }
+    let remedy = "use a host whose clock source is tsc (see dmesg for why Linux rejects it)";
+    check("time-stamp counter", Status::Warning, detail, Some(remedy))
+}
+
+/// Settings of the host that make figures scatter. What the host does not have cannot disturb.
+fn steadiness(facts: &HostFacts) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some(governor) = facts.cpu.governor.known() {
+        let is_steady = governor == "performance";
+        let remedy = (!is_steady).then_some("sudo cpupower frequency-set -g performance");
+        let status = if is_steady { Status::Ok } else { Status::Warning };
+        checks.push(check("frequency governor", status, governor, remedy));
+    }
+    if facts.cpu.smt_active.known() == Some(&true) {
+        let remedy =
+            "leave each core's second thread idle, or echo off > /sys/devices/system/cpu/smt/control";
+        checks.push(check("SMT", Status::Warning, "two threads share each core", Some(remedy)));
+    }
+    checks
+}

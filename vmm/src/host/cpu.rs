@@ -1,0 +1,84 @@
+//! The processor that this host runs on, as CPUID tells it.
+
+use raw_cpuid::{CpuId, Hypervisor};
+use serde::Serialize;
+
+use crate::host::fact::Fact;
+use crate::host::system::read;
+
+/// Facts about the processor.
+#[derive(Clone, Debug, Serialize)]
+pub struct CpuFacts {
+    /// `GenuineIntel`, `AuthenticAMD`, …
+    pub vendor: Fact<String>,
+    /// The processor's name.
+    pub model: Fact<String>,
+    /// Family, model and stepping numbers.
+    pub signature: Fact<String>,
+    /// CPUs that are online.
+    pub online_cpus: Fact<u32>,
+    /// Whether two hardware threads share a core.
+    pub smt_active: Fact<bool>,
+    /// Frequency governor of CPU 0.
+    pub governor: Fact<String>,
+    /// The time-stamp counter runs at one rate in all power states.
+    pub invariant_tsc: Fact<bool>,
+    /// The hypervisor that this host itself runs under, as it calls itself; `none` on bare metal.
+    pub hypervisor: Fact<String>,
+}
+
+impl CpuFacts {
+    pub(crate) fn probe() -> CpuFacts {
+        let cpuid = CpuId::new();
+        let missing = |leaf: &str| Fact::absent(format_args!("this processor has no CPUID leaf {leaf}"));
+        let brand = cpuid.get_processor_brand_string();
+        let features = cpuid.get_feature_info();
+        CpuFacts {
+            vendor: cpuid
+                .get_vendor_info()
+                .map_or_else(|| missing("0"), |vendor| Fact::Known(vendor.as_str().to_owned())),
+            model: brand
+                .map_or_else(|| missing("0x80000002"), |brand| Fact::Known(brand.as_str().trim().to_owned())),
+            signature: features.as_ref().map_or_else(
+                || missing("1"),
+                |features| {
+                    let (family, model) = (features.family_id(), features.model_id());
+                    Fact::Known(format!("family {family} model {model} stepping {}", features.stepping_id()))
+                },
+            ),
+            online_cpus: read("/sys/devices/system/cpu/online").and_then(|list| count_list(&list)),
+            smt_active: read("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
+            governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            invariant_tsc: Fact::Known(
+                cpuid.get_advanced_power_mgmt_info().is_some_and(|power| power.has_invariant_tsc()),
+            ),
+            hypervisor: Fact::Known(cpuid.get_hypervisor_info().map_or_else(
+                || "none".to_owned(),
+                |hypervisor| match hypervisor.identify() {
+                    Hypervisor::Unknown(ebx, ecx, edx) => signature(ebx, ecx, edx),
+                    Hypervisor::QEMU => "TCG".to_owned(),
+                    known => format!("{known:?}"),
+                },
+            )),
+        }
+    }
+}
+
+/// The twelve letters of a hypervisor's signature.
+fn signature(ebx: u32, ecx: u32, edx: u32) -> String {
+    let bytes: Vec<u8> = [ebx, ecx, edx].iter().flat_map(|register| register.to_le_bytes()).collect();
+    String::from_utf8_lossy(&bytes).trim_matches('\0').to_owned()
+}
+
+/// Number of CPUs in a list like `0-3,5`.
+pub(crate) fn count_list(list: &str) -> Fact<u32> {
+    let count = |range: &str| -> Option<u32> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    match list.split(',').map(count).sum::<Option<u32>>() {
+        Some(count) => Fact::Known(count),
+        None => Fact::absent(format_args!("cannot read the CPU list {list:?}")),
+    }
+}

@@ -1,0 +1,68 @@
+//! What this host is and what can be measured on it: the library behind `inkbed doctor`.
+//!
+//! [`HostFacts::probe`] collects facts; none is required, and each one that cannot be had says why. [`Timing`] decides
+//! whether cycle figures from here are hardware timing, [`Lens`] what each way of counting can do, and [`Check`] sums it
+//! up with the remedy for each thing missing.
+
+mod checks;
+mod cpu;
+mod fact;
+mod kvm;
+mod lens;
+mod perf;
+mod ring0;
+mod system;
+mod timing;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub use checks::{Check, Status};
+pub use cpu::CpuFacts;
+pub use fact::Fact;
+pub use kvm::{GuestFeatures, KvmFacts, KvmVendor};
+pub use lens::{Availability, Lens};
+pub use ring0::Ring0Facts;
+pub use system::SystemFacts;
+pub use timing::Timing;
+
+/// Everything that is known about this host.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostFacts {
+    /// The processor.
+    pub cpu: CpuFacts,
+    /// The operating system.
+    pub system: SystemFacts,
+    /// KVM and what guests may have.
+    pub kvm: KvmFacts,
+    /// How privilege level 0 of a guest runs, measured.
+    pub ring0: Fact<Ring0Facts>,
+    /// Whether a hardware counter can be opened for a guest: its name.
+    pub perf_hardware_counter: Fact<String>,
+    /// Whether cycle figures from here are hardware timing.
+    pub timing: Timing,
+    /// What each way of counting can do here.
+    pub lenses: Vec<Lens>,
+    /// All of it judged, for people.
+    pub checks: Vec<Check>,
+}
+
+impl HostFacts {
+    /// Asks the host everything. Never fails: what cannot be had is absent with the reason. Takes some milliseconds,
+    /// where KVM emulates ring 0 some dozens of them.
+    pub fn probe() -> HostFacts {
+        let cpu = CpuFacts::probe();
+        let system = SystemFacts::probe();
+        let ring0 = Fact::from(ring0::measure());
+        let kvm = KvmFacts::probe(&cpu, &ring0);
+        let perf_hardware_counter = perf::probe(&system);
+        let timing = Timing::decide(&cpu, &ring0);
+        let lenses = lens::all(&kvm, &timing, &perf_hardware_counter);
+        let mut facts =
+            HostFacts { cpu, system, kvm, ring0, perf_hardware_counter, timing, lenses, checks: Vec::new() };
+        facts.checks = checks::all(&facts);
+        facts
+    }
+}

@@ -1,0 +1,124 @@
+//! `results.csv`: one line per case and channel, for spreadsheets and plotting programs.
+
+use std::io::{self, Write};
+
+use abi::report::COUNTER_NAMES;
+
+use super::record::{CaseRecord, ChannelRecord, RunRecord};
+
+/// Columns before the counters.
+const COLUMNS: [&str; 31] = [
+    "case",
+    "workload",
+    "client",
+    "relay",
+    "server",
+    "other_client",
+    "same_space",
+    "transfer",
+    "words",
+    "client_pages",
+    "server_pages",
+    "pcid",
+    "vcpus",
+    "outcome",
+    "round_trips",
+    "channel",
+    "samples",
+    "min_cycles",
+    "median_cycles",
+    "median_ci95_low_cycles",
+    "median_ci95_high_cycles",
+    "p90_cycles",
+    "p99_cycles",
+    "max_cycles",
+    "mean_cycles",
+    "median_with_disturbed_cycles",
+    "median_ns",
+    "ratio_to_all_user",
+    "empty_pair_median_cycles",
+    "timing_valid",
+    "disturbed_samples",
+];
+
+/// Writes all cases. What was not measured is an empty field. Counters are per round trip.
+pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(writer);
+    let counters = COUNTER_NAMES.iter().map(|name| format!("{name}_per_round_trip"));
+    let last = "kvm_exits_per_round_trip".to_owned();
+    csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(counters).chain([last]))?;
+    for case in &run.cases {
+        if case.cycles.is_empty() {
+            csv.write_record(row(case, None))?;
+        }
+        for channel in &case.cycles {
+            csv.write_record(row(case, Some(channel)))?;
+        }
+    }
+    csv.flush()
+}
+
+fn text<T: ToString>(value: Option<T>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<String> {
+    let parameters = &case.parameters;
+    let summary = |field: fn(&ChannelRecord) -> u64| text(channel.map(|(_, channel)| field(channel)));
+    let mut row = vec![
+        case.name.clone(),
+        parameters.workload.to_string(),
+        parameters.client.to_string(),
+        text(parameters.relay),
+        text(parameters.server),
+        text(parameters.other_client),
+        parameters.same_space.to_string(),
+        parameters.transfer.to_string(),
+        text(parameters.words),
+        text(parameters.client_pages),
+        text(parameters.server_pages),
+        if parameters.pcid { "on" } else { "off" }.to_owned(),
+        parameters.vcpus.to_string(),
+        case.outcome.to_string(),
+        case.round_trips.to_string(),
+        text(channel.map(|(name, _)| name)),
+        summary(|channel| channel.summary.count),
+        summary(|channel| channel.summary.min),
+        summary(|channel| channel.summary.median),
+        summary(|channel| channel.summary.median_ci95_low),
+        summary(|channel| channel.summary.median_ci95_high),
+        summary(|channel| channel.summary.p90),
+        summary(|channel| channel.summary.p99),
+        summary(|channel| channel.summary.max),
+        summary(|channel| channel.summary.mean),
+        summary(|channel| channel.median_with_disturbed),
+        text(channel.and_then(|(_, channel)| channel.median_ns)),
+        text(channel.and_then(|(_, channel)| channel.ratio_to_all_user)),
+        text(case.empty_pair_median_cycles),
+        case.timing_valid.to_string(),
+        case.disturbed_samples.to_string(),
+    ];
+    row.extend(COUNTER_NAMES.iter().map(|name| text(case.per_round_trip(name))));
+    row.push(text(case.kvm_exits_per_round_trip));
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::run_record;
+    use super::*;
+
+    #[test]
+    fn every_row_has_every_column() {
+        let mut file = Vec::new();
+        write_csv(&mut file, &run_record()).unwrap();
+        let mut reader = csv::Reader::from_reader(file.as_slice());
+        let width = reader.headers().unwrap().len();
+        assert_eq!(width, COLUMNS.len() + COUNTER_NAMES.len() + 1);
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), run_record().cases.len());
+        assert!(rows.iter().all(|row| row.len() == width));
+        let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
+        assert_eq!((&call[1], &call[18], &call[31]), ("call", "2000", "2"));
+    }
+}

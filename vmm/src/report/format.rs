@@ -1,0 +1,101 @@
+//! How numbers and programs are written for people.
+
+use crate::experiment::case::Parameters;
+use crate::experiment::parameter::{Transfer, Workload};
+
+/// `1,234,567`.
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count per round trip: whole where it is, else with up to three decimal places.
+pub fn count(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The distance of an interval's ends from `middle`, the greater of the two: `±0.3 %`.
+pub fn interval(low: u64, middle: u64, high: u64) -> String {
+    if middle == 0 {
+        return String::new();
+    }
+    let distance = middle.abs_diff(low).max(high.abs_diff(middle)) as f64 * 100.0 / middle as f64;
+    if distance == 0.0 {
+        "±0".to_owned()
+    } else if distance < 0.1 {
+        "<0.1%".to_owned()
+    } else {
+        format!("±{distance:.1}%")
+    }
+}
+
+/// Placements in the order of the message's way: `user → kernel`.
+pub fn placements(case: &Parameters) -> String {
+    if case.same_space {
+        return "user, one space".to_owned();
+    }
+    let way = [Some(case.client), case.relay, case.server];
+    let mut text = way.iter().flatten().map(|placement| placement.name()).collect::<Vec<_>>().join(" → ");
+    if let Some(other) = case.other_client {
+        text.push_str(&format!(" ← {other}"));
+    }
+    if case.transfer == Transfer::Direct {
+        text.push_str(", direct");
+    }
+    text
+}
+
+/// What the placements column is called.
+pub fn placements_heading(workload: Workload) -> &'static str {
+    match workload {
+        Workload::Empty | Workload::NullSystemCall => "client",
+        Workload::Call | Workload::Directions | Workload::Touch => "client → server",
+        Workload::Relay => "client → relay → server",
+        Workload::Alternate => "A → server ← B",
+    }
+}
+
+/// A channel in a narrow column.
+pub fn channel(name: &str) -> &str {
+    match name {
+        "client_to_server" => "request",
+        "server_to_client" => "reply",
+        "round_trip" => "round trip",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_from_the_right() {
+        for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(value), text);
+        }
+    }
+
+    #[test]
+    fn whole_counts_are_whole() {
+        for (value, text) in [(2.0, "2"), (0.0, "0"), (2.0033, "2.003"), (10.0, "10"), (0.5, "0.5")] {
+            assert_eq!(count(value), text);
+        }
+    }
+
+    #[test]
+    fn an_interval_is_its_farther_end() {
+        assert_eq!(interval(990, 1000, 1005), "±1.0%");
+        assert_eq!(interval(1000, 1000, 1000), "±0");
+        assert_eq!(interval(99_999, 100_000, 100_000), "<0.1%");
+        assert_eq!(interval(0, 0, 1), "");
+    }
+}

@@ -1,0 +1,20 @@
+//! Reports: what came of a run, as records for programs and as tables for people.
+
+pub mod atomic;
+pub mod csv;
+pub mod format;
+pub mod grid;
+pub mod notes;
+pub mod outcome;
+pub mod record;
+pub mod reduce;
+pub mod relate;
+pub mod samples;
+pub mod section;
+pub mod statistics;
+pub mod store;
+pub mod table;
+pub mod timing;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,134 @@
+//! What a reader must know about a run besides its figures.
+
+use std::collections::BTreeMap;
+
+use super::format;
+use super::record::{CaseRecord, RunRecord, RunState};
+
+/// The notes of a run, most important first.
+pub fn notes(run: &RunRecord) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(failures(run));
+    notes.extend(timing(run));
+    notes.extend(disagreements(run));
+    notes.extend(unfinished(run));
+    notes.extend(disturbed(run));
+    notes
+        .extend(run.absent.iter().map(|absent| format!("Not measured: {}: {}.", absent.what, absent.reason)));
+    notes.extend(absent_lenses(run));
+    notes.extend(explanations(run));
+    notes
+}
+
+fn failures(run: &RunRecord) -> impl Iterator<Item = String> {
+    let failed = run.cases.iter().filter(|case| !case.outcome.is_success());
+    failed.map(|case| format!("FAILED {}: {}.", case.name, case.outcome))
+}
+
+fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
+    run.cases.iter().filter(|case| case.expected.agrees == Some(false)).map(|case| {
+        let counted = case.per_round_trip("page_table_loads").unwrap_or_default();
+        let expected = case.expected.page_table_loads_per_round_trip;
+        format!(
+            "(!) {}: {} page-table loads per round trip were counted; the rule of the resident space says {expected}.",
+            case.name,
+            format::count(counted),
+        )
+    })
+}
+
+fn timing(run: &RunRecord) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut reasons: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
+    for case in &run.cases {
+        if let Some(reason) = &case.timing_reason {
+            reasons.entry(reason).or_default().push(case);
+        }
+    }
+    if let Some(problem) = run.host.timing_problem.as_deref()
+        && let Some(cases) = reasons.remove(problem)
+    {
+        notes.push(format!("* {}. ({} of {} cases)", with_counts(problem), cases.len(), run.cases.len()));
+    }
+    for (reason, cases) in reasons {
+        let names: Vec<&str> = cases.iter().take(3).map(|case| case.name.as_str()).collect();
+        let more = if cases.len() > 3 { ", …" } else { "" };
+        notes.push(format!("* {}. ({}{more})", with_counts(reason), names.join(", ")));
+    }
+    if run.host.tsc_counts_instructions {
+        notes.push(
+            "The time-stamp counter of this host advances by one for every instruction: figures are exact numbers of \
+             instructions, not time."
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+/// The reason, and that it does not concern counts.
+fn with_counts(reason: &str) -> String {
+    if reason.contains("counts are exact") {
+        reason.to_owned()
+    } else {
+        format!("{reason}; counts are exact")
+    }
+}
+
+fn unfinished(run: &RunRecord) -> Option<String> {
+    let (done, planned) = (run.cases.len(), run.cases_planned);
+    match run.state {
+        RunState::Finished => None,
+        RunState::Interrupted => Some(format!("Interrupted: {done} of {planned} cases were measured.")),
+        RunState::Running => {
+            Some(format!("Under way, or killed: {done} of {planned} cases are there so far."))
+        }
+    }
+}
+
+fn disturbed(run: &RunRecord) -> Option<String> {
+    let disturbed: u64 = run.cases.iter().map(|case| case.disturbed_samples).sum();
+    if disturbed == 0 {
+        return None;
+    }
+    let samples = |case: &CaseRecord| case.round_trips * case.parameters.workload.channels().len() as u64;
+    let all: u64 = run.cases.iter().map(samples).sum();
+    let mut note = format!(
+        "{} of {} samples were disturbed: the host took the CPU away meanwhile. They are in no figure, but marked in \
+         the raw samples.",
+        format::grouped(disturbed),
+        format::grouped(all),
+    );
+    if run.cases.iter().flat_map(|case| case.cycles.values()).any(|channel| channel.includes_disturbed) {
+        note.push_str(" Where every sample was disturbed, the figures are over all of them (~).");
+    }
+    Some(note)
+}
+
+fn absent_lenses(run: &RunRecord) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, lens) in run.cases.first().iter().flat_map(|case| &case.lenses) {
+        if let (false, Some(reason)) = (lens.available, &lens.reason) {
+            by_reason.entry(reason).or_default().push(name);
+        }
+    }
+    by_reason
+        .into_iter()
+        .map(|(reason, names)| format!("Not counted: {}: {reason}.", names.join(", ")))
+        .collect()
+}
+
+fn explanations(run: &RunRecord) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !run.experiment.overrides.is_empty() {
+        let changes = run.experiment.overrides.iter().map(|(key, value)| format!("{key} = {value}"));
+        notes.push(format!("Set on the command line: {}.", changes.collect::<Vec<_>>().join(", ")));
+    }
+    if run.cases.iter().any(|case| !case.cycles.is_empty()) {
+        notes.push(
+            "Counts are per round trip. CI: 95 % bootstrap interval of the median. The empty clock pair is part of \
+             every figure and not subtracted."
+                .to_owned(),
+        );
+    }
+    notes
+}

@@ -1,0 +1,273 @@
+//! The records of `results.json`. `docs/results-files.md` describes them for those who read the file.
+//!
+//! Readers take what they know and leave the rest, so that fields can be added without a new [`VERSION`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{OutcomeRecord, ServerFaultRecord};
+use super::statistics::Summary;
+use crate::experiment::case::Parameters;
+use crate::experiment::expand::Absent;
+
+/// Value of [`RunRecord::schema`].
+pub const SCHEMA: &str = "inkbed-results";
+
+/// Value of [`RunRecord::version`]: raised when a field changes its meaning or goes away.
+pub const VERSION: u32 = 1;
+
+/// One run of one experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program that wrote this.
+    pub inkbed: ToolRecord,
+    /// What was asked for.
+    pub experiment: ExperimentRecord,
+    /// When the run began, RFC 3339 in UTC.
+    pub started_utc: String,
+    /// When it ended; absent while it is under way, and for ever when it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_utc: Option<String>,
+    /// How far it is.
+    pub state: RunState,
+    /// What the figures depend on.
+    pub host: HostRecord,
+    /// The guest.
+    pub guest: GuestRecord,
+    /// What the experiment asks for and this host does not have.
+    #[serde(default)]
+    pub absent: Vec<Absent>,
+    /// Cases that the run is to have.
+    pub cases_planned: usize,
+    /// Cases done so far.
+    #[serde(default)]
+    pub cases: Vec<CaseRecord>,
+}
+
+/// Which inkbed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolRecord {
+    /// Version of the package.
+    pub version: String,
+    /// Version of the layouts shared with the guest.
+    pub abi_version: u32,
+}
+
+/// The experiment file and what the command line changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExperimentRecord {
+    /// Short name.
+    pub name: String,
+    /// The question.
+    pub question: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The file as it was named.
+    pub file: String,
+    /// SHA-256 of its text.
+    pub file_sha256: String,
+    /// Values that the command line set, and the patterns that chose cases.
+    #[serde(default)]
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Under way, or killed.
+    Running,
+    /// All planned cases were tried.
+    Finished,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// The host, as far as figures depend on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// Its name.
+    pub name: String,
+    /// CPU, KVM and kernel in one line.
+    pub summary: String,
+    /// Why cycles of code that passes through the kernel are no hardware timing; absent when they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing_problem: Option<String>,
+    /// The problem concerns ring 0 only: ring 3 runs on the hardware.
+    #[serde(default)]
+    pub user_timing_is_native: bool,
+    /// The time-stamp counter counts instructions: every figure in cycles is an exact number of instructions.
+    #[serde(default)]
+    pub tsc_counts_instructions: bool,
+    /// Ways of counting that this host does not have, and why.
+    #[serde(default)]
+    pub absent_lenses: BTreeMap<String, String>,
+    /// Everything else that `inkbed doctor --json` tells.
+    #[serde(default)]
+    pub facts: serde_json::Value,
+}
+
+/// The guest that was measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestRecord {
+    /// SHA-256 over kernel and programs.
+    pub sha256: String,
+    /// Where the kernel came from, if not built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_file: Option<String>,
+    /// Where the programs came from, if not built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers_folder: Option<String>,
+}
+
+/// One case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseRecord {
+    /// Its name, unique in the run.
+    pub name: String,
+    /// What was set.
+    pub parameters: Parameters,
+    /// How it ended: `finished` with status 0, or that of the first guest that ended otherwise.
+    pub outcome: OutcomeRecord,
+    /// Round trips measured, over all launches.
+    pub round_trips: u64,
+    /// Figures by the time-stamp counter, one entry per channel of the workload.
+    pub cycles: BTreeMap<String, ChannelRecord>,
+    /// Samples during which the hypervisor took the CPU away; they are in no figure, but in the raw samples.
+    pub disturbed_samples: u64,
+    /// Median of the empty clock pair where the client runs; part of every figure, never subtracted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_pair_median_cycles: Option<u64>,
+    /// Whether cycles are hardware timing.
+    pub timing_valid: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing_reason: Option<String>,
+    /// The kernel's exact counters, summed over vCPUs and launches.
+    pub counters: BTreeMap<String, CountRecord>,
+    /// What the rule of the resident space says the counters must be.
+    pub expected: ExpectedRecord,
+    /// KVM's own statistics between the marks, summed over launches.
+    #[serde(default)]
+    pub kvm_stats: BTreeMap<String, u64>,
+    /// VM exits per round trip, where KVM counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kvm_exits_per_round_trip: Option<f64>,
+    /// Time that vCPU threads were runnable without a host CPU, ns, summed over launches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_delay_ns: Option<u64>,
+    /// CPU features that the kernel used.
+    pub features: Vec<String>,
+    /// Which ways of counting took part, and why the others did not.
+    pub lenses: BTreeMap<String, LensRecord>,
+    /// One entry per guest.
+    pub launches: Vec<LaunchRecord>,
+}
+
+/// Figures of one channel in cycles of the time-stamp counter.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelRecord {
+    /// Order statistics of the undisturbed samples; of all, when every one was disturbed.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Every sample was disturbed, and the order statistics are over all of them.
+    #[serde(default)]
+    pub includes_disturbed: bool,
+    /// Median of all samples, disturbed ones included.
+    pub median_with_disturbed: u64,
+    /// The median in ns, where the counter's frequency is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_ns: Option<f64>,
+    /// The median relative to that of the case with everything in user spaces of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_to_all_user: Option<f64>,
+}
+
+/// A counter.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CountRecord {
+    /// Between the two marks.
+    pub total: u64,
+    /// The same per round trip; absent without a round trip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_round_trip: Option<f64>,
+}
+
+/// What must come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedRecord {
+    /// Loads of a page table that one round trip needs.
+    pub page_table_loads_per_round_trip: u64,
+    /// Whether that came out; absent when the case was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agrees: Option<bool>,
+}
+
+/// A way of counting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LensRecord {
+    /// Whether it took part.
+    pub available: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Frequency of its clock, Hz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hz: Option<u64>,
+}
+
+/// One guest of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaunchRecord {
+    /// How it ended.
+    pub outcome: OutcomeRecord,
+    /// Servers that died in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_faults: Vec<ServerFaultRecord>,
+    /// Last lines of its console, if it ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_tail: Option<String>,
+    /// Round trips measured.
+    pub round_trips: u64,
+    /// Median of each channel's undisturbed samples, cycles.
+    #[serde(default)]
+    pub median_cycles: BTreeMap<String, u64>,
+    /// Cycles between the marks.
+    pub measured_tsc_cycles: u64,
+    /// Wall time between the marks, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_ns: Option<u64>,
+    /// Wall time from the start of the VMM's work to the first entry into the guest, ns.
+    pub create_ns: u64,
+    /// Wall time from there until all servers were loaded, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_ns: Option<u64>,
+    /// Raw samples, relative to the results folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_file: Option<String>,
+}
+
+impl CaseRecord {
+    /// Whether everything came out as it should.
+    pub fn succeeded(&self) -> bool {
+        self.outcome.is_success() && self.expected.agrees != Some(false)
+    }
+
+    /// A counter per round trip.
+    pub fn per_round_trip(&self, counter: &str) -> Option<f64> {
+        self.counters.get(counter)?.per_round_trip
+    }
+}
+
+impl RunRecord {
+    /// Cases that did not come out as they should.
+    pub fn failures(&self) -> impl Iterator<Item = &CaseRecord> {
+        self.cases.iter().filter(|case| !case.succeeded())
+    }
+}

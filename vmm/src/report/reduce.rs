@@ -1,0 +1,257 @@
+//! From what guests leave behind to the record of their case.
+
+use std::collections::BTreeMap;
+
+use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
+
+use super::outcome::{OutcomeRecord, ServerFaultRecord};
+use super::record::{
+    CaseRecord, ChannelRecord, CountRecord, ExpectedRecord, HostRecord, LaunchRecord, LensRecord,
+};
+use super::statistics::Summary;
+use super::timing;
+use crate::experiment::case::Case;
+use crate::experiment::topology::Topology;
+use crate::machine::guest::GuestRun;
+
+/// One guest of a case: what it left, or why it could not be started.
+pub type Launch = Result<GuestRun, String>;
+
+/// Lines of the console that a failed launch keeps.
+const CONSOLE_TAIL_LINES: usize = 20;
+
+/// The record of a case. `samples_files` names the raw samples of each launch that has any.
+pub fn case_record(
+    case: &Case,
+    launches: &[Launch],
+    samples_files: &[Option<String>],
+    host: &HostRecord,
+) -> CaseRecord {
+    let runs: Vec<&GuestRun> = launches.iter().flatten().collect();
+    let round_trips = runs.iter().fold(0u64, |sum, run| sum.saturating_add(run.round_trips));
+    let kvm_stats = sum_of_stats(&runs);
+    let counters = counters(&runs, round_trips);
+    let outcomes: Vec<OutcomeRecord> = launches.iter().map(|launch| outcome_of(case, launch)).collect();
+    let first_failure = outcomes.iter().find(|outcome| !outcome.is_success());
+    let timing_reason = timing::problem(host, &case.parameters, &kvm_stats, round_trips);
+    let tsc_hz = runs.iter().map(|run| run.tsc_hz).find(|hz| *hz > 0);
+    CaseRecord {
+        name: case.name.clone(),
+        parameters: case.parameters.clone(),
+        outcome: first_failure.or(outcomes.first()).cloned().unwrap_or(OutcomeRecord::Interrupted),
+        round_trips,
+        cycles: channels(case, &runs, tsc_hz),
+        disturbed_samples: runs
+            .iter()
+            .flat_map(|run| &run.samples)
+            .filter(|sample| is_disturbed(**sample))
+            .count() as u64,
+        empty_pair_median_cycles: None,
+        timing_valid: timing_reason.is_none(),
+        timing_reason,
+        expected: expected(case, &counters, round_trips),
+        kvm_exits_per_round_trip: kvm_stats
+            .get("exits")
+            .and_then(|exits| per_round_trip(*exits, round_trips)),
+        run_delay_ns: sum_of_delays(&runs),
+        features: features(&runs),
+        lenses: lenses(host, tsc_hz, !kvm_stats.is_empty()),
+        launches: launches
+            .iter()
+            .zip(outcomes.iter().cloned())
+            .enumerate()
+            .map(|(index, (launch, outcome))| {
+                launch_record(case, launch, outcome, samples_files.get(index).cloned().flatten())
+            })
+            .collect(),
+        counters,
+        kvm_stats,
+    }
+}
+
+/// Whether the samples have the shape that the workload gives them; a guest may claim any.
+pub fn check_samples(case: &Case, run: &GuestRun) -> Result<(), String> {
+    let channels = case.parameters.workload.channels().len();
+    if run.channel_count as usize != channels {
+        return Err(format!("{} samples per round trip; this workload has {channels}", run.channel_count));
+    }
+    let wanted = run.round_trips.checked_mul(channels as u64);
+    if wanted != Some(run.samples.len() as u64) {
+        return Err(format!("{} samples of {} round trips", run.samples.len(), run.round_trips));
+    }
+    Ok(())
+}
+
+fn is_disturbed(sample: u64) -> bool {
+    sample & SAMPLE_DISTURBED != 0
+}
+
+/// Which samples.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    Undisturbed,
+}
+
+/// The samples of the channel with this index, of a run whose samples have been checked.
+fn samples_of(case: &Case, run: &GuestRun, channel: usize, which: Which) -> Vec<u64> {
+    let rows = run.samples.chunks_exact(case.parameters.workload.channels().len());
+    let samples = rows.map(|row| row[channel]).filter(|sample| which == Which::All || !is_disturbed(*sample));
+    samples.map(|sample| sample & !SAMPLE_DISTURBED).collect()
+}
+
+fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> BTreeMap<String, ChannelRecord> {
+    let names = case.parameters.workload.channels().iter();
+    let figures = names.enumerate().filter_map(|(index, name)| {
+        let of = |which| {
+            let sound = runs.iter().filter(|run| check_samples(case, run).is_ok());
+            let launches: Vec<Vec<u64>> = sound.map(|run| samples_of(case, run, index, which)).collect();
+            Summary::of(&launches)
+        };
+        let (all, undisturbed) = (of(Which::All)?, of(Which::Undisturbed));
+        let summary = undisturbed.unwrap_or(all);
+        let record = ChannelRecord {
+            summary,
+            includes_disturbed: undisturbed.is_none(),
+            median_with_disturbed: all.median,
+            median_ns: tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1)),
+            ratio_to_all_user: None,
+        };
+        Some(((*name).to_owned(), record))
+    });
+    figures.collect()
+}
+
+/// `value` with `digits` decimal places: more would claim a precision that is not there.
+pub(super) fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+fn per_round_trip(total: u64, round_trips: u64) -> Option<f64> {
+    (round_trips > 0).then(|| total as f64 / round_trips as f64)
+}
+
+fn counters(runs: &[&GuestRun], round_trips: u64) -> BTreeMap<String, CountRecord> {
+    let mut totals = [0u64; COUNTER_NAMES.len()];
+    for cpu in runs.iter().flat_map(|run| &run.cpus) {
+        for (total, (begin, end)) in
+            totals.iter_mut().zip(cpu.begin.values().into_iter().zip(cpu.end.values()))
+        {
+            // A guest may claim anything, even a counter that runs backwards.
+            *total = total.saturating_add(end.saturating_sub(begin));
+        }
+    }
+    let record = |total| CountRecord { total, per_round_trip: per_round_trip(total, round_trips) };
+    COUNTER_NAMES.iter().zip(totals).map(|(name, total)| ((*name).to_owned(), record(total))).collect()
+}
+
+fn expected(case: &Case, counters: &BTreeMap<String, CountRecord>, round_trips: u64) -> ExpectedRecord {
+    let loads = Topology::of(&case.parameters).page_table_loads_per_round_trip();
+    let counted = counters.get("page_table_loads").filter(|_| round_trips > 0);
+    ExpectedRecord {
+        page_table_loads_per_round_trip: loads,
+        agrees: counted.map(|counted| Some(counted.total) == loads.checked_mul(round_trips)),
+    }
+}
+
+fn sum_of_stats(runs: &[&GuestRun]) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (name, value) in runs.iter().flat_map(|run| &run.kvm_stats) {
+        let sum: &mut u64 = sums.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(*value);
+    }
+    sums
+}
+
+/// `None` when a launch does not know its own, or there is none.
+fn sum_of_delays(runs: &[&GuestRun]) -> Option<u64> {
+    if runs.is_empty() { None } else { runs.iter().map(|run| run.run_delay_ns).sum() }
+}
+
+fn features(runs: &[&GuestRun]) -> Vec<String> {
+    let bits = runs.iter().fold(0, |bits, run| bits | run.features);
+    feature::NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
+}
+
+fn lenses(host: &HostRecord, tsc_hz: Option<u64>, has_kvm_stats: bool) -> BTreeMap<String, LensRecord> {
+    let present = |hz| LensRecord { available: true, reason: None, hz };
+    let absent = |reason: String| LensRecord { available: false, reason: Some(reason), hz: None };
+    // What the host cannot do is a better reason than what this version does not do.
+    let not_built = |name: &str| {
+        let reason = host.absent_lenses.get(name).cloned();
+        absent(reason.unwrap_or_else(|| "this version of inkbed does not have this lens".to_owned()))
+    };
+    let kvm =
+        if has_kvm_stats { present(None) } else { absent("KVM on this host tells no statistics".to_owned()) };
+    BTreeMap::from([
+        ("tsc".to_owned(), present(tsc_hz)),
+        ("kernel".to_owned(), present(None)),
+        ("kvm".to_owned(), kvm),
+        ("pmu".to_owned(), not_built("pmu")),
+        ("perf".to_owned(), not_built("perf")),
+        ("trace".to_owned(), not_built("trace")),
+    ])
+}
+
+fn outcome_of(case: &Case, launch: &Launch) -> OutcomeRecord {
+    let run = match launch {
+        Ok(run) => run,
+        Err(reason) => return OutcomeRecord::NotStarted { reason: reason.clone() },
+    };
+    match (OutcomeRecord::from(&run.outcome), check_samples(case, run)) {
+        (outcome, Err(reason)) if outcome.is_success() => OutcomeRecord::Corrupt { reason },
+        (outcome, _) => outcome,
+    }
+}
+
+fn launch_record(
+    case: &Case,
+    launch: &Launch,
+    outcome: OutcomeRecord,
+    samples_file: Option<String>,
+) -> LaunchRecord {
+    let Ok(run) = launch else {
+        return LaunchRecord {
+            outcome,
+            server_faults: Vec::new(),
+            console_tail: None,
+            round_trips: 0,
+            median_cycles: BTreeMap::new(),
+            measured_tsc_cycles: 0,
+            measured_ns: None,
+            create_ns: 0,
+            boot_ns: None,
+            samples_file: None,
+        };
+    };
+    let channels = case.parameters.workload.channels().iter().enumerate();
+    let medians = channels.filter(|_| check_samples(case, run).is_ok()).filter_map(|(index, name)| {
+        let mut samples = samples_of(case, run, index, Which::Undisturbed);
+        samples.sort_unstable();
+        (!samples.is_empty()).then(|| ((*name).to_owned(), super::statistics::quantile(&samples, 50)))
+    });
+    LaunchRecord {
+        console_tail: (!outcome.is_success()).then(|| console_tail(&run.console)).flatten(),
+        outcome,
+        server_faults: run.faults.iter().map(ServerFaultRecord::from).collect(),
+        round_trips: run.round_trips,
+        median_cycles: medians.collect(),
+        measured_tsc_cycles: run.measured_tsc_cycles,
+        measured_ns: run.measured_ns,
+        create_ns: run.create_ns,
+        boot_ns: run.boot_ns,
+        samples_file,
+    }
+}
+
+fn console_tail(console: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(console);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let tail = &lines[lines.len().saturating_sub(CONSOLE_TAIL_LINES)..];
+    (!tail.is_empty()).then(|| tail.join("\n"))
+}
+
+#[cfg(test)]
+#[path = "reduce_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Tests of the reduction.
+
+use super::super::tests::guest_run;
+use super::*;
+use crate::experiment::case::Parameters;
+use crate::experiment::parameter::{Placement, Workload};
+use crate::experiment::tests::parameters;
+use crate::machine::guest::Outcome;
+
+fn case(workload: Workload) -> Case {
+    let server = workload.has_server().then_some(Placement::User);
+    Case { name: "x".to_owned(), parameters: Parameters { server, ..parameters(workload) } }
+}
+
+fn reduced(case: &Case, launches: &[Launch]) -> CaseRecord {
+    case_record(case, launches, &[], &HostRecord::default())
+}
+
+#[test]
+fn counters_are_differences_over_all_cpus_and_launches() {
+    let mut run = guest_run(vec![10, 20, 30], 6);
+    run.cpus.push(run.cpus[0]);
+    let record = reduced(&case(Workload::Call), &[Ok(run.clone()), Ok(run)]);
+    let loads = record.counters["page_table_loads"];
+    assert_eq!((loads.total, loads.per_round_trip), (24, Some(4.0)));
+    assert_eq!(record.round_trips, 6);
+    assert_eq!(record.expected.agrees, Some(false), "two CPUs with two loads each are one too many");
+    assert!(!record.succeeded());
+    assert_eq!(record.run_delay_ns, Some(20));
+    assert_eq!(record.kvm_stats["exits"], 10);
+}
+
+#[test]
+fn disturbed_samples_are_counted_and_in_no_figure() {
+    let run = guest_run(vec![10, SAMPLE_DISTURBED | 9_999, 30], 6);
+    let record = reduced(&case(Workload::Call), &[Ok(run)]);
+    let summary = record.cycles["round_trip"].summary;
+    assert_eq!((summary.count, summary.max, record.disturbed_samples), (2, 30, 1));
+    assert_eq!(record.cycles["round_trip"].median_ns, Some(5.0));
+    assert!(record.succeeded());
+}
+
+#[test]
+fn when_all_are_disturbed_the_figure_is_over_all_and_says_so() {
+    let run = guest_run(vec![SAMPLE_DISTURBED | 10, SAMPLE_DISTURBED | 20, SAMPLE_DISTURBED | 30], 6);
+    let record = reduced(&case(Workload::Call), &[Ok(run)]);
+    let channel = record.cycles["round_trip"];
+    assert!(channel.includes_disturbed);
+    assert_eq!(
+        (channel.summary.median, channel.median_with_disturbed, record.disturbed_samples),
+        (20, 20, 3)
+    );
+}
+
+#[test]
+fn channels_are_columns() {
+    let mut run = guest_run(vec![30, 10, 20, 60, 20, 40], 0);
+    (run.channel_count, run.round_trips) = (3, 2);
+    let record = reduced(&case(Workload::Directions), &[Ok(run)]);
+    let median = |name: &str| record.cycles[name].summary.median;
+    assert_eq!((median("round_trip"), median("client_to_server"), median("server_to_client")), (30, 10, 20));
+}
+
+#[test]
+fn a_guest_that_claims_nonsense_is_recorded_all_the_same() {
+    let mut run = guest_run(vec![1, 2, 3, 4, 5], 0);
+    (run.channel_count, run.round_trips) = (2, u64::MAX);
+    run.cpus[0].begin.ipc_fast = u64::MAX;
+    run.cpus[0].end.ipc_slow = u64::MAX;
+    let record = reduced(&case(Workload::Call), &[Ok(run.clone()), Ok(run.clone())]);
+    assert!(record.cycles.is_empty());
+    assert!(matches!(record.outcome, OutcomeRecord::Corrupt { .. }));
+    assert_eq!(record.counters["ipc_fast"].total, 0);
+    run.channel_count = u32::MAX;
+    assert!(reduced(&case(Workload::Call), &[Ok(run)]).cycles.is_empty());
+}
+
+#[test]
+fn the_first_failure_is_the_cases_outcome() {
+    let good = guest_run(vec![10; 3], 6);
+    let bad = GuestRun { outcome: Outcome::Deadlock, ..guest_run(vec![], 0) };
+    let record = reduced(&case(Workload::Call), &[Ok(good), Ok(bad), Err("no memory".to_owned())]);
+    assert_eq!(record.outcome, OutcomeRecord::Deadlock);
+    assert_eq!(record.launches.len(), 3);
+    assert_eq!(record.launches[0].console_tail, None);
+    assert_eq!(record.launches[1].console_tail.as_deref(), Some("booting\nready"));
+    assert_eq!(record.launches[2].outcome, OutcomeRecord::NotStarted { reason: "no memory".to_owned() });
+    assert_eq!(record.cycles["round_trip"].summary.count, 3, "what was measured stays");
+}
+
+#[test]
+fn a_case_without_a_guest_has_nothing_instead_of_zeros() {
+    let record = reduced(&case(Workload::Call), &[Err("no kvm".to_owned())]);
+    assert!(record.cycles.is_empty());
+    assert_eq!(
+        (record.expected.agrees, record.kvm_exits_per_round_trip, record.run_delay_ns),
+        (None, None, None)
+    );
+    assert_eq!(record.per_round_trip("page_table_loads"), None);
+}
+
+#[test]
+fn what_cannot_be_counted_is_absent_with_the_reason() {
+    let mut run = guest_run(vec![10; 3], 6);
+    run.kvm_stats.clear();
+    let record = reduced(&case(Workload::Call), &[Ok(run)]);
+    assert!(record.lenses["tsc"].available && record.lenses["kernel"].available);
+    for lens in ["kvm", "pmu", "perf", "trace"] {
+        assert!(!record.lenses[lens].available && record.lenses[lens].reason.is_some(), "{lens}");
+    }
+}

@@ -1,0 +1,92 @@
+//! Figures of a case that only its neighbours give: the empty pair, and the ratio to everything in user space.
+
+use std::collections::BTreeMap;
+
+use super::record::{CaseRecord, RunRecord};
+use super::reduce::rounded;
+use crate::experiment::case::Parameters;
+use crate::experiment::parameter::{Placement, Transfer, Workload};
+
+/// Fills in what depends on other cases of the run; to be called again after every case.
+pub fn relate(run: &mut RunRecord) {
+    let empty_pairs: Vec<(Parameters, u64)> = run.cases.iter().filter_map(empty_pair).collect();
+    let baselines: Vec<(Parameters, BTreeMap<String, u64>)> =
+        run.cases.iter().filter(|case| is_all_user(&case.parameters)).map(medians).collect();
+    for case in &mut run.cases {
+        case.empty_pair_median_cycles = best_empty_pair(&empty_pairs, &case.parameters);
+        let wanted = in_user_spaces(&case.parameters);
+        let Some((_, baseline)) = baselines.iter().find(|(parameters, _)| *parameters == wanted) else {
+            continue;
+        };
+        for (name, channel) in &mut case.cycles {
+            let base = baseline.get(name).filter(|base| **base > 0);
+            channel.ratio_to_all_user =
+                base.map(|base| rounded(channel.summary.median as f64 / *base as f64, 3));
+        }
+    }
+}
+
+fn empty_pair(case: &CaseRecord) -> Option<(Parameters, u64)> {
+    let is_pair = case.parameters.workload == Workload::Empty;
+    let median = case.cycles.values().next().filter(|_| is_pair)?.summary.median;
+    Some((case.parameters.clone(), median))
+}
+
+/// The pair measured where the client runs, preferably with the same PCID setting, which two clock reads do not feel.
+fn best_empty_pair(pairs: &[(Parameters, u64)], case: &Parameters) -> Option<u64> {
+    let fitting = || pairs.iter().filter(|(pair, _)| pair.client == case.client && pair.vcpus == case.vcpus);
+    fitting().find(|(pair, _)| pair.pcid == case.pcid).or(fitting().next()).map(|(_, median)| *median)
+}
+
+fn medians(case: &CaseRecord) -> (Parameters, BTreeMap<String, u64>) {
+    let medians = case.cycles.iter().map(|(name, channel)| (name.clone(), channel.summary.median));
+    (what_is_measured(&case.parameters), medians.collect())
+}
+
+fn is_all_user(case: &Parameters) -> bool {
+    case.workload.has_server() && what_is_measured(case) == in_user_spaces(case)
+}
+
+/// The case without what only says how long and how often it is measured.
+fn what_is_measured(case: &Parameters) -> Parameters {
+    Parameters { memory_bytes: 0, deadline_seconds: 0, warm_up: 0, samples: 0, launches: 0, ..case.clone() }
+}
+
+/// The same with every program in a user space of its own, and a switch to its own thread.
+fn in_user_spaces(case: &Parameters) -> Parameters {
+    let user = |placement: Option<Placement>| placement.map(|_| Placement::User);
+    Parameters {
+        client: Placement::User,
+        server: user(case.server),
+        relay: user(case.relay),
+        other_client: user(case.other_client),
+        same_space: false,
+        transfer: Transfer::Switch,
+        ..what_is_measured(case)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{case_named, run_record};
+    use super::*;
+
+    #[test]
+    fn ratios_are_to_the_user_case_of_the_same_setting() {
+        let mut run = run_record();
+        relate(&mut run);
+        let ratio = |name: &str| case_named(&run, name).cycles["round_trip"].ratio_to_all_user;
+        assert_eq!(ratio("call/user-user/words=0/pcid=off"), Some(1.0));
+        assert_eq!(ratio("call/user-kernel/words=0/pcid=off"), Some(0.5));
+        assert_eq!(ratio("call/same-space/words=0/pcid=off"), Some(0.75));
+        assert_eq!(case_named(&run, "empty/user/pcid=off").cycles["empty_pair"].ratio_to_all_user, None);
+    }
+
+    #[test]
+    fn the_empty_pair_is_that_of_the_clients_placement() {
+        let mut run = run_record();
+        relate(&mut run);
+        assert_eq!(case_named(&run, "call/user-user/words=0/pcid=off").empty_pair_median_cycles, Some(50));
+        assert_eq!(case_named(&run, "call/kernel-user/words=0/pcid=off").empty_pair_median_cycles, None);
+    }
+}

@@ -1,0 +1,54 @@
+//! Raw samples as NumPy arrays: one file per guest, `u64`, one row per round trip, one column per channel.
+
+use std::io::{self, Write};
+
+use npyz::WriterBuilder;
+
+/// File name of the raw samples of one launch, relative to the results folder.
+pub fn file_name(case: &str, launch: usize, launches: u32) -> String {
+    let plain: String = case.chars().map(|c| if c == '/' { '.' } else { c }).collect();
+    match launches {
+        1 => format!("samples/{plain}.npy"),
+        _ => format!("samples/{plain}.launch-{}.npy", launch + 1),
+    }
+}
+
+/// Writes whole rows of `channels` samples; bit 63 ([`abi::report::SAMPLE_DISTURBED`]) stays as the guest set it.
+pub fn write_npy(file: &mut dyn Write, samples: &[u64], channels: usize) -> io::Result<()> {
+    let rows = samples.len() / channels;
+    let options = npyz::WriteOptions::new().default_dtype().shape(&[rows as u64, channels as u64]);
+    let mut writer = options.writer(file).begin_nd()?;
+    writer.extend(samples[..rows * channels].iter().copied())?;
+    writer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_with_its_shape() {
+        let samples = [1, 2, abi::report::SAMPLE_DISTURBED | 3, 4, 5, 6, 7];
+        let mut file = Vec::new();
+        write_npy(&mut file, &samples, 3).unwrap();
+        let array = npyz::NpyFile::new(file.as_slice()).unwrap();
+        assert_eq!(array.shape(), [2, 3]);
+        assert_eq!(array.into_vec::<u64>().unwrap(), samples[..6]);
+    }
+
+    #[test]
+    fn no_sample_is_an_empty_array() {
+        let mut file = Vec::new();
+        write_npy(&mut file, &[], 1).unwrap();
+        assert_eq!(npyz::NpyFile::new(file.as_slice()).unwrap().shape(), [0, 1]);
+    }
+
+    #[test]
+    fn file_names_have_no_folders_of_their_own() {
+        assert_eq!(
+            file_name("call/user-user/words=4/pcid=off", 0, 1),
+            "samples/call.user-user.words=4.pcid=off.npy"
+        );
+        assert_eq!(file_name("call/a/b", 1, 3), "samples/call.a.b.launch-2.npy");
+    }
+}

@@ -1,0 +1,190 @@
+//! One section of a report: the cases of one kind, and the columns that tell them apart.
+
+use super::format;
+use super::grid::{Column, KEEP};
+use super::record::{CaseRecord, ChannelRecord, RunRecord};
+
+/// Cases that stand together in one table.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// First part of the names of its cases.
+    pub name: String,
+    /// What is measured, and what all its cases have in common.
+    pub heading: String,
+    /// The table.
+    pub columns: Vec<Column>,
+}
+
+/// One line of a table: a channel of a case, or a case that has none.
+type Row<'a> = (&'a CaseRecord, Option<(&'a String, &'a ChannelRecord)>);
+
+/// The sections of a run, in the order in which its cases were run.
+pub fn sections(run: &RunRecord) -> Vec<Section> {
+    let mut names: Vec<&str> = Vec::new();
+    for case in &run.cases {
+        if !names.contains(&prefix(case)) {
+            names.push(prefix(case));
+        }
+    }
+    names.into_iter().map(|name| section(run, name)).collect()
+}
+
+fn prefix(case: &CaseRecord) -> &str {
+    case.name.split('/').next().unwrap_or(&case.name)
+}
+
+fn section(run: &RunRecord, name: &str) -> Section {
+    let mut cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| prefix(case) == name).collect();
+    // Placements of one setting stand together; within a setting the order of the run remains.
+    cases.sort_by_key(|case| {
+        let parameters = &case.parameters;
+        (
+            parameters.client_pages,
+            parameters.server_pages,
+            parameters.words,
+            parameters.vcpus,
+            parameters.pcid,
+        )
+    });
+    let rows: Vec<Row<'_>> = cases.iter().flat_map(|case| rows_of(case)).collect();
+    let workload = cases[0].parameters.workload;
+    let mut heading = format!("{name}: {}", workload.describe());
+    let mut columns = Vec::new();
+    for column in setting_columns(&rows) {
+        match constant(&column) {
+            Some("") => {}
+            Some("1") if column.heading == "vCPUs" => {}
+            Some(value) => heading.push_str(&format!(" · {} {value}", column.heading)),
+            None => columns.push(column),
+        }
+    }
+    columns.push(column(&rows, format::placements_heading(workload), KEEP, false, |(case, _)| {
+        format::placements(&case.parameters)
+    }));
+    if rows.iter().any(|(case, _)| case.cycles.len() > 1) {
+        columns.push(column(&rows, "way", KEEP, false, |(_, channel)| {
+            channel.map_or(String::new(), |(name, _)| format::channel(name).to_owned())
+        }));
+    }
+    columns.extend(count_columns(&rows));
+    columns.extend(time_columns(run, &rows));
+    Section { name: name.to_owned(), heading, columns: columns.into_iter().filter(has_content).collect() }
+}
+
+fn rows_of(case: &CaseRecord) -> Vec<Row<'_>> {
+    if case.cycles.is_empty() {
+        return vec![(case, None)];
+    }
+    // In the order in which the client writes them, which the map has lost.
+    let order = case.parameters.workload.channels();
+    let mut channels: Vec<_> = case.cycles.iter().collect();
+    channels.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
+    channels.into_iter().map(|channel| (case, Some(channel))).collect()
+}
+
+fn column(
+    rows: &[Row<'_>],
+    heading: &str,
+    rank: u8,
+    is_number: bool,
+    cell: impl Fn(&Row<'_>) -> String,
+) -> Column {
+    Column { heading: heading.to_owned(), cells: rows.iter().map(cell).collect(), is_number, rank }
+}
+
+fn has_content(column: &Column) -> bool {
+    column.cells.iter().any(|cell| !cell.is_empty())
+}
+
+/// The value of a column that says the same in every row.
+fn constant(column: &Column) -> Option<&str> {
+    let first = column.cells.first()?;
+    column.cells.iter().all(|cell| cell == first).then_some(first)
+}
+
+fn setting_columns(rows: &[Row<'_>]) -> [Column; 4] {
+    let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
+        (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
+        (Some(client), Some(server)) => {
+            format!("{}+{}", format::grouped(u64::from(client)), format::grouped(u64::from(server)))
+        }
+        _ => String::new(),
+    };
+    [
+        column(rows, "pages", KEEP, true, |(case, _)| pages(case)),
+        column(rows, "words", KEEP, true, |(case, _)| {
+            case.parameters.words.map_or(String::new(), |w| w.to_string())
+        }),
+        column(rows, "vCPUs", KEEP, true, |(case, _)| case.parameters.vcpus.to_string()),
+        column(rows, "pcid", KEEP, false, |(case, _)| {
+            if case.parameters.pcid { "on" } else { "off" }.to_owned()
+        }),
+    ]
+}
+
+fn count_columns(rows: &[Row<'_>]) -> [Column; 4] {
+    let count = |case: &CaseRecord, name: &str| case.per_round_trip(name).map(format::count);
+    let counter = |name: &'static str| move |row: &Row<'_>| count(row.0, name).unwrap_or_default();
+    [
+        column(rows, "CR3\nloads", KEEP, true, |(case, _)| {
+            let loads = count(case, "page_table_loads").unwrap_or_default();
+            if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
+        }),
+        column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
+        // The sum of the two before it, so it goes first.
+        column(rows, "thread\nswitches", 1, true, counter("context_switches")),
+        column(rows, "IPC\nfast/slow", 5, true, |(case, _)| {
+            match (count(case, "ipc_fast"), count(case, "ipc_slow")) {
+                _ if case.counters.get("ipc_direct").is_some_and(|direct| direct.total > 0) => {
+                    format!("{} direct", count(case, "ipc_direct").unwrap_or_default())
+                }
+                (Some(fast), Some(slow)) => format!("{fast}/{slow}"),
+                _ => String::new(),
+            }
+        }),
+    ]
+}
+
+fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 6] {
+    let unit = if run.host.tsc_counts_instructions { "instructions" } else { "cycles" };
+    let all_doubtful = rows.iter().all(|(case, _)| !case.timing_valid);
+    let mark = if all_doubtful { "*" } else { "" };
+    let cycles = |row: &Row<'_>, value: fn(&ChannelRecord) -> u64| {
+        let own_mark = if row.0.timing_valid || all_doubtful { "" } else { "*" };
+        row.1.map_or(String::new(), |(_, channel)| {
+            let about = if channel.includes_disturbed { "~" } else { "" };
+            format!("{about}{}{own_mark}", format::grouped(value(channel)))
+        })
+    };
+    let of_channel = |row: &Row<'_>, text: fn(&ChannelRecord) -> Option<String>| {
+        row.1.and_then(|(_, channel)| text(channel)).unwrap_or_default()
+    };
+    [
+        column(rows, &format!("median{mark}\n{unit}"), KEEP, true, |row| match row.0.outcome.is_success() {
+            true => cycles(row, |channel| channel.summary.median),
+            false => "failed".to_owned(),
+        }),
+        column(rows, "95 %\nCI", 7, true, |row| {
+            of_channel(row, |ChannelRecord { summary, .. }| {
+                Some(format::interval(summary.median_ci95_low, summary.median, summary.median_ci95_high))
+            })
+        }),
+        column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| {
+            cycles(row, |channel| channel.summary.p99)
+        }),
+        column(rows, "median\nns", 2, true, |row| {
+            // Nanoseconds of what is no time would only invite comparison.
+            let is_time = row.0.timing_valid && !run.host.tsc_counts_instructions;
+            let text = of_channel(row, |channel| channel.median_ns.map(|ns| format!("{ns:.1}")));
+            if is_time { text } else { String::new() }
+        }),
+        column(rows, "of it\nempty pair", 3, true, |(case, channel)| {
+            let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
+            let median = case.empty_pair_median_cycles.filter(|_| !is_the_pair);
+            median.map_or(String::new(), format::grouped)
+        }),
+        column(rows, "to all\nin user", 8, true, |row| {
+            of_channel(row, |channel| channel.ratio_to_all_user.map(|ratio| format!("×{ratio:.2}")))
+        }),
+    ]
+}

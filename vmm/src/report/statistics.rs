@@ -1,0 +1,241 @@
+//! What is said about a set of samples: order statistics, and how sure the median is.
+//!
+//! Quantiles are samples themselves (nearest rank, definition 1 of Hyndman and Fan, "Sample Quantiles in Statistical
+//! Packages", The American Statistician 50, 1996): whole cycles stay whole. The interval of the median is the
+//! percentile bootstrap (Efron, "Bootstrap Methods", Annals of Statistics 7, 1979).
+
+use rand::SeedableRng;
+use rand::distr::{Distribution, Uniform};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::Beta;
+use serde::{Deserialize, Serialize};
+
+/// Bootstrap resamples.
+pub const RESAMPLES: usize = 4_000;
+
+/// Seed of the bootstrap: the same samples give the same interval, everywhere.
+pub const SEED: u64 = 0x696e_6b62_6564;
+
+/// Summary of a set of samples, in the samples' unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Samples that went in.
+    pub count: u64,
+    /// Smallest.
+    pub min: u64,
+    /// Half of the samples are not greater.
+    pub median: u64,
+    /// Lower end of the interval that holds the median with 95 % confidence.
+    pub median_ci95_low: u64,
+    /// Upper end of that interval.
+    pub median_ci95_high: u64,
+    /// Nine of ten are not greater.
+    pub p90: u64,
+    /// 99 of 100 are not greater.
+    pub p99: u64,
+    /// Greatest.
+    pub max: u64,
+    /// Arithmetic mean, rounded to a whole.
+    pub mean: u64,
+}
+
+impl Summary {
+    /// The summary of the samples of one or several launches; `None` when there is none.
+    ///
+    /// With several launches the interval is over launches: whole launches are resampled, because samples of one
+    /// guest resemble each other more than those of two (Hoefler and Belli, "Scientific Benchmarking of Parallel
+    /// Computing Systems", SC '15).
+    pub fn of(launches: &[Vec<u64>]) -> Option<Summary> {
+        let mut tagged: Vec<(u64, u32)> = launches
+            .iter()
+            .enumerate()
+            .flat_map(|(launch, samples)| samples.iter().map(move |sample| (*sample, launch as u32)))
+            .collect();
+        tagged.sort_unstable();
+        let sorted: Vec<u64> = tagged.iter().map(|(sample, _)| *sample).collect();
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        let filled = launches.iter().filter(|samples| !samples.is_empty()).count();
+        let (low, high) = if filled > 1 {
+            interval_over_launches(&tagged, launches.len())
+        } else {
+            interval_over_samples(&sorted)
+        };
+        let sum: u128 = sorted.iter().map(|sample| u128::from(*sample)).sum();
+        Some(Summary {
+            count: sorted.len() as u64,
+            min,
+            median: quantile(&sorted, 50),
+            median_ci95_low: low,
+            median_ci95_high: high,
+            p90: quantile(&sorted, 90),
+            p99: quantile(&sorted, 99),
+            max,
+            mean: ((sum + sorted.len() as u128 / 2) / sorted.len() as u128) as u64,
+        })
+    }
+}
+
+/// The smallest sample that at least `percent` of 100 samples do not exceed. `sorted` must not be empty.
+pub fn quantile(sorted: &[u64], percent: usize) -> u64 {
+    sorted[rank(sorted.len(), percent) - 1]
+}
+
+/// Number of that sample, counted from 1.
+fn rank(count: usize, percent: usize) -> usize {
+    // The division is done in u128 because counts times 100 may not fit.
+    ((count as u128 * percent as u128).div_ceil(100) as usize).clamp(1, count)
+}
+
+/// Percentile interval of the median of one set of samples.
+///
+/// Drawing `n` samples with replacement and taking the k-th smallest is drawing `n` places in the sorted samples and
+/// taking the k-th lowest place, and the k-th lowest of `n` uniform numbers has the distribution Beta(k, n + 1 - k).
+/// So each resample costs one draw, however many samples there are.
+fn interval_over_samples(sorted: &[u64]) -> (u64, u64) {
+    let count = sorted.len();
+    let rank = rank(count, 50);
+    let Ok(place) = Beta::new(rank as f64, (count + 1 - rank) as f64) else {
+        return (sorted[0], sorted[count - 1]); // Both parameters are at least 1: cannot happen.
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let medians: Vec<u64> = place
+        .sample_iter(&mut random)
+        .take(RESAMPLES)
+        .map(|place: f64| sorted[((place * count as f64) as usize).min(count - 1)])
+        .collect();
+    percentile_interval(medians)
+}
+
+/// Percentile interval of the median of all samples when whole launches are drawn with replacement.
+fn interval_over_launches(tagged: &[(u64, u32)], launches: usize) -> (u64, u64) {
+    let sizes = tagged.iter().fold(vec![0usize; launches], |mut sizes, (_, launch)| {
+        sizes[*launch as usize] += 1;
+        sizes
+    });
+    let filled: Vec<usize> = (0..launches).filter(|launch| sizes[*launch] > 0).collect();
+    let Ok(any_launch) = Uniform::new(0, filled.len()) else {
+        return (tagged[0].0, tagged[tagged.len() - 1].0); // There is at least one launch: cannot happen.
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let mut times = vec![0usize; launches];
+    let medians = (0..RESAMPLES).map(|_| {
+        times.fill(0);
+        for _ in 0..filled.len() {
+            times[filled[any_launch.sample(&mut random)]] += 1;
+        }
+        let drawn: usize = (0..launches).map(|launch| times[launch] * sizes[launch]).sum();
+        weighted_sample(tagged, &times, rank(drawn, 50))
+    });
+    percentile_interval(medians.collect())
+}
+
+/// The `rank`-th smallest sample when each counts as often as its launch was drawn.
+fn weighted_sample(tagged: &[(u64, u32)], times: &[usize], rank: usize) -> u64 {
+    let mut passed = 0;
+    for (sample, launch) in tagged {
+        passed += times[*launch as usize];
+        if passed >= rank {
+            return *sample;
+        }
+    }
+    tagged[tagged.len() - 1].0
+}
+
+/// The middle 95 % of the resampled medians.
+fn percentile_interval(mut medians: Vec<u64>) -> (u64, u64) {
+    medians.sort_unstable();
+    let cut = medians.len() / 40; // 2.5 %
+    (medians[cut], medians[medians.len() - 1 - cut])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_samples_have_known_quantiles() {
+        let summary = Summary::of(&[(1..=100).collect()]).unwrap();
+        assert_eq!(
+            (summary.min, summary.median, summary.p90, summary.p99, summary.max),
+            (1, 50, 90, 99, 100)
+        );
+        assert_eq!((summary.count, summary.mean), (100, 51));
+        // The exact binomial interval of the median of 100 values is [40, 61] (95.2 %).
+        assert!((38..=42).contains(&summary.median_ci95_low), "{summary:?}");
+        assert!((58..=62).contains(&summary.median_ci95_high), "{summary:?}");
+    }
+
+    #[test]
+    fn no_sample_has_no_summary_and_one_is_everything() {
+        assert_eq!(Summary::of(&[]), None);
+        assert_eq!(Summary::of(&[vec![], vec![]]), None);
+        let one = Summary::of(&[vec![7]]).unwrap();
+        assert_eq!(
+            (one.min, one.median, one.median_ci95_low, one.median_ci95_high, one.max),
+            (7, 7, 7, 7, 7)
+        );
+    }
+
+    /// The shortcut through the Beta distribution must agree with resampling written out.
+    #[test]
+    fn the_interval_is_that_of_plain_resampling() {
+        let sorted: Vec<u64> = (0..61).map(|index| 1_000 + index * index).collect();
+        let (low, high) = interval_over_samples(&sorted);
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let any = Uniform::new(0, sorted.len()).unwrap();
+        let medians = (0..20_000).map(|_| {
+            let mut drawn: Vec<u64> = (0..sorted.len()).map(|_| sorted[any.sample(&mut random)]).collect();
+            drawn.sort_unstable();
+            quantile(&drawn, 50)
+        });
+        let (plain_low, plain_high) = percentile_interval(medians.collect());
+        let place = |value: u64| sorted.iter().position(|sample| *sample == value).unwrap() as i64;
+        assert!((place(low) - place(plain_low)).abs() <= 1, "{low} {plain_low}");
+        assert!((place(high) - place(plain_high)).abs() <= 1, "{high} {plain_high}");
+    }
+
+    #[test]
+    fn launches_that_differ_widen_the_interval() {
+        let launch = |base: u64| (base..base + 50).collect::<Vec<u64>>();
+        let alike = Summary::of(&[launch(1000), launch(1000), launch(1000), launch(1000)]).unwrap();
+        let apart = Summary::of(&[launch(1000), launch(2000), launch(3000), launch(4000)]).unwrap();
+        assert!(alike.median_ci95_high - alike.median_ci95_low < 5);
+        assert!(apart.median_ci95_high - apart.median_ci95_low > 900);
+    }
+
+    #[test]
+    fn huge_samples_do_not_overflow() {
+        let summary = Summary::of(&[vec![u64::MAX; 5]]).unwrap();
+        assert_eq!(summary.mean, u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn the_summary_is_ordered_and_made_of_samples(
+            launches in prop::collection::vec(prop::collection::vec(0u64..1_000_000, 0..80), 1..4)
+        ) {
+            let all: Vec<u64> = launches.iter().flatten().copied().collect();
+            let Some(summary) = Summary::of(&launches) else {
+                prop_assert!(all.is_empty());
+                return Ok(());
+            };
+            let ordered = [summary.min, summary.median, summary.p90, summary.p99, summary.max];
+            prop_assert!(ordered.is_sorted());
+            prop_assert!(ordered.iter().all(|value| all.contains(value)));
+            prop_assert!(summary.median_ci95_low <= summary.median && summary.median <= summary.median_ci95_high);
+            prop_assert!(summary.min <= summary.mean && summary.mean <= summary.max);
+            prop_assert_eq!(summary.count, all.len() as u64);
+            prop_assert_eq!(Summary::of(&launches), Some(summary));
+            let not_greater = all.iter().filter(|value| **value <= summary.median).count();
+            prop_assert!(not_greater * 2 >= all.len());
+        }
+
+        #[test]
+        fn the_order_of_samples_does_not_matter(mut samples in prop::collection::vec(0u64..1000, 1..60)) {
+            let before = Summary::of(&[samples.clone()]);
+            samples.reverse();
+            prop_assert_eq!(Summary::of(&[samples]), before);
+        }
+    }
+}

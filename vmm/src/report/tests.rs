@@ -1,0 +1,101 @@
+//! Guests and runs that the tests of several modules share.
+
+use std::collections::BTreeMap;
+
+use abi::report::{Counters, CpuReport};
+
+use super::record::{
+    CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
+};
+use super::reduce::case_record;
+use crate::experiment::case::{Case, Parameters};
+use crate::experiment::parameter::{Placement, Workload};
+use crate::experiment::tests::parameters;
+use crate::machine::guest::{GuestRun, Outcome};
+
+/// A guest that finished with these samples in one channel.
+pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
+    let begin = Counters { page_table_loads: 7, ..Counters::default() };
+    let round_trips = samples.len() as u64;
+    let end = Counters {
+        page_table_loads: 7 + page_table_loads,
+        page_table_loads_elided: 2 * round_trips - page_table_loads,
+        context_switches: 2 * round_trips,
+        ipc_fast: 2 * round_trips,
+        ..begin
+    };
+    GuestRun {
+        outcome: Outcome::Finished { status: 0 },
+        state: abi::report::state::FINISHED,
+        features: abi::report::feature::GLOBAL_PAGES,
+        round_trips,
+        channel_count: 1,
+        samples,
+        measured_tsc_cycles: 1_000_000,
+        cpus: vec![CpuReport { online: 1, apic_id: 0, begin, end }],
+        faults: Vec::new(),
+        kvm_stats: BTreeMap::from([("exits".to_owned(), 5)]),
+        run_delay_ns: Some(10),
+        console: b"booting\nready\n".to_vec(),
+        tsc_hz: 2_000_000_000,
+        create_ns: 1_000,
+        boot_ns: Some(2_000),
+        measured_ns: Some(3_000),
+    }
+}
+
+fn record(name: &str, parameters: Parameters, median: u64, loads_per_round_trip: u64) -> CaseRecord {
+    let samples = vec![median - 10, median, median + 30];
+    let run = guest_run(samples, 3 * loads_per_round_trip);
+    case_record(&Case { name: name.to_owned(), parameters }, &[Ok(run)], &[None], &HostRecord::default())
+}
+
+/// A small finished run.
+pub(crate) fn run_record() -> RunRecord {
+    let call = |client, server| Parameters {
+        client,
+        server: Some(server),
+        words: Some(0),
+        server_program: Some("null".to_owned()),
+        ..parameters(Workload::Call)
+    };
+    let (user, kernel) = (Placement::User, Placement::Kernel);
+    let shared = Parameters { same_space: true, samples: 77, ..call(user, user) };
+    let cases = vec![
+        record("empty/user/pcid=off", parameters(Workload::Empty), 50, 0),
+        record("call/user-user/words=0/pcid=off", call(user, user), 2_000, 2),
+        record("call/user-kernel/words=0/pcid=off", call(user, kernel), 1_000, 0),
+        record("call/kernel-user/words=0/pcid=off", call(kernel, user), 1_200, 0),
+        record("call/same-space/words=0/pcid=off", shared, 1_500, 0),
+    ];
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        version: VERSION,
+        inkbed: ToolRecord { version: "0.1.0".to_owned(), abi_version: 1 },
+        experiment: ExperimentRecord {
+            name: "ipc".to_owned(),
+            question: "What does a call cost?".to_owned(),
+            description: None,
+            file: "bench-config/ipc.toml".to_owned(),
+            file_sha256: "ab".repeat(32),
+            overrides: BTreeMap::new(),
+        },
+        started_utc: "2026-01-02T03:04:05Z".to_owned(),
+        finished_utc: Some("2026-01-02T03:05:05Z".to_owned()),
+        state: RunState::Finished,
+        host: HostRecord {
+            name: "box".to_owned(),
+            summary: "a CPU, kvm_x".to_owned(),
+            ..HostRecord::default()
+        },
+        guest: GuestRecord { sha256: "cd".repeat(32), kernel_file: None, servers_folder: None },
+        absent: Vec::new(),
+        cases_planned: cases.len(),
+        cases,
+    }
+}
+
+/// The case with this name.
+pub(crate) fn case_named<'a>(run: &'a RunRecord, name: &str) -> &'a CaseRecord {
+    run.cases.iter().find(|case| case.name == name).unwrap()
+}

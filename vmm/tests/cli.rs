@@ -1,0 +1,249 @@
+//! The command line without guests: help, lists, errors with their fixes, exit codes, reports of stored runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+
+fn inkbed() -> Command {
+    let mut command = assert_cmd::cargo::cargo_bin_cmd!("inkbed");
+    command.current_dir(workspace());
+    command
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A folder with the record of a small finished run.
+fn stored_run() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/results.json");
+    fs::copy(stored, folder.path().join("results.json")).unwrap();
+    folder
+}
+
+/// An experiment file with one case, changed by `change`.
+fn experiment(change: impl FnOnce(&str) -> String) -> tempfile::NamedTempFile {
+    let text = "# Why?\nname = \"small\"\nquestion = \"Why?\"\n\n[[case]]\nworkload = \"call\"\nclient = \"user\"\n\
+                server = \"kernel\"\nwords = 4\n";
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    fs::write(file.path(), change(text)).unwrap();
+    file
+}
+
+#[test]
+fn help_names_all_commands_and_exit_codes() {
+    let commands = ["run", "boot", "doctor", "list", "report", "completions", "man"];
+    let assert =
+        inkbed().arg("--help").assert().success().stdout(predicate::str::contains("130  interrupted"));
+    let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    for command in commands {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} is not in:\n{text}");
+        inkbed().args([command, "--help"]).assert().success();
+    }
+}
+
+#[test]
+fn no_command_shows_help_and_is_a_wrong_use() {
+    inkbed().assert().code(2).stderr(predicate::str::contains("Usage: inkbed"));
+    inkbed().arg("runn").assert().code(2).stderr(predicate::str::contains("run"));
+}
+
+#[test]
+fn the_experiments_are_listed_with_their_questions() {
+    inkbed().arg("list").assert().success().stdout(
+        predicate::str::contains("ipc (bench-config/ipc.toml")
+            .and(predicate::str::contains("working-set"))
+            .and(predicate::str::contains("What does an IPC call cost")),
+    );
+    let output = inkbed().args(["list", "--json"]).output().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for entry in list.as_array().unwrap() {
+        let text = fs::read_to_string(workspace().join(entry["file"].as_str().unwrap())).unwrap();
+        let first_line = text.lines().next().unwrap();
+        assert_eq!(first_line, format!("# {}", entry["question"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn a_broken_file_does_not_hide_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(workspace().join("bench-config/ipc.toml"), folder.path().join("good.toml")).unwrap();
+    fs::write(folder.path().join("bad.toml"), "nam = \"x\"\n").unwrap();
+    inkbed()
+        .arg("list")
+        .arg(folder.path())
+        .assert()
+        .code(2)
+        .stdout(predicate::str::contains("good.toml"))
+        .stderr(
+            predicate::str::contains("bad.toml:1:1").and(predicate::str::contains("did you mean `name`?")),
+        );
+}
+
+#[test]
+fn a_dry_run_names_the_cases() {
+    let file = experiment(|text| text.replace("words = 4", "words = [4, 512]\npcid = \"off\""));
+    inkbed()
+        .args(["run", "--dry-run"])
+        .arg(file.path())
+        .assert()
+        .success()
+        .stdout("call/user-kernel/words=4/pcid=off\ncall/user-kernel/words=512/pcid=off\n");
+    inkbed()
+        .args(["run", "--dry-run", "--case", "words=512"])
+        .arg(file.path())
+        .assert()
+        .success()
+        .stdout("call/user-kernel/words=512/pcid=off\n");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_place_and_fix() {
+    let wrong = [
+        ("words = 4", "wrds = 4", ":9:1: unknown key `wrds`", "did you mean `words`?"),
+        ("words = 4", "words = 4000", ":9:9: `words = 4000` is out of range", "from 0 to 512"),
+        ("\"kernel\"", "\"kernle\"", ":8:10: unknown value `kernle`", "did you mean `kernel`?"),
+        ("\"call\"", "\"cal", ":6:", "docs/experiment-files.md"),
+        (
+            "words = 4",
+            "server_program = \"ecco\"",
+            ":9:18: there is no program `ecco`",
+            "did you mean `echo`?",
+        ),
+        ("words = 4", "same_space = true", ":9:14: only user placements", "without `same_space`"),
+        ("words = 4", "samples = 0", ":9:11: `samples = 0`", "from 1 to"),
+        ("words = 4", "vcpus = 100000", ":9:9: `vcpus = 100000`", "from 1 to"),
+    ];
+    for (from, to, message, fix) in wrong {
+        let file = experiment(|text| text.replace(from, to));
+        inkbed()
+            .args(["run", "--dry-run"])
+            .arg(file.path())
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(predicate::str::contains("error: ").and(predicate::str::contains(message)))
+            .stderr(predicate::str::contains("fix: ").and(predicate::str::contains(fix)));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_said_with_the_fix() {
+    let file = experiment(str::to_owned);
+    let path = file.path().to_str().unwrap();
+    let wrong: [(&[&str], &str); 8] = [
+        (&["run", "no-such-file.toml"], "inkbed list"),
+        (&["run", path, "--set", "sample=3"], "did you mean `samples`?"),
+        (&["run", path, "--set", "samples"], "--set samples=1000"),
+        (&["run", path, "--samples", "0"], "from 1 to"),
+        (&["run", path, "--memory", "64X"], "64M or 1G"),
+        (&["run", path, "--case", "nothing"], "--dry-run"),
+        (&["run", path, "--pin", "a"], "0,1, or `auto`"),
+        (&["run", path, "--kernel", "/dev/null"], "ELF"),
+    ];
+    for (arguments, fix) in wrong {
+        inkbed().args(arguments).assert().code(2).stdout("").stderr(predicate::str::contains(fix));
+    }
+    inkbed().args(["boot", "--server", "nul"]).assert().code(2).stderr(predicate::str::contains("`null`"));
+    inkbed()
+        .args(["boot", "--server", "null@moon"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("@kernel"));
+    inkbed().args(["man", "rnu"]).assert().code(2).stderr(predicate::str::contains("`run`"));
+}
+
+#[test]
+fn a_stored_run_is_shown_in_every_form() {
+    let run = stored_run();
+    let report = |format: &str| {
+        let output = inkbed().arg("report").arg(run.path()).args(["--format", format]).output().unwrap();
+        assert!(output.status.success(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = report("table");
+    assert!(table.contains("user → kernel") && !table.contains('\u{1b}'), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 110), "{table}");
+    assert!(report("markdown").contains("| client → server |"));
+    assert!(report("csv").starts_with("case,workload,"));
+    let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
+    assert_eq!(json["schema"], "inkbed-results");
+    inkbed().arg("report").arg(run.path()).arg("--json").assert().success();
+}
+
+#[test]
+fn an_unfinished_run_is_shown_as_far_as_it_came() {
+    let run = stored_run();
+    let file = run.path().join("results.json");
+    let mut record: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    record["state"] = "running".into();
+    record["cases"].as_array_mut().unwrap().truncate(1);
+    record.as_object_mut().unwrap().remove("finished_utc");
+    fs::write(&file, record.to_string()).unwrap();
+    inkbed()
+        .arg("report")
+        .arg(run.path())
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("1 of 3 cases"));
+}
+
+#[test]
+fn what_is_no_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = || inkbed().arg("report").arg(folder.path()).assert();
+    report().code(4).stderr(predicate::str::contains("fix: "));
+    fs::write(folder.path().join("results.json"), "{\"schema\": \"inkbed-results\", \"version\": 99}")
+        .unwrap();
+    report().code(4).stderr(predicate::str::contains("version 99"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let run = stored_run();
+    let program = assert_cmd::cargo::cargo_bin!("inkbed");
+    let run_path = run.path().to_str().unwrap();
+    for arguments in [&["report", run_path, "--json"][..], &["completions", "bash"], &["man"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Process::new(program);
+        let output = command.args(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert!(output.status.success(), "{arguments:?}: {}", output.status);
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_of_its_own() {
+    let run = stored_run();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Process::new(assert_cmd::cargo::cargo_bin!("inkbed"));
+    let output = command.arg("report").arg(run.path()).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish"] {
+        inkbed().args(["completions", shell]).assert().success().stdout(predicate::str::contains("doctor"));
+    }
+    inkbed().arg("man").assert().success().stdout(predicate::str::contains(".TH inkbed 1"));
+    inkbed().args(["man", "run"]).assert().success().stdout(predicate::str::contains("inkbed\\-run"));
+}
+
+#[test]
+fn doctor_tells_what_this_host_is() {
+    let assert = inkbed().arg("doctor").assert();
+    let code = assert.get_output().status.code();
+    assert!(matches!(code, Some(0 | 3)), "{code:?}");
+    let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(text.contains("/dev/kvm") && text.contains("lens kernel"), "{text}");
+    let output = inkbed().args(["doctor", "--json"]).output().unwrap();
+    let facts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(facts["timing"]["valid"].is_boolean(), "{facts}");
+}

@@ -1,0 +1,255 @@
+//! Experiments on real guests: exact counts, and what is left when a run is stopped. Times are never asserted.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use inkbed::report::record::{CaseRecord, RunRecord, RunState};
+use inkbed::report::store::read_record;
+
+/// Whether guests can be booted here; says why not. With INKBED_REQUIRE_KVM=1 a missing KVM fails the test.
+fn require_kvm() -> bool {
+    let Err(error) = fs::File::options().read(true).write(true).open("/dev/kvm") else { return true };
+    assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm: {error}");
+    println!("skipped: /dev/kvm: {error}");
+    false
+}
+
+fn bench_config(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench-config").join(name)
+}
+
+fn run(file: &Path, out: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("inkbed"));
+    command.arg("run").arg(file).arg("--out").arg(out).args(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn loads(case: &CaseRecord) -> f64 {
+    case.per_round_trip("page_table_loads").unwrap()
+}
+
+/// The cases of a run without PCIDs, by name without that.
+fn without_pcid(run: &RunRecord) -> BTreeMap<&str, &CaseRecord> {
+    run.cases.iter().filter_map(|case| Some((case.name.strip_suffix("/pcid=off")?, case))).collect()
+}
+
+#[test]
+fn page_tables_are_loaded_exactly_when_the_rule_says() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("ipc");
+    let output =
+        run(&bench_config("ipc.toml"), &out, &["--samples", "8", "--set", "warm_up=3"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = read_record(&out).unwrap();
+    assert_eq!((run.state, run.cases.len()), (RunState::Finished, run.cases_planned));
+    let cases = without_pcid(&run);
+    for words in [0, 4, 8, 64, 512] {
+        assert_eq!(loads(cases[format!("call/user-user/words={words}").as_str()]), 2.0);
+        for way in ["user-kernel", "kernel-user", "kernel-kernel", "same-space"] {
+            assert_eq!(loads(cases[format!("call/{way}/words={words}").as_str()]), 0.0, "{way} {words}");
+        }
+    }
+    assert_eq!(loads(cases["alternate/user-user-user"]), 6.0);
+    assert_eq!(loads(cases["alternate/user-kernel-user"]), 2.0);
+    assert_eq!(loads(cases["relay/user-user-user/words=0"]), 4.0);
+    assert_eq!(loads(cases["relay/user-kernel-user/words=0"]), 2.0);
+    assert_eq!(loads(cases["relay/user-user-kernel/words=0"]), 2.0);
+    assert_eq!(loads(cases["relay/user-kernel-kernel/words=0"]), 0.0);
+    let direct = cases["call/user-kernel/words=4/transfer=direct"];
+    assert_eq!((loads(direct), direct.per_round_trip("context_switches")), (0.0, Some(0.0)));
+    for case in &run.cases {
+        assert_eq!(case.expected.agrees, Some(true), "{}", case.name);
+        assert_eq!(case.round_trips, 8, "{}", case.name);
+        let file = case.launches[0].samples_file.as_ref().unwrap();
+        let array = npyz::NpyFile::new(fs::File::open(out.join(file)).unwrap()).unwrap();
+        assert_eq!(array.shape(), [8, case.parameters.workload.channels().len() as u64], "{}", case.name);
+    }
+}
+
+#[test]
+fn pages_are_touched_in_both_placements_and_launches_are_separate_guests() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("working-set");
+    let arguments = ["--samples", "3", "--case", "pages=4/", "--case", "pages=256/", "--set", "launches=2"];
+    let output = run(&bench_config("working-set.toml"), &out, &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = read_record(&out).unwrap();
+    let cases = without_pcid(&run);
+    assert_eq!(loads(cases["touch/user-user/pages=256"]), 2.0);
+    assert_eq!(loads(cases["touch/user-kernel/pages=256"]), 0.0);
+    for case in &run.cases {
+        assert_eq!((case.launches.len(), case.round_trips), (2, 6), "{}", case.name);
+    }
+}
+
+/// An experiment whose cases take about a second each.
+fn slow_experiment(folder: &Path) -> PathBuf {
+    let file = folder.join("slow.toml");
+    let text = "# Slow?\nname = \"slow\"\nquestion = \"Slow?\"\n[[case]]\nworkload = \"call\"\nclient = \"user\"\n\
+                server = \"user\"\nwords = [0, 1, 2, 3, 4]\npcid = \"off\"\nsamples = 2000\n";
+    fs::write(&file, text).unwrap();
+    file
+}
+
+/// Waits until the run in `out` has a finished case.
+fn wait_for_a_case(child: &mut Child, out: &Path) -> usize {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(60) {
+        let done = read_record(out).map_or(0, |record| record.cases.len());
+        if done > 0 {
+            return done;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the run has ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("no case within a minute");
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: kill has no memory effects here; the child has not been waited for, so its id is still its own.
+    let result = unsafe { libc::kill(child.id() as i32, signal) };
+    assert_eq!(result, 0);
+}
+
+#[test]
+fn a_killed_run_leaves_every_finished_case_readable() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut child = run(&slow_experiment(folder.path()), &out, &[]).spawn().unwrap();
+    let done = wait_for_a_case(&mut child, &out);
+    signal(&child, libc::SIGKILL);
+    child.wait().unwrap();
+    let record = read_record(&out).unwrap();
+    assert_eq!(record.state, RunState::Running);
+    assert!((done..5).contains(&record.cases.len()), "{}", record.cases.len());
+    assert!(record.cases.iter().all(CaseRecord::succeeded));
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_done() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut child = run(&slow_experiment(folder.path()), &out, &[]).spawn().unwrap();
+    let done = wait_for_a_case(&mut child, &out);
+    signal(&child, libc::SIGINT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted: "), "{}", stderr(&output));
+    let record = read_record(&out).unwrap();
+    assert_eq!(record.state, RunState::Interrupted);
+    assert!((done..5).contains(&record.cases.len()));
+    assert!(out.join("table.txt").exists());
+}
+
+#[test]
+fn a_hung_case_is_recorded_and_the_others_go_on() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hang.toml");
+    let case = |name: &str, rest: &str| {
+        format!(
+            "[[case]]\nname = \"{name}\"\nworkload = \"call\"\nclient = \"user\"\nserver = \"user\"\npcid = \"off\"\n{rest}"
+        )
+    };
+    let head =
+        "# Hang?\nname = \"hang\"\nquestion = \"Hang?\"\n[defaults]\nsamples = 4\nwarm_up = 0\n".to_owned();
+    let never = case("never", "deadline_seconds = 1\nwarm_up = 1000000000\n");
+    fs::write(&file, head + &never + &case("fine", "")).unwrap();
+    let out = folder.path().join("out");
+    let output = run(&file, &out, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(
+        text.contains("failed: never/user-user/words=0/pcid=off: hang") && text.contains("rip"),
+        "{text}"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("FAILED never"));
+    let record = read_record(&out).unwrap();
+    assert_eq!(record.cases.iter().map(CaseRecord::succeeded).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn a_folder_in_use_is_refused_before_anything_is_run() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (slow_experiment(folder.path()), folder.path().join("out"));
+    let arguments = ["--samples", "2", "--case", "words=0", "--json"];
+    let output = run(&file, &out, &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let printed: RunRecord = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed, read_record(&out).unwrap());
+    let output = run(&file, &out, &arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--overwrite"), "{}", stderr(&output));
+    let output = run(&file, &out, &["--samples", "2", "--case", "words=4", "--overwrite"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(out.join("samples")).unwrap().count(), 1, "only the new run's samples");
+}
+
+#[test]
+fn pcids_without_hardware_are_refused() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--samples", "2", "--set", "pcid=on", "--case", "call/user-user/words=0"];
+    let output = run(&bench_config("ipc.toml"), &folder.path().join("out"), &arguments).output().unwrap();
+    if output.status.success() {
+        let run = read_record(&folder.path().join("out")).unwrap();
+        assert!(run.cases[0].features.contains(&"pcid".to_owned()), "this host has them");
+    } else {
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            stderr(&output).contains("no PCIDs") && stderr(&output).contains("auto"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn chosen_servers_are_booted() {
+    if !require_kvm() {
+        return;
+    }
+    let boot = |arguments: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("inkbed"));
+        command.arg("boot").args(arguments).output().unwrap()
+    };
+    let output = boot(&["--verbose"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("server 1"),
+        "the console is on standard output"
+    );
+    assert!(stderr(&output).contains("finished, 10 round trips"), "{}", stderr(&output));
+    let output = boot(&["--server", "null", "--server", "echo@kernel", "--vcpus", "2", "--deadline", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("stopped after 1 s"), "{}", stderr(&output));
+    let output = boot(&["--server", "client", "--server", "relay@user", "--server", "null@kernel"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}

@@ -1,0 +1,77 @@
+//! The transfer mode `direct`: the caller's thread runs the server's entry function itself.
+
+use abi::call::status;
+use abi::program::{self, client, crash, scenario, workload};
+
+use crate::harness::{BOTH_PLACES, Place, Server, counted, finish, scenario, server};
+
+const ROUND_TRIPS: u64 = 25;
+
+fn direct_client(place: Place, workload: u64, words: u64) -> Server {
+    crate::harness::client(place, workload, ROUND_TRIPS, words)
+        .with(|plan| plan.arguments[client::DIRECT] = 1)
+}
+
+#[test]
+fn a_direct_call_switches_nothing() {
+    for place in BOTH_PLACES {
+        for (program, words) in [(program::NULL, 0), (program::ECHO, 4)] {
+            let client = direct_client(place, workload::CALL, words);
+            let Some(run) = finish(&[client, server(program, Place::Kernel)]) else { return };
+            let counted = counted(&run);
+            assert_eq!(counted.ipc_direct, ROUND_TRIPS, "{program} from {place:?}");
+            assert_eq!((counted.ipc_fast, counted.ipc_slow), (0, 0), "{program} from {place:?}");
+            assert_eq!((counted.context_switches, counted.page_table_loads), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_server_in_user_space_is_called_as_always() {
+    for place in BOTH_PLACES {
+        let client = direct_client(place, workload::CALL, 4);
+        let Some(run) = finish(&[client, server(program::ECHO, Place::User)]) else { return };
+        let counted = counted(&run);
+        assert_eq!((counted.ipc_direct, counted.ipc_fast), (0, 2 * ROUND_TRIPS), "{place:?}");
+    }
+}
+
+#[test]
+fn long_messages_are_copied_between_threads() {
+    for place in BOTH_PLACES {
+        let client = direct_client(place, workload::CALL, 512);
+        let Some(run) = finish(&[client, server(program::ECHO, Place::Kernel)]) else { return };
+        let counted = counted(&run);
+        assert_eq!((counted.ipc_direct, counted.context_switches), (0, 2 * ROUND_TRIPS), "{place:?}");
+    }
+}
+
+#[test]
+fn a_direct_entry_has_the_servers_memory() {
+    let client =
+        direct_client(Place::User, workload::TOUCH_AND_CALL, 0).with(|plan| plan.working_set_pages = 4);
+    let touch = server(program::TOUCH, Place::Kernel).with(|plan| {
+        plan.working_set_pages = 16;
+        plan.arguments[program::touch::PAGES] = 16;
+    });
+    let Some(run) = finish(&[client, touch]) else { return };
+    assert_eq!(counted(&run).ipc_direct, ROUND_TRIPS);
+}
+
+/// A fault in the entry function ends the server, not the caller on whose behalf it ran, and not the kernel on whose
+/// stack.
+#[test]
+fn a_fault_in_a_direct_entry_is_the_servers() {
+    for place in BOTH_PLACES {
+        for label in [crash::PAGE_FAULT, crash::INVALID_OPCODE, crash::WRITE_CODE, crash::STACK_OVERFLOW] {
+            let driver = scenario(place, scenario::CRASH_DIRECT, label.into()).reaching(&[1, 2]);
+            let servers =
+                [driver, server(program::CRASH, Place::Kernel), server(program::ECHO, Place::Kernel)];
+            let Some(run) = finish(&servers) else { return };
+            let case = format!("label {label} from {place:?}");
+            assert_eq!(run.samples, [status::PARTNER_DEAD, status::PARTNER_DEAD, status::OK], "{case}");
+            assert_eq!(run.faults.len(), 1, "{case}: {:?}", run.faults);
+            assert_eq!(run.faults[0].fault.server, 1, "{case}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Migration in place: nothing is lost, nothing stays behind, and the policy holds.
+
+use abi::address::{HOME_TOP_ENTRY_FIRST, top_entry_base};
+use abi::call::status;
+use abi::plan::{flag, server_flag, trust};
+use abi::program::{self, scenario};
+use inkbed::machine::guest::{GuestRun, Outcome};
+
+use crate::harness::{BOTH_PLACES, Place, Server, boot, config, counted, finish, scenario, server};
+
+/// A trusted server that may migrate, starting in this place.
+fn migratable(program: &str, place: Place) -> Server {
+    server(program, place).with(|plan| {
+        plan.flags |= server_flag::MIGRATABLE;
+        plan.trust_group = trust::CRITICAL_TRUSTED;
+    })
+}
+
+/// Runs the servers without PCIDs, and with them where the CPU has them.
+fn finish_both(servers: &[Server]) -> Vec<GuestRun> {
+    let mut runs = Vec::new();
+    for plan_flags in [0, flag::PCID] {
+        let mut config = config(servers);
+        config.plan_flags = plan_flags;
+        let Some(run) = boot(&config) else { return runs };
+        if !matches!(run.outcome, Outcome::Refused { .. }) || plan_flags == 0 {
+            assert_eq!(run.outcome, Outcome::Finished { status: 0 }, "faults: {:?}", run.faults);
+            runs.push(run);
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_counter_keeps_its_count_over_a_thousand_migrations() {
+    for driver_place in BOTH_PLACES {
+        let driver = scenario(driver_place, scenario::MIGRATE_COUNTER, 1000);
+        for run in finish_both(&[driver, migratable(program::COUNTER, Place::User)]) {
+            assert_eq!(run.samples, [1000, 1000], "{driver_place:?}");
+            let counted = counted(&run);
+            assert_eq!(counted.faults, 0);
+            assert!(counted.invlpg + counted.tlb_full_flushes >= 1000, "every migration flushes");
+        }
+    }
+}
+
+/// Half of the calls go to a server in the kernel: with a driver in user space only the other half loads page tables.
+#[test]
+fn the_page_tables_loaded_follow_the_placement() {
+    let driver = scenario(Place::User, scenario::MIGRATE_COUNTER, 100);
+    for run in finish_both(&[driver, migratable(program::COUNTER, Place::User)]) {
+        // Turns 0, 2, 4, … and the last READ find it in user space: 51 round trips of two loads.
+        assert_eq!(counted(&run).page_table_loads, 102);
+    }
+}
+
+/// A server that is interrupted anywhere, in its own code or in a stub, goes on in the other placement.
+#[test]
+fn a_busy_server_is_moved_between_two_instructions() {
+    for place in BOTH_PLACES {
+        let driver = scenario(place, scenario::MIGRATE_BUSY, 30);
+        let spinner = migratable(program::SCENARIO, Place::User).with(|plan| {
+            plan.arguments[scenario::NUMBER] = scenario::SPIN;
+            plan.arguments[scenario::PARAMETER] = 1 << 40;
+        });
+        let caller = migratable(program::SCENARIO, Place::User).reaching(&[2]).with(|plan| {
+            plan.arguments[scenario::NUMBER] = scenario::REGISTERS;
+            plan.arguments[scenario::PARAMETER] = 1 << 40;
+        });
+        for busy in [spinner, caller] {
+            for run in finish_both(&[driver.clone(), busy, server(program::NULL, Place::User)]) {
+                assert_eq!(run.faults, [], "{place:?}");
+                assert_eq!(run.samples, [30], "{place:?}");
+            }
+        }
+    }
+}
+
+/// What is in the kernel is out of reach of ring 3, and what has left the kernel is out of reach of ring 0, at once: the
+/// last read fails only if the TLB has forgotten the pages.
+#[test]
+fn a_moved_server_is_out_of_reach_where_it_was() {
+    let home = top_entry_base(HOME_TOP_ENTRY_FIRST) + 0x1000;
+    let cases = [
+        (Place::Kernel, [status::OK, status::PARTNER_DEAD]),
+        (Place::User, [status::PARTNER_DEAD, status::PARTNER_DEAD]),
+    ];
+    for (reader, expected) in cases {
+        let driver = scenario(Place::User, scenario::MIGRATE_AND_READ, home).reaching(&[2]);
+        let reader = server(program::CRASH, reader);
+        for run in finish_both(&[driver, migratable(program::COUNTER, Place::User), reader]) {
+            assert_eq!(run.samples, expected);
+            assert!(run.faults.iter().all(|fault| fault.fault.server == 2));
+        }
+    }
+}
+
+/// A chain of servers moves in together: one pause, one flush decision, and no page-table loads behind it.
+#[test]
+fn a_group_moves_with_one_flush_decision() {
+    let driver = scenario(Place::User, scenario::MIGRATE_GROUP, 0);
+    let first = migratable(program::RELAY, Place::User).reaching(&[2]);
+    let servers = [driver, first, migratable(program::ECHO, Place::User)];
+    for run in finish_both(&servers) {
+        let [status, moved, pages, invlpg, full_flushes, last] = run.samples[..] else {
+            panic!("{:?}", run.samples)
+        };
+        assert_eq!((status, moved, last), (status::OK, 2, status::OK));
+        assert!(pages > 0);
+        assert!(
+            (invlpg == pages) != (full_flushes == 1),
+            "{invlpg} INVLPGs, {full_flushes} flushes, {pages} pages"
+        );
+    }
+}
+
+#[test]
+fn an_untrusted_partner_stays_where_it_is() {
+    let driver = scenario(Place::User, scenario::MIGRATE_GROUP, 0);
+    let first = migratable(program::RELAY, Place::User).reaching(&[2]);
+    let second =
+        migratable(program::ECHO, Place::User).with(|plan| plan.trust_group = trust::NONCRITICAL_TRUSTED);
+    for run in finish_both(&[driver, first, second]) {
+        assert_eq!((run.samples[0], run.samples[1]), (status::OK, 1));
+    }
+}
+
+#[test]
+fn only_what_the_policy_allows_is_moved() {
+    let driver = scenario(Place::User, scenario::MIGRATE_REFUSED, 0);
+    let servers = [driver, migratable(program::NULL, Place::Kernel), server(program::NULL, Place::User)];
+    let Some(run) = finish(&servers) else { return };
+    let expected = [
+        status::NOT_PERMITTED,
+        status::BAD_ARGUMENT,
+        status::NOT_PERMITTED,
+        status::BAD_ARGUMENT,
+        status::BAD_ARGUMENT,
+        status::OK,
+        status::NOT_TRUSTED,
+    ];
+    assert_eq!(run.samples, expected);
+}
