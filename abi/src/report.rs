@@ -94,15 +94,13 @@ pub mod feature {
     pub const TSC_DEADLINE: u64 = 1 << 7;
     /// KVM's steal-time record.
     pub const STEAL_TIME: u64 = 1 << 8;
-    /// SYSCALL arrives as a page fault at its own target (KVM that emulates ring 0).
-    pub const SYSCALL_AS_PAGE_FAULT: u64 = 1 << 9;
     /// RDTSCP.
-    pub const RDTSCP: u64 = 1 << 10;
+    pub const RDTSCP: u64 = 1 << 9;
     /// User-mode instruction prevention.
-    pub const UMIP: u64 = 1 << 11;
+    pub const UMIP: u64 = 1 << 10;
 
     /// Name of each bit, as reports print it.
-    pub const NAMES: [(u64, &str); 12] = [
+    pub const NAMES: [(u64, &str); 11] = [
         (GLOBAL_PAGES, "global-pages"),
         (PCID, "pcid"),
         (INVPCID, "invpcid"),
@@ -112,7 +110,6 @@ pub mod feature {
         (X2APIC, "x2apic"),
         (TSC_DEADLINE, "tsc-deadline"),
         (STEAL_TIME, "steal-time"),
-        (SYSCALL_AS_PAGE_FAULT, "syscall-as-page-fault"),
         (RDTSCP, "rdtscp"),
         (UMIP, "umip"),
     ];

@@ -34,6 +34,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run experiments and print what they measured
     Run(RunArguments),
+    /// Count every instruction of a round trip, by stepping guests through them
+    Trace(TraceArguments),
     /// Start the kernel with chosen servers, its console on the terminal
     Boot(BootArguments),
     /// Tell what this host is and what can be measured on it
@@ -99,6 +101,34 @@ pub struct RunArguments {
     /// Any of samples, warm_up, launches, deadline_seconds, vcpus, memory, pcid
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Instead of what the file says")]
     pub set: Vec<String>,
+    /// What guests are made of.
+    #[command(flatten)]
+    pub guest: GuestArguments,
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The counts of a case are the same on every host. Cases without calls have no round trip to \
+                        count, and say so.\n\nExample: inkbed trace bench-config/ipc.toml --case 'call*words=0' --out \
+                        traces"
+)]
+pub struct TraceArguments {
+    /// Experiment file (see docs/experiment-files.md)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Trace only cases whose name holds this text; `*` stands for anything between
+    #[arg(long, value_name = "PATTERN")]
+    pub case: Vec<String>,
+    /// Complete round trips of every case
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub round_trips: u64,
+    /// Print the counts as JSON instead of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Folder for the counts and, of each case, one listed round trip and its folded stacks for flame graphs
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// What guests are made of.
     #[command(flatten)]
     pub guest: GuestArguments,

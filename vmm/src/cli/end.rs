@@ -93,7 +93,7 @@ fn classify(error: &anyhow::Error) -> (End, Option<String>) {
     (End::Failure, None)
 }
 
-fn end_of_machine_error(error: &MachineError) -> End {
+pub(super) fn end_of_machine_error(error: &MachineError) -> End {
     match error {
         MachineError::KvmMissing(_)
         | MachineError::KvmPermission(_)

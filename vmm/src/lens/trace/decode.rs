@@ -115,7 +115,8 @@ pub fn operands(
     instruction: &Instruction,
     registers: &Registers,
 ) -> Option<Vec<Operand>> {
-    let repetitions = if is_repeated(instruction) { registers.general.rcx } else { 1 };
+    let is_repeated = is_repeated(instruction);
+    let repetitions = if is_repeated { registers.general.rcx } else { 1 };
     let info = factory.info(instruction);
     let mut operands = Vec::new();
     for memory in info.used_memory() {
@@ -127,7 +128,10 @@ pub fn operands(
             _ => continue,
         };
         let address = memory.virtual_address(0, |register, _, _| registers.value(register))?;
-        let size_bytes = (memory.memory_size().size() as u64).saturating_mul(repetitions);
+        // Of a repeated instruction only the instruction itself knows the size.
+        let size =
+            memory.memory_size().size().max(instruction.memory_size().size() * usize::from(is_repeated));
+        let size_bytes = (size as u64).saturating_mul(repetitions);
         operands.push(Operand { address, size_bytes, kind });
     }
     Some(operands)
@@ -170,5 +174,79 @@ impl Registers {
             _ if register.is_segment_register() => Some(full),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATES: Gates = Gates { system_call: 0xa000, page_fault: 0xb000, debug: 0xc000 };
+    const HERE: u64 = 0x1000;
+
+    fn registers() -> Registers {
+        let general =
+            kvm_regs { rax: 0x50, rcx: 3, rdx: 0x100, rsp: 0x2000, rsi: 0x3000, ..Default::default() };
+        Registers { general, fs_base: 0, gs_base: 0x7_0000 }
+    }
+
+    /// Where the code leads, with a memory in which every word holds twice its address.
+    fn leads_to(code: &[u8]) -> Vec<u64> {
+        let instruction = decode(code, HERE).unwrap();
+        successors(&instruction, &registers(), &GATES, &|address| Some(2 * address))
+    }
+
+    fn touches(code: &[u8]) -> Vec<(u64, u64, AccessKind)> {
+        let instruction = decode(code, HERE).unwrap();
+        let mut factory = InstructionInfoFactory::new();
+        let operands = operands(&mut factory, &instruction, &registers()).unwrap();
+        operands.iter().map(|operand| (operand.address, operand.size_bytes, operand.kind)).collect()
+    }
+
+    #[test]
+    fn every_way_on_is_known_beforehand() {
+        assert_eq!(leads_to(&[0x90]), [HERE + 1], "nop");
+        assert_eq!(leads_to(&[0x74, 0x10]), [HERE + 0x12, HERE + 2], "je");
+        assert_eq!(leads_to(&[0xeb, 0xfe]), [HERE], "jmp to itself");
+        assert_eq!(leads_to(&[0xe8, 0, 1, 0, 0]), [HERE + 0x105], "call");
+        assert_eq!(leads_to(&[0xff, 0xe0]), [0x50], "jmp rax");
+        assert_eq!(leads_to(&[0xff, 0x20]), [0xa0], "jmp [rax]");
+        assert_eq!(leads_to(&[0xff, 0x25, 0, 0, 0, 0]), [2 * (HERE + 6)], "jmp [rip]");
+        assert_eq!(leads_to(&[0x41, 0xff, 0xd2]), [0], "call r10");
+        assert_eq!(leads_to(&[0xc3]), [0x4000], "ret");
+        assert_eq!(leads_to(&[0x48, 0xcf]), [0x4000], "iretq");
+        assert_eq!(leads_to(&[0x0f, 0x05]), [GATES.system_call, GATES.page_fault], "syscall");
+        assert_eq!(leads_to(&[0x48, 0x0f, 0x07]), [3], "sysretq goes to rcx");
+        assert_eq!(leads_to(&[0xf3, 0x48, 0xa5]), [HERE + 3, HERE], "rep movsq stops after each repetition");
+        assert_eq!(leads_to(&[0x48, 0xa5]), [HERE + 2], "movsq");
+    }
+
+    #[test]
+    fn what_cannot_be_followed_leads_nowhere() {
+        for code in [&[0xf4][..], &[0xcc], &[0xcd, 0x80], &[0x0f, 0x0b], &[0x0f, 0x07]] {
+            assert_eq!(leads_to(code), Vec::<u64>::new(), "{code:x?}");
+        }
+        assert!(decode(&[], HERE).is_none());
+        assert!(decode(&[0x06], HERE).is_none(), "push es is gone in 64-bit mode");
+        let unreadable = decode(&[0xc3], HERE).unwrap();
+        assert!(successors(&unreadable, &registers(), &GATES, &|_| None).is_empty());
+    }
+
+    #[test]
+    fn operands_have_address_size_and_kind() {
+        use AccessKind::{Read, Write};
+        assert_eq!(touches(&[0x90]), []);
+        assert_eq!(touches(&[0x48, 0x8b, 0x42, 0x20]), [(0x120, 8, Read)], "mov rax, [rdx+20h]");
+        assert_eq!(touches(&[0x80, 0x7a, 0x01, 0x00]), [(0x101, 1, Read)], "cmp byte [rdx+1], 0");
+        assert_eq!(touches(&[0x48, 0xff, 0x02]), [(0x100, 8, Write)], "inc qword [rdx]");
+        assert_eq!(touches(&[0x50]), [(0x1ff8, 8, Write)], "push rax");
+        assert_eq!(touches(&[0xc3]), [(0x2000, 8, Read)], "ret");
+        assert_eq!(touches(&[0x48, 0x8d, 0x02]), [], "lea touches nothing");
+        assert_eq!(touches(&[0x0f, 0x01, 0x3a]), [], "invlpg neither");
+        let current = [0x65, 0x48, 0x8b, 0x14, 0x25, 8, 0, 0, 0];
+        assert_eq!(touches(&current), [(0x7_0008, 8, Read)], "mov rdx, gs:[8]");
+        let mut copied = touches(&[0xf3, 0x48, 0xa5]);
+        copied.sort_by_key(|(address, ..)| *address);
+        assert_eq!(copied, [(0, 24, Write), (0x3000, 24, Read)], "rep movsq, three times");
     }
 }

@@ -135,3 +135,48 @@ impl AddAssign for Kinds {
         self.clock_reads += clock_reads;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lens::trace::decode::decode;
+
+    /// Kinds that the instruction counts in.
+    fn kinds(code: &[u8]) -> Vec<&'static str> {
+        let kinds = Kinds::of(&decode(code, 0).unwrap());
+        kinds.named().into_iter().filter(|(_, count)| *count == 1).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn instructions_have_their_kinds() {
+        let cases: [(&[u8], &[&str]); 16] = [
+            (&[0x90], &[]),
+            (&[0x0f, 0x22, 0xd8], &["CR3 loads", "serialising"]),
+            (&[0x0f, 0x20, 0xd8], &[]), // mov rax, cr3
+            (&[0x0f, 0x22, 0xe0], &["serialising"]),
+            (&[0x44, 0x0f, 0x22, 0xc0], &[]), // mov cr8, rax
+            (&[0x0f, 0x05], &["SYSCALL"]),
+            (&[0x48, 0x0f, 0x07], &["SYSRET"]),
+            (&[0x48, 0xcf], &["IRET", "serialising"]),
+            (&[0x0f, 0x01, 0xf8], &["segment bases"]), // swapgs
+            (&[0xf3, 0x48, 0x0f, 0xae, 0xd8], &["segment bases"]), // wrgsbase rax
+            (&[0x0f, 0x30], &["WRMSR", "serialising"]),
+            (&[0xfa], &["CLI, STI"]),
+            (&[0xf0, 0x48, 0xff, 0x00], &["locked"]),
+            (&[0x48, 0x87, 0x00], &["locked"]), // xchg rax, [rax]
+            (&[0x0f, 0x01, 0x38], &["serialising", "INVLPG, INVPCID"]),
+            (&[0x0f, 0xae, 0xe8], &["fences"]),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(kinds(code), expected, "{code:x?}");
+        }
+    }
+
+    #[test]
+    fn a_sum_has_every_kind() {
+        let one = Kinds { page_table_loads: 1, clock_reads: 2, ..Kinds::default() };
+        let mut sum = one;
+        sum += one;
+        assert_eq!(sum, Kinds { page_table_loads: 2, clock_reads: 4, ..Kinds::default() });
+    }
+}

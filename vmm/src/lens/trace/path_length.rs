@@ -20,6 +20,14 @@ pub struct PathLength {
     pub cases: BTreeMap<String, Counts>,
 }
 
+/// Most instructions of kernel and stubs per round trip that the design aims at, by the beginning of a case's name.
+pub const GOALS: [(&str, u64); 4] = [
+    ("user to user", 240),
+    ("user to kernel", 160),
+    ("kernel to kernel, direct", 40),
+    ("kernel to kernel", 110),
+];
+
 /// [`PathLength::about`].
 const ABOUT: &str = "exact counts per round trip, by inkbed's trace lens; the same on every host";
 
@@ -28,6 +36,19 @@ impl PathLength {
     pub fn new<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> PathLength {
         let counts = |(name, summary): (&str, &Summary)| (name.to_owned(), summary.counts.clone());
         PathLength { about: ABOUT.to_owned(), cases: cases.into_iter().map(counts).collect() }
+    }
+
+    /// One line for each case that has a goal: what is aimed at, and what it takes.
+    pub fn goals(&self) -> Vec<String> {
+        let line = |(name, counts): (&String, &Counts)| {
+            let (_, most) = GOALS.iter().find(|(beginning, _)| name.starts_with(beginning))?;
+            let taken = counts.path_instructions;
+            let verdict = if taken <= *most { "met" } else { "missed" };
+            Some(format!(
+                "{name}: {taken} instructions of kernel and stubs, at most {most} wanted: {verdict}"
+            ))
+        };
+        self.cases.iter().filter_map(line).collect()
     }
 
     /// What is different in `now`, one line for each count, instructions by phase first. Empty: nothing.
@@ -108,6 +129,16 @@ mod tests {
             "d: a new case",
         ];
         assert_eq!(before.differences(&after), expected);
+    }
+
+    #[test]
+    fn goals_go_by_the_beginning_of_the_name() {
+        let mut reference =
+            reference(&[("kernel to kernel, 0 words", 1), ("kernel to kernel, direct, 0 words", 1)]);
+        reference.cases.values_mut().for_each(|counts| counts.path_instructions = 100);
+        let [switched, direct] = &reference.goals()[..] else { panic!("two cases have goals") };
+        assert!(switched.ends_with("at most 110 wanted: met"), "{switched}");
+        assert!(direct.ends_with("at most 40 wanted: missed"), "{direct}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The phases of a round trip: which part of the way each instruction belongs to.
 //!
 //! Server code tells by its region. In the kernel, one **visit** (from the first kernel instruction after server code to the
-//! last before it) is divided by the functions it passes through: assembly of the entry before the first Rust function,
-//! the fast path, from there on the switch, and the assembly behind the last Rust function.
+//! last before it) is divided by the functions it passes through: the assembly of the doors before the first function
+//! behind them, the fast path, from there on the switch, and the assembly of the doors behind the last function.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,15 +21,17 @@ pub enum Phase {
     /// From SYSCALL to the kernel's entry where KVM emulates ring 0 and SYSCALL arrives as a page fault. Not part of any
     /// count: no processor does that.
     Detour,
-    /// From the kernel's first instruction to its first Rust function.
+    /// From the kernel's first instruction to the first function behind its doors.
     Entry,
-    /// The checks and the commit of the fast path.
+    /// The checks and the commit of the fast path, with the functions that it calls.
     FastPath,
     /// From the store that makes another thread the running one to the end of the fast path: page table and counters.
     Switch,
+    /// The kernel's part of a call in the transfer mode `direct`.
+    Direct,
     /// Everything in the kernel that is none of the others.
     SlowPath,
-    /// From the kernel's last Rust function to its last instruction.
+    /// From the last function behind the kernel's doors to its last instruction.
     Exit,
     /// The programs of all other servers.
     Server,
@@ -39,13 +41,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in the order of a round trip.
-    pub const ALL: [Phase; 10] = [
+    pub const ALL: [Phase; 11] = [
         Phase::Client,
         Phase::ClientStub,
         Phase::Detour,
         Phase::Entry,
         Phase::FastPath,
         Phase::Switch,
+        Phase::Direct,
         Phase::SlowPath,
         Phase::Exit,
         Phase::ServerStub,
@@ -61,6 +64,7 @@ impl Phase {
             Phase::Entry => "kernel entry",
             Phase::FastPath => "fast path",
             Phase::Switch => "switch",
+            Phase::Direct => "direct call",
             Phase::SlowPath => "slow path",
             Phase::Exit => "kernel exit",
             Phase::Server => "server",
@@ -75,7 +79,8 @@ impl Phase {
 
     /// The kernel's own code.
     pub const fn is_kernel(self) -> bool {
-        matches!(self, Phase::Entry | Phase::FastPath | Phase::Switch | Phase::SlowPath | Phase::Exit)
+        use Phase::{Direct, Entry, Exit, FastPath, SlowPath, Switch};
+        matches!(self, Entry | FastPath | Switch | Direct | SlowPath | Exit)
     }
 }
 
@@ -84,6 +89,7 @@ impl Phase {
 enum Part {
     Detour,
     Assembly,
+    Direct,
     Fast,
     Other,
 }
@@ -95,6 +101,8 @@ impl Part {
             Part::Detour
         } else if function.contains("::entry::") && !function.ends_with("::handle") {
             Part::Assembly
+        } else if function.contains("::direct::") {
+            Part::Direct
         } else if function.contains("ipc::fast::") {
             Part::Fast
         } else {
@@ -141,14 +149,15 @@ pub fn writes_to(step: &Step, address: u64) -> bool {
 
 /// The phases of one visit, whose instructions are told by part and by whether they make another thread the running one.
 fn divide(visit: &[(Part, bool)]) -> Vec<Phase> {
-    let is_rust = |(part, _): &(Part, bool)| matches!(part, Part::Fast | Part::Other);
-    let first = visit.iter().position(is_rust);
-    let last = visit.iter().rposition(is_rust);
+    let is_body = |(part, _): &(Part, bool)| matches!(part, Part::Direct | Part::Fast | Part::Other);
+    let first = visit.iter().position(is_body);
+    let last = visit.iter().rposition(is_body);
     let mut has_switched = false;
     let phase = |(index, (part, switches)): (usize, &(Part, bool))| match part {
         Part::Detour => Phase::Detour,
-        Part::Other => Phase::SlowPath,
-        Part::Fast => {
+        Part::Direct => Phase::Direct,
+        Part::Other if !is_called_by_fast_path(visit, index) => Phase::SlowPath,
+        Part::Fast | Part::Other => {
             has_switched |= switches;
             if has_switched { Phase::Switch } else { Phase::FastPath }
         }
@@ -157,6 +166,13 @@ fn divide(visit: &[(Part, bool)]) -> Vec<Phase> {
         Part::Assembly => Phase::SlowPath,
     };
     visit.iter().enumerate().map(phase).collect()
+}
+
+/// Whether another function's instruction lies between two of the fast path's functions, without one of a door.
+fn is_called_by_fast_path(visit: &[(Part, bool)], index: usize) -> bool {
+    let is_fast = |neighbour: Option<&(Part, bool)>| matches!(neighbour, Some((Part::Fast, _)));
+    let is_foreign = |(part, _): &&(Part, bool)| *part != Part::Other;
+    is_fast(visit[..index].iter().rfind(is_foreign)) && is_fast(visit[index..].iter().find(is_foreign))
 }
 
 #[cfg(test)]
@@ -194,6 +210,12 @@ mod tests {
         let expected =
             [Phase::Entry, Phase::FastPath, Phase::SlowPath, Phase::SlowPath, Phase::SlowPath, Phase::Exit];
         assert_eq!(divide(&visit), expected);
+        let helper = [Part::Fast, Part::Other, Part::Fast].map(|part| (part, part == Part::Other));
+        assert_eq!(divide(&helper), [Phase::FastPath, Phase::Switch, Phase::Switch]);
+        let direct = [Part::Assembly, Part::Direct].map(|part| (part, false));
+        assert_eq!(divide(&direct), [Phase::Entry, Phase::Direct]);
+        let direct = [Part::Direct, Part::Assembly].map(|part| (part, false));
+        assert_eq!(divide(&direct), [Phase::Direct, Phase::Exit]);
         assert_eq!(divide(&[(Part::Assembly, false)]), [Phase::Entry]);
         assert_eq!(divide(&[]), []);
     }

@@ -1,21 +1,27 @@
 //! Traces as tables.
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ColumnConstraint, LineStyle, Table, Width};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, Width};
 
 use crate::lens::trace::Summary;
 use crate::lens::trace::counts::Counts;
 use crate::lens::trace::phase::Phase;
 
-/// Widest first column, characters.
-const LABEL_WIDTH: u16 = 40;
+/// Widest column of a case, characters: names are broken to fit.
+const CASE_WIDTH: u16 = 20;
+
+/// Widest table, characters.
+const TABLE_WIDTH: u16 = 160;
 
 /// Several cases side by side: a column for each, a row for each count.
 pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Table {
     let cases: Vec<(&str, &Summary)> = cases.into_iter().collect();
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
-    table.set_header(["per round trip"].into_iter().chain(cases.iter().map(|(name, _)| *name)));
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_WIDTH);
+    table.set_header(
+        ["per round trip".to_owned()].into_iter().chain(cases.iter().map(|(name, _)| heading(name))),
+    );
     let mut row = |label: &str, value: &dyn Fn(&Summary) -> String, is_optional: bool| {
         let values: Vec<String> = cases.iter().map(|(_, summary)| value(summary)).collect();
         if !is_optional || values.iter().any(|value| value != "0") {
@@ -46,11 +52,14 @@ pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Tab
     row("(SYSCALL detour)", &|summary| summary.detour_instructions.to_string(), true);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
-    }
-    if let Some(column) = table.column_mut(0) {
-        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(LABEL_WIDTH)));
+        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(CASE_WIDTH)));
     }
     table
+}
+
+/// One part of a case's name on each line.
+fn heading(name: &str) -> String {
+    name.replace('/', "\n").replace(", ", "\n")
 }
 
 fn count(field: impl Fn(&Counts) -> u64) -> impl Fn(&Summary) -> String {
@@ -65,5 +74,29 @@ fn instructions(summary: &Summary) -> String {
         varying => {
             format!("{least} to {} ({varying} of {} vary)", summary.instructions_max, summary.round_trips)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_column_for_each_case_and_only_rows_with_something_in_them() {
+        let counts = Counts { instructions: 206, path_instructions: 200, ..Counts::default() };
+        let steady = Summary {
+            round_trips: 4,
+            counts,
+            instructions_max: 206,
+            varying: 0,
+            detour_instructions: 38,
+            between_marks: Counts::default(),
+        };
+        let varying = Summary { varying: 3, instructions_max: 210, ..steady.clone() };
+        let text = table([("call/user-user", &steady), ("a, 0 words", &varying)]).to_string();
+        assert!(text.contains("user-user") && text.contains("0 words"), "{text}");
+        assert!(text.contains("206 to 210"), "{text}");
+        assert!(text.contains("CR3 loads") && text.contains("(SYSCALL detour)"), "{text}");
+        assert!(!text.contains("WRMSR") && !text.contains("slow path"), "{text}");
     }
 }

@@ -49,8 +49,14 @@ enum Progress {
     /// The first mark is here, its instruction not complete.
     Starting,
     Stepping,
+    /// The second mark is here; the vCPU stops so many more times before it is let go.
+    Ending(u8),
     Over,
 }
+
+/// Stops behind the second mark: one completes its instruction, and one takes the trap that some KVMs leave pending
+/// behind it, which would otherwise go to the guest.
+const STOPS_AT_END: u8 = 2;
 
 /// The instruction that the vCPU executes now.
 #[derive(Clone, Debug)]
@@ -64,6 +70,8 @@ pub(crate) struct Recorder {
     memory: Option<GuestMemory>,
     progress: Progress,
     pending: Option<Pending>,
+    /// The vCPU has once stopped at the pending instruction without executing it.
+    has_retried: bool,
     gates: Gates,
     /// IA32_FMASK as the guest has it.
     flag_mask: u64,
@@ -78,6 +86,7 @@ impl Recorder {
             memory: None,
             progress: Progress::Waiting,
             pending: None,
+            has_retried: false,
             gates: Gates::default(),
             flag_mask: 0,
             factory: InstructionInfoFactory::new(),
@@ -143,6 +152,13 @@ impl Recorder {
         if by_hand::execute(vcpu, &instruction, &state, &memory)? {
             return Ok(());
         }
+        self.has_retried = false;
+        self.expect(vcpu, &state, Pending { instruction, successors })
+    }
+
+    /// Asks KVM to stop where the instruction leads.
+    fn expect(&mut self, vcpu: &Vcpu, state: &CpuState, pending: Pending) -> Result<(), MachineError> {
+        let Pending { instruction, successors } = &pending;
         let handlers = [self.gates.debug, self.gates.page_fault];
         let unexpected = handlers.iter().filter(|address| !successors.contains(address));
         // A breakpoint where the vCPU is would only stop it there.
@@ -157,7 +173,7 @@ impl Recorder {
             let general = kvm_regs { rflags: state.general.rflags | TRAP_FLAG, ..state.general };
             vcpu.set_general(&general)?;
         }
-        self.pending = Some(Pending { instruction, successors });
+        self.pending = Some(pending);
         Ok(())
     }
 
@@ -242,6 +258,9 @@ impl Observer for Recorder {
         if self.progress == Progress::Starting {
             self.start(vcpu)?;
         }
+        if matches!(self.progress, Progress::Ending(stops) if stops < STOPS_AT_END) {
+            vcpu.arm_step(&[])?;
+        }
         // An instruction that is still pending was interrupted by a signal: the vCPU is armed for it.
         while self.progress == Progress::Stepping && self.pending.is_none() {
             self.arm(vcpu)?;
@@ -250,6 +269,11 @@ impl Observer for Recorder {
     }
 
     fn stopped(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+        match self.progress {
+            Progress::Ending(1) => return self.end(vcpu),
+            Progress::Ending(stops) => self.progress = Progress::Ending(stops.saturating_sub(1)),
+            _ => {}
+        }
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let mut state = vcpu.state()?;
         let is_expected = |state: &CpuState| pending.successors.contains(&state.general.rip);
@@ -262,6 +286,11 @@ impl Observer for Recorder {
         }
         if is_expected(&state) {
             return Ok(());
+        }
+        if state.general.rip == pending.instruction.ip() && !self.has_retried {
+            // A trap was pending from before (on VMX, behind an OUT): the instruction has not run yet.
+            self.has_retried = true;
+            return self.expect(vcpu, &state, pending);
         }
         let gap = Gap::LostStep {
             number: self.recording.steps.len(),
@@ -277,14 +306,13 @@ impl Observer for Recorder {
         match (self.progress, value) {
             (Progress::Waiting, doorbell::MEASURE_BEGIN) => self.progress = Progress::Starting,
             (Progress::Stepping, doorbell::MEASURE_END) => {
-                complete_port_write(vcpu);
                 // The mark's own instruction, or the vCPU has run away.
                 match self.pending.take() {
                     Some(pending) if pending.instruction.mnemonic() != Mnemonic::Out => {
                         let gap = never_stopped(&pending, &self.recording);
                         self.give_up(vcpu, gap)?;
                     }
-                    _ => self.end(vcpu)?,
+                    _ => self.progress = Progress::Ending(STOPS_AT_END),
                 }
             }
             _ => {}

@@ -1,0 +1,148 @@
+//! `inkbed trace`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anstream::eprintln;
+use anyhow::Context;
+use serde::Serialize;
+
+use super::arguments::TraceArguments;
+use super::end::{End, UsageError, end_of_machine_error};
+use super::host::Host;
+use super::interrupt::Interrupt;
+use super::{guest, output};
+use crate::experiment::case::{Case, matches_pattern};
+use crate::experiment::check::Limits;
+use crate::experiment::expand::expand;
+use crate::experiment::file::ExperimentFile;
+use crate::experiment::overrides::Overrides;
+use crate::experiment::plan::guest_config;
+use crate::experiment::run::chain;
+use crate::guest_image::GuestImage;
+use crate::lens::trace::{self, Summary, Trace, TraceError, present};
+use crate::machine::guest::{GuestConfig, Outcome};
+use crate::report::atomic::write_atomically;
+
+/// Cases side by side in one table.
+const CASES_PER_TABLE: usize = 8;
+
+/// Round trips before the first mark: what is done only once is done there.
+const WARM_UP: u64 = 2;
+
+/// Shortest deadline of a traced guest, seconds: a step takes up to a millisecond.
+const DEADLINE_SECONDS_MIN: u64 = 600;
+
+/// All counts, as JSON.
+#[derive(Debug, Default, Serialize)]
+struct Counted {
+    /// By the name of the case.
+    cases: BTreeMap<String, Summary>,
+    /// Cases that could not be counted, with the reason.
+    absent: BTreeMap<String, String>,
+}
+
+pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
+    let image = guest::image(&arguments.guest)?;
+    // What is wrong with the file is said before anything is said about the host.
+    cases(arguments, &Limits { programs: programs(&image), ..Limits::any_host() })?;
+    let host = Host::probe()?;
+    let cases = cases(arguments, &host.limits(programs(&image)))?;
+    let interrupt = Interrupt::listen()?;
+    if let Some(folder) = &arguments.out {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let mut counted = Counted::default();
+    let mut end = End::Success;
+    for case in &cases {
+        match trace::trace(&config(arguments, case, &image)?, &interrupt.stop) {
+            Ok(trace) => {
+                if let Some(folder) = &arguments.out {
+                    write_case(folder, &case.name, &trace)?;
+                }
+                counted.cases.insert(case.name.clone(), trace.summary);
+            }
+            Err(TraceError::Outcome(outcome)) if *outcome == Outcome::Interrupted => {
+                end = End::Interrupted;
+                break;
+            }
+            Err(TraceError::Machine(error)) if end_of_machine_error(&error) != End::Failure => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                if !matches!(error, TraceError::NoRoundTrip) {
+                    end = End::Failure;
+                }
+                counted.absent.insert(case.name.clone(), chain(&error));
+            }
+        }
+    }
+    let text = text(&counted);
+    if let Some(folder) = &arguments.out {
+        let json = serde_json::to_string_pretty(&counted)? + "\n";
+        write(&folder.join("trace.json"), &json)?;
+        write(&folder.join("trace.txt"), &text)?;
+        eprintln!("traces: {}", folder.display());
+    }
+    if arguments.json {
+        output::print_json(&counted)?
+    } else {
+        output::print(&text)?
+    }
+    Ok(end)
+}
+
+fn programs(image: &GuestImage) -> Vec<String> {
+    image.servers.iter().map(|elf| elf.name.clone()).collect()
+}
+
+fn cases(arguments: &TraceArguments, limits: &Limits) -> anyhow::Result<Vec<Case>> {
+    let file = ExperimentFile::read(&arguments.file)?;
+    let mut cases = expand(&file, &Overrides::default(), limits)?.cases;
+    if !arguments.case.is_empty() {
+        let wanted = |name: &str| arguments.case.iter().any(|pattern| matches_pattern(name, pattern));
+        cases.retain(|case| wanted(&case.name));
+    }
+    if cases.is_empty() {
+        let message = format!("no case matches {}", arguments.case.join(", "));
+        let fix = "see the names of all cases with `inkbed run --dry-run`".to_owned();
+        return Err(UsageError { message, fix }.into());
+    }
+    Ok(cases)
+}
+
+/// The guest that makes as many complete round trips as asked for.
+fn config(arguments: &TraceArguments, case: &Case, image: &GuestImage) -> anyhow::Result<GuestConfig> {
+    let mut parameters = case.parameters.clone();
+    // The last round trip ends with the second mark, not with a call.
+    parameters.samples = arguments.round_trips + 1;
+    parameters.warm_up = WARM_UP;
+    parameters.deadline_seconds = parameters.deadline_seconds.max(DEADLINE_SECONDS_MIN);
+    Ok(guest_config(&parameters, image, &guest::pin(&arguments.guest))?)
+}
+
+fn text(counted: &Counted) -> String {
+    let mut text = String::new();
+    let cases: Vec<(&str, &Summary)> =
+        counted.cases.iter().map(|(name, summary)| (name.as_str(), summary)).collect();
+    // Writing to a string never fails.
+    for cases in cases.chunks(CASES_PER_TABLE) {
+        let _ = writeln!(text, "{}\n", present::table(cases.iter().copied()));
+    }
+    for (name, reason) in &counted.absent {
+        let _ = writeln!(text, "{name}: {reason}");
+    }
+    text
+}
+
+fn write_case(folder: &Path, name: &str, trace: &Trace) -> anyhow::Result<()> {
+    let plain = name.replace('/', ".");
+    write(&folder.join(format!("{plain}.listing")), &trace.listing())?;
+    write(&folder.join(format!("{plain}.folded")), &trace.folded())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    write_atomically(path, |file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

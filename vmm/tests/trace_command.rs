@@ -1,0 +1,77 @@
+//! `inkbed trace` on real guests.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+
+fn inkbed() -> Command {
+    let mut command = assert_cmd::cargo::cargo_bin_cmd!("inkbed");
+    command.current_dir(workspace());
+    command
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether this machine can boot guests. Says why not.
+fn have_kvm() -> bool {
+    let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/kvm") else { return true };
+    assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm is required: {error}");
+    println!("skipped: /dev/kvm: {error}");
+    false
+}
+
+#[test]
+fn a_trace_has_a_table_a_listing_and_folded_stacks() {
+    if !have_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("traces");
+    inkbed()
+        .args(["trace", "bench-config/ipc.toml", "--case", "call/user-user/words=0", "--round-trips", "2"])
+        .arg("--out")
+        .arg(&out)
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("kernel entry").and(predicate::str::contains("CR3 loads")));
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    let counted: serde_json::Value = serde_json::from_str(&read("trace.json")).unwrap();
+    let (_, case) = counted["cases"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(case["round_trips"], 2);
+    assert_eq!(case["counts"]["kinds"]["page_table_loads"], 2);
+    let files = || std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+    let text = |extension: &str| {
+        let is_it = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
+        std::fs::read_to_string(files().find(is_it).unwrap()).unwrap()
+    };
+    assert!(text("listing").contains("mov cr3"));
+    assert!(text("folded").lines().all(|line| line.starts_with("ring ")));
+}
+
+#[test]
+fn a_case_without_calls_says_why_it_has_no_counts() {
+    if !have_kvm() {
+        return;
+    }
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    let text = "name = \"none\"\nquestion = \"?\"\n\n[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
+    std::fs::write(file.path(), text).unwrap();
+    inkbed()
+        .arg("trace")
+        .arg(file.path())
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("no complete round trip"));
+}
+
+#[test]
+fn a_pattern_that_no_case_matches_is_a_wrong_use() {
+    inkbed()
+        .args(["trace", "bench-config/ipc.toml", "--case", "nothing like it"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("no case matches"));
+}
