@@ -126,7 +126,7 @@ pub struct TraceArguments {
     /// Print the counts as JSON instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Folder for the counts and, of each case, one listed round trip and its folded stacks for flame graphs
+    /// Folder for the counts and, of each case, one listed round trip, its folded stacks for flame graphs, and TLB models
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What guests are made of.

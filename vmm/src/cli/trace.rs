@@ -21,6 +21,8 @@ use crate::experiment::overrides::Overrides;
 use crate::experiment::plan::guest_config;
 use crate::experiment::run::chain;
 use crate::guest_image::GuestImage;
+use crate::lens::stream::Event;
+use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
 use crate::machine::guest::{GuestConfig, Outcome};
 use crate::report::atomic::write_atomically;
@@ -139,7 +141,19 @@ fn text(counted: &Counted) -> String {
 fn write_case(folder: &Path, name: &str, trace: &Trace) -> anyhow::Result<()> {
     let plain = name.replace('/', ".");
     write(&folder.join(format!("{plain}.listing")), &trace.listing())?;
-    write(&folder.join(format!("{plain}.folded")), &trace.folded())
+    write(&folder.join(format!("{plain}.folded")), &trace.folded())?;
+    write(&folder.join(format!("{plain}.tlb")), &tlb_models(trace)?)
+}
+
+/// What the built-in TLB models make of the trace, side by side.
+fn tlb_models(trace: &Trace) -> anyhow::Result<String> {
+    let mut events: Vec<Event> = Vec::new();
+    trace.events(&mut events);
+    let mut reports = Vec::new();
+    for (name, _) in BUILT_IN {
+        reports.push((name, WhatIf::AsRecorded.run(&Model::load(name)?, &events)));
+    }
+    Ok(format!("{}\n", comparison(reports.iter().map(|(name, report)| (*name, report)))))
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -3,10 +3,11 @@
 use abi::program::{self, workload};
 use abi::report::feature;
 use inkbed::lens::stream::Event;
+use inkbed::lens::tlb::{BUILT_IN, Model, WhatIf};
 use inkbed::lens::trace::phase::Phase;
 use inkbed::lens::trace::{self, Trace, TraceError};
 use inkbed::machine::StopFlag;
-use inkbed::machine::guest::GuestConfig;
+use inkbed::machine::guest::{GuestConfig, Outcome};
 
 use crate::harness::{BOTH_PLACES, Place, Server, client, config, have_kvm, server};
 
@@ -151,4 +152,53 @@ fn what_cannot_be_counted_is_refused() {
     let mut two = config(&pair(Place::User, Place::User, 0));
     two.vcpus = 2;
     assert!(matches!(traced(&two), Some(Err(TraceError::Vcpus(2)))));
+}
+
+/// The talk's claim in a model: behind every load of CR3 a Pentium refills its TLB, and a server in the kernel spares
+/// both. Every built-in model takes the stream, and counts the loads that the trace counts.
+#[test]
+fn tlb_models_run_on_real_traces() {
+    let reports = |server_place| {
+        let trace = trace_of(&pair(Place::User, server_place, 0))?;
+        let mut events: Vec<Event> = Vec::new();
+        trace.events(&mut events);
+        let report = |(name, _): (&str, &str)| {
+            let model = Model::load(name).expect("a built-in model");
+            let report = WhatIf::AsRecorded.run(&model, &events);
+            let steady = report.steady.expect("several round trips");
+            assert_eq!(steady.page_table_loads, trace.summary.counts.kinds.page_table_loads, "{name}");
+            steady.total().flush_refills
+        };
+        Some(BUILT_IN.map(report))
+    };
+    let (Some(user), Some(kernel)) = (reports(Place::User), reports(Place::Kernel)) else { return };
+    assert!(user.iter().all(|refills| *refills > 0), "{user:?}");
+    assert!(kernel.iter().all(|refills| *refills == 0), "{kernel:?}");
+}
+
+/// With PCIDs the path is as long, and its loads keep the TLB.
+#[test]
+fn pcids_change_the_loads_and_not_their_number() {
+    let mut config = config(&pair(Place::User, Place::User, 0));
+    config.plan_flags = abi::plan::flag::PCID;
+    let trace = match traced(&config) {
+        Some(Ok(trace)) => trace,
+        Some(Err(TraceError::Outcome(outcome))) => {
+            assert!(matches!(*outcome, Outcome::Refused { .. }), "{outcome:?}");
+            println!("skipped: the guest's CPU has no pcid");
+            return;
+        }
+        Some(Err(error)) => panic!("{error}"),
+        None => return,
+    };
+    assert_eq!(trace.summary.varying, 0);
+    assert_eq!(trace.summary.counts.kinds.page_table_loads, 2);
+    assert!(trace.recording.has_pcids);
+    let mut events: Vec<Event> = Vec::new();
+    trace.events(&mut events);
+    let keeps = |event: &Event| match event {
+        Event::LoadPageTable { value } => value >> 63 == 1,
+        _ => true,
+    };
+    assert!(events.iter().all(keeps));
 }
