@@ -145,7 +145,7 @@ impl Question {
             None => true,
         };
         let same = answer.message.tag == self.message.tag
-            && answer.message.words[..short] == self.message.words[..short]
+            && (0..short).all(|index| answer.message.words[index] == self.message.words[index])
             && last_is_right;
         if same { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
     }

@@ -1,6 +1,6 @@
 //! The clock of the samples: the time-stamp counter, fenced, and whether the hypervisor took the CPU away meanwhile.
 
-use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::arch::asm;
 
 use abi::region::CLOCK_OFFSET;
 use abi::report::SAMPLE_DISTURBED;
@@ -9,16 +9,15 @@ use crate::Start;
 
 /// Reads the time-stamp counter after everything before has completed, and before anything behind begins. LFENCE, not
 /// CPUID, which always leaves the guest; not RDTSCP, which not every host offers (AMD APM vol. 3 and Intel SDM vol. 2,
-/// RDTSC and LFENCE).
+/// RDTSC and LFENCE). Written out, because the intrinsic for LFENCE becomes a call on a target without SSE.
 #[inline(always)]
 pub fn now() -> u64 {
-    // SAFETY: both instructions are part of every x86-64 CPU.
+    let (low, high): (u32, u32);
+    // SAFETY: all three instructions are part of every x86-64 CPU.
     unsafe {
-        _mm_lfence();
-        let cycles = _rdtsc();
-        _mm_lfence();
-        cycles
+        asm!("lfence", "rdtsc", "lfence", out("eax") low, out("edx") high, options(nostack, preserves_flags));
     }
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// KVM's steal-time record, if the host keeps one.
