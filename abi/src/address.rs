@@ -27,6 +27,12 @@ pub const PHYSICAL_MAP_BASE: u64 = 0xffff_8000_0000_0000;
 /// Most guest memory that the physical map covers: one top-level entry, 512 GiB.
 pub const PHYSICAL_MAP_SIZE_MAX: u64 = 512 << 30;
 
+/// Where guest physical memory has a hole, as every PC has: the local APIC and other devices live there.
+pub const MEMORY_HOLE: core::ops::Range<u64> = 3 << 30..4 << 30;
+
+/// Most memory of a guest: what the physical map covers, without the hole.
+pub const MEMORY_SIZE_MAX: u64 = PHYSICAL_MAP_SIZE_MAX - (MEMORY_HOLE.end - MEMORY_HOLE.start);
+
 /// Bytes of an in-kernel slot, and of the region of a server in user space.
 pub const REGION_SIZE: u64 = 4 << 30;
 

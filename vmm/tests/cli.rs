@@ -135,10 +135,11 @@ fn what_is_wrong_with_a_file_is_said_with_place_and_fix() {
 fn what_is_wrong_with_the_command_line_is_said_with_the_fix() {
     let file = experiment(str::to_owned);
     let path = file.path().to_str().unwrap();
-    let wrong: [(&[&str], &str); 8] = [
+    let wrong: [(&[&str], &str); 9] = [
         (&["run", "no-such-file.toml"], "inkbed list"),
         (&["run", path, "--set", "sample=3"], "did you mean `samples`?"),
         (&["run", path, "--set", "samples"], "--set samples=1000"),
+        (&["boot", "--server", "null@user", "--pin", "8000"], "--pin auto"),
         (&["run", path, "--samples", "0"], "from 1 to"),
         (&["run", path, "--memory", "64X"], "64M or 1G"),
         (&["run", path, "--case", "nothing"], "--dry-run"),

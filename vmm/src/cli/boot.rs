@@ -81,7 +81,7 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
         vcpus: arguments.vcpus,
         memory_bytes: arguments.memory.bytes,
         sample_capacity: ROUND_TRIPS,
-        pin: guest::pin(&arguments.guest),
+        pin: guest::pin(&arguments.guest)?,
         deadline: arguments.deadline.map(Duration::from_secs),
         console: Console::Stdout,
         verbose: arguments.verbose,

@@ -1,8 +1,10 @@
 //! The guest that the command line asks for.
 
 use super::arguments::GuestArguments;
+use super::end::UsageError;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
+use crate::machine::pin;
 use crate::report::record::GuestRecord;
 
 /// The built-in guest, or what the command line puts in its place.
@@ -26,7 +28,12 @@ pub(super) fn record(arguments: &GuestArguments, image: &GuestImage) -> GuestRec
     }
 }
 
-/// Where vCPU threads run.
-pub(super) fn pin(arguments: &GuestArguments) -> Pin {
-    arguments.pin.clone().unwrap_or_default()
+/// Where vCPU threads run. A list that this process may not use is an error of the command line, said before any guest.
+pub(super) fn pin(arguments: &GuestArguments) -> anyhow::Result<Pin> {
+    let pin = arguments.pin.clone().unwrap_or_default();
+    if let Err(error) = pin::assign(&pin, 1) {
+        let fix = "leave --pin out, or say --pin auto".to_owned();
+        return Err(UsageError { message: error.to_string(), fix }.into());
+    }
+    Ok(pin)
 }

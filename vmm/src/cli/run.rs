@@ -117,9 +117,9 @@ fn run_one(
 ) -> anyhow::Result<End> {
     let mut record = record(arguments, overrides, planned, image, host);
     let path = folder(arguments, &record);
+    let pin = guest::pin(&arguments.guest)?;
     let results = ResultsFolder::create(&path, arguments.overwrite)?;
     let guests = KvmRunner { stop: interrupt.stop.clone() };
-    let pin = guest::pin(&arguments.guest);
     let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
     let runner = Runner { guests: &guests, image, pin: &pin, results: &results };
     let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);

@@ -121,7 +121,7 @@ fn config(arguments: &TraceArguments, case: &Case, image: &GuestImage) -> anyhow
     parameters.samples = arguments.round_trips + 1;
     parameters.warm_up = WARM_UP;
     parameters.deadline_seconds = parameters.deadline_seconds.max(DEADLINE_SECONDS_MIN);
-    Ok(guest_config(&parameters, image, &guest::pin(&arguments.guest))?)
+    Ok(guest_config(&parameters, image, &guest::pin(&arguments.guest)?)?)
 }
 
 fn text(counted: &Counted) -> String {

@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, PAGE_SIZE, PHYSICAL_MAP_SIZE_MAX};
+use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, MEMORY_SIZE_MAX, PAGE_SIZE};
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
 use abi::region::{SAMPLES_SIZE_MAX, WORKING_SET_PAGES_MAX};
 use toml::Spanned;
@@ -49,6 +49,9 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
         "words" => (0..=MESSAGE_WORDS_MAX as i64, "the longest message"),
         "pages" | "client_pages" | "server_pages" => {
             (0..=i64::from(WORKING_SET_PAGES_MAX), "the largest working set")
+        }
+        "vcpus" if limits.vcpus_max == CPU_COUNT_MAX => {
+            (1..=i64::from(CPU_COUNT_MAX), "the room in the guest's address map")
         }
         "vcpus" => (1..=i64::from(limits.vcpus_max), "the most that KVM allows here"),
         "samples" => (1..=samples_max as i64, "the room for samples"),
@@ -207,10 +210,9 @@ pub(super) fn combination(
         let fix = format!("set `memory` to {} or more", MemorySize::mebibytes(needed.div_ceil(1 << 20)));
         return Err(file.error_at(memory_span.unwrap_or(span), message, fix));
     }
-    if case.memory_bytes > PHYSICAL_MAP_SIZE_MAX {
+    if case.memory_bytes > MEMORY_SIZE_MAX {
         let message = format!("{} of memory are too much", MemorySize { bytes: case.memory_bytes });
-        let fix =
-            format!("the guest's address map has room for {}", MemorySize { bytes: PHYSICAL_MAP_SIZE_MAX });
+        let fix = format!("the guest's address map has room for {}", MemorySize { bytes: MEMORY_SIZE_MAX });
         return Err(file.error_at(memory_span.unwrap_or(span), message, fix));
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! table, plan, report, CPU reports, per-CPU areas, page tables, modules, samples. The rest is free. What does not fit
 //! below the hole ([`crate::machine::memory::HOLE_START`]) goes above it.
 
-use abi::address::{CPU_AREA_PIECES, PAGE_SIZE, PHYSICAL_MAP_SIZE_MAX};
+use abi::address::{CPU_AREA_PIECES, MEMORY_SIZE_MAX, PAGE_SIZE};
 use abi::boot::{BootInfo, Module, PhysicalRange};
 use abi::plan::{Plan, PlanRight, PlanServer};
 use abi::report::{CpuReport, Report};
@@ -103,8 +103,7 @@ impl Layout {
     /// Finds a place for everything, or says how much memory it takes.
     pub(crate) fn new(request: &Request) -> Result<Layout, MachineError> {
         let bytes = request.memory_bytes;
-        const HOLE: u64 = memory::HOLE_END - memory::HOLE_START;
-        if bytes == 0 || !bytes.is_multiple_of(PAGE_SIZE) || bytes > PHYSICAL_MAP_SIZE_MAX - HOLE {
+        if bytes == 0 || !bytes.is_multiple_of(PAGE_SIZE) || bytes > MEMORY_SIZE_MAX {
             return Err(MachineError::MemorySize(bytes));
         }
         let (kernel_start, kernel_end) = request.kernel;

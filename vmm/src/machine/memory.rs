@@ -1,5 +1,6 @@
 //! Guest memory: where it lies in the guest's physical address space, and how the VMM gets at it.
 
+use abi::address::MEMORY_HOLE;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::machine::error::MachineError;
@@ -7,10 +8,10 @@ use crate::machine::record::{Record, Shared};
 
 /// Bytes below 4 GiB that are no memory: there lie the local APIC's registers (0xfee0_0000) and what KVM on VMX needs
 /// for itself (api.rst, KVM_SET_TSS_ADDR and KVM_SET_IDENTITY_MAP_ADDR).
-pub(crate) const HOLE_START: u64 = 3 << 30;
+pub(crate) const HOLE_START: u64 = MEMORY_HOLE.start;
 
 /// Where memory goes on behind the hole.
-pub(crate) const HOLE_END: u64 = 4 << 30;
+pub(crate) const HOLE_END: u64 = MEMORY_HOLE.end;
 
 /// The guest's memory, zero where nothing was written.
 #[derive(Clone, Debug)]

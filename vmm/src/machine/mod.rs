@@ -29,7 +29,7 @@ pub(crate) mod memory;
 pub(crate) mod observe;
 mod outcome;
 pub(crate) mod page_table;
-mod pin;
+pub(crate) mod pin;
 mod plan;
 mod record;
 mod report;
