@@ -128,7 +128,7 @@ fn impossible_values_are_refused_where_they_stand() {
         ("launches = 0\n", 8, "from 1 to"),
         ("deadline_seconds = 0\n", 8, "from 1 to 86400"),
         ("memory = \"1M\"\n", 8, "17M or more"),
-        ("memory = \"2T\"\n", 8, "512G"),
+        ("memory = \"2T\"\n", 8, "511G"),
         ("memory = \"lots\"\n", 8, "64M"),
         ("pages = 4\n", 8, "has no `pages`"),
         ("relay = \"user\"\n", 8, "has no `relay`"),
