@@ -1,5 +1,8 @@
 //! Experiments on real guests: exact counts, and what is left when a run is stopped. Times are never asserted.
 
+#[path = "support/kvm.rs"]
+mod kvm;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +11,7 @@ use std::time::{Duration, Instant};
 
 use inkbed::report::record::{CaseRecord, RunRecord, RunState};
 use inkbed::report::store::read_record;
-
-/// Whether guests can be booted here; says why not. With INKBED_REQUIRE_KVM=1 a missing KVM fails the test.
-fn require_kvm() -> bool {
-    let Err(error) = fs::File::options().read(true).write(true).open("/dev/kvm") else { return true };
-    assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm: {error}");
-    println!("skipped: /dev/kvm: {error}");
-    false
-}
+use kvm::require_kvm;
 
 fn bench_config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench-config").join(name)

@@ -1,8 +1,12 @@
 //! `inkbed trace` on real guests.
 
+#[path = "support/kvm.rs"]
+mod kvm;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use kvm::require_kvm;
 use predicates::prelude::*;
 
 fn inkbed() -> Command {
@@ -15,17 +19,9 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Whether this machine can boot guests. Says why not.
-fn have_kvm() -> bool {
-    let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/kvm") else { return true };
-    assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm is required: {error}");
-    println!("skipped: /dev/kvm: {error}");
-    false
-}
-
 #[test]
 fn a_trace_has_a_table_a_listing_and_folded_stacks() {
-    if !have_kvm() {
+    if !require_kvm() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -53,7 +49,7 @@ fn a_trace_has_a_table_a_listing_and_folded_stacks() {
 
 #[test]
 fn a_case_without_calls_says_why_it_has_no_counts() {
-    if !have_kvm() {
+    if !require_kvm() {
         return;
     }
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();

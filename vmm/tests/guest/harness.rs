@@ -1,6 +1,5 @@
 //! Building and booting small guests.
 
-use std::path::Path;
 use std::time::Duration;
 
 use abi::plan::{PlanRight, PlanServer, placement, server_flag, trust};
@@ -10,6 +9,8 @@ use inkbed::guest_image::GuestImage;
 use inkbed::lens::LensRequest;
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{Console, GuestConfig, GuestRun, Outcome, Pin};
+
+use crate::kvm::require_kvm;
 
 /// Priority of all servers, unless a test says otherwise.
 pub const PRIORITY: u32 = 10;
@@ -118,21 +119,9 @@ pub fn config(servers: &[Server]) -> GuestConfig {
     }
 }
 
-/// Whether this machine can boot guests. Says why not.
-pub fn have_kvm() -> bool {
-    match std::fs::File::options().read(true).write(true).open(Path::new("/dev/kvm")) {
-        Ok(_) => true,
-        Err(error) => {
-            assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm is required: {error}");
-            println!("skipped: cannot open /dev/kvm: {error}");
-            false
-        }
-    }
-}
-
 /// Boots the guest; `None` where this machine cannot.
 pub fn boot(config: &GuestConfig) -> Option<GuestRun> {
-    if !have_kvm() {
+    if !require_kvm() {
         return None;
     }
     Some({

@@ -8,6 +8,8 @@ mod direct;
 mod faults;
 mod features;
 mod harness;
+#[path = "../support/kvm.rs"]
+mod kvm;
 mod messages;
 mod migration;
 mod page_table_loads;

@@ -9,14 +9,15 @@ use inkbed::lens::trace::{self, Trace, TraceError};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome};
 
-use crate::harness::{BOTH_PLACES, Place, Server, client, config, have_kvm, server};
+use crate::harness::{BOTH_PLACES, Place, Server, client, config, server};
+use crate::kvm::require_kvm;
 
 /// Complete round trips of each trace; the client makes one more.
 pub const ROUND_TRIPS: u64 = 3;
 
 /// Traces the guest; `None` where this machine cannot.
 pub fn traced(config: &GuestConfig) -> Option<Result<Trace, TraceError>> {
-    have_kvm().then(|| trace::trace(config, &StopFlag::new().expect("a stop flag")))
+    require_kvm().then(|| trace::trace(config, &StopFlag::new().expect("a stop flag")))
 }
 
 /// A client that calls a server with so many words.

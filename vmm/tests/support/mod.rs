@@ -1,17 +1,13 @@
 //! What tests that boot guests share.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+mod kvm;
+
+pub(crate) use kvm::require_kvm;
+
 use inkbed::lens::LensRequest;
 use inkbed::machine::guest::{Console, Elf, GuestConfig, Pin};
 use std::time::Duration;
-
-/// Whether guests can be booted here; says why not. With INKBED_REQUIRE_KVM=1 a missing KVM fails the test.
-pub(crate) fn require_kvm() -> bool {
-    let Err(error) = std::fs::File::options().read(true).write(true).open("/dev/kvm") else { return true };
-    assert!(std::env::var_os("INKBED_REQUIRE_KVM").is_none(), "/dev/kvm: {error}");
-    println!("skipped: /dev/kvm: {error}");
-    false
-}
 
 /// Physical address of a test kernel.
 pub(crate) const KERNEL_PHYSICAL: u64 = 0x20_0000;
