@@ -11,6 +11,7 @@ use super::end::{End, UsageError};
 use super::guest;
 use super::interrupt::Interrupt;
 use crate::experiment::error::suggest;
+use crate::experiment::groups::usual;
 use crate::experiment::parameter::Placement;
 use crate::experiment::plan::plan_server;
 use crate::experiment::topology::Participant;
@@ -50,6 +51,7 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
         let participant = Participant {
             program: argument.program.clone(),
             placement: argument.placement,
+            trust_group: usual(argument.placement),
             space: index as u32,
             // Those named after it, so that a chain of programs can be written down in the order of the calls.
             may_call: (index + 1..wanted.len()).collect(),

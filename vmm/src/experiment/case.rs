@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::Groups;
 use super::parameter::{Placement, Transfer, Workload};
 
 /// A case with its name.
@@ -31,6 +32,9 @@ pub struct Parameters {
     pub other_client: Option<Placement>,
     /// Client and server share one user space.
     pub same_space: bool,
+    /// Trust groups, where the placement does not decide.
+    #[serde(default, skip_serializing_if = "Groups::is_default")]
+    pub groups: Groups,
     /// How calls reach the server.
     #[serde(default)]
     pub transfer: Transfer,

@@ -10,6 +10,7 @@ use super::case::{Case, Parameters};
 use super::check::{self, Limits};
 use super::error::ConfigError;
 use super::file::{CaseEntry, ExperimentFile};
+use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
 use super::parameter::{PcidChoice, Placement, Transfer, Workload};
@@ -135,6 +136,7 @@ impl Expansion<'_> {
         let mut cases = Vec::with_capacity(drafts.len());
         for parameters in drafts {
             check::combination(self.file, self.entry, self.span.clone(), &parameters)?;
+            groups::check(self.file, self.entry, &parameters)?;
             let mut full_name = format!("{name}/{}/{}", parameters.placements(), parameters.setting());
             if let Some(program) = &self.entry.server_program {
                 full_name.push_str(&format!("/program={}", program.get_ref()));
@@ -173,6 +175,7 @@ impl Expansion<'_> {
             relay: None,
             other_client: workload.eq(&Workload::Alternate).then_some(Placement::User),
             same_space: false,
+            groups: groups::read(self.file, entry)?,
             transfer: Transfer::Switch,
             words: None,
             client_pages: None,

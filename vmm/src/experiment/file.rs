@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::error::{ConfigError, Place, suggest};
+use super::groups::GroupsEntry;
 use super::list::List;
 use super::parameter::{PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
@@ -91,6 +92,8 @@ pub struct CaseEntry {
     pub client_pages: Option<List<i64>>,
     /// Pages that the server touches.
     pub server_pages: Option<List<i64>>,
+    /// Trust groups, where the placement is not to decide.
+    pub groups: Option<GroupsEntry>,
     /// Program of the server, if not the workload's own.
     pub server_program: Option<Spanned<String>>,
     // `flatten` would lose places and the refusal of unknown keys, so the common keys stand here again.

@@ -5,6 +5,7 @@ pub mod check;
 pub mod error;
 pub mod expand;
 pub mod file;
+pub mod groups;
 pub mod list;
 pub mod overrides;
 pub mod parameter;

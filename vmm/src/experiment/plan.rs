@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag, trust};
+use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
 use abi::program::client;
 
 use super::case::Parameters;
-use super::parameter::{Placement, Transfer};
+use super::parameter::Transfer;
 use super::topology::{Participant, Topology};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
@@ -66,16 +66,11 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
 
 /// One server of a plan without rights and arguments.
 pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
-    // Whoever is placed in the kernel is trusted and critical; the others need not be.
-    let trust_group = match participant.placement {
-        Placement::Kernel => trust::CRITICAL_TRUSTED,
-        Placement::User => trust::NONCRITICAL_TRUSTED,
-    };
     PlanServer {
         module,
         placement: participant.placement.abi(),
         space: participant.space,
-        trust_group,
+        trust_group: participant.trust_group,
         priority: PRIORITY,
         thread_count: 1,
         working_set_pages: participant.pages,
@@ -121,7 +116,8 @@ fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parameter::Workload;
+    use super::super::groups::Groups;
+    use super::super::parameter::{Placement, Workload};
     use super::super::tests::{image, parameters};
     use super::*;
 
@@ -188,6 +184,14 @@ mod tests {
         assert_eq!(config.plan_flags, abi::plan::flag::PCID);
         assert_eq!((config.servers[0].working_set_pages, config.servers[0].arguments[client::PAGES]), (3, 3));
         assert_eq!((config.servers[1].working_set_pages, config.servers[1].arguments[0]), (5, 5));
+    }
+
+    #[test]
+    fn trust_groups_reach_the_plan() {
+        let groups = Groups { client: Some(4), server: Some(2), ..Groups::default() };
+        let case = Parameters { server: Some(Placement::User), groups, ..parameters(Workload::Call) };
+        let groups: Vec<u32> = config(&case).servers.iter().map(|server| server.trust_group).collect();
+        assert_eq!(groups, [4, 2]);
     }
 
     #[test]

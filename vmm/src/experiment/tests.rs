@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::case::Parameters;
+use super::groups::Groups;
 use super::parameter::{Placement, Transfer, Workload};
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Elf;
@@ -16,6 +17,7 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         relay: None,
         other_client: None,
         same_space: false,
+        groups: Groups::default(),
         transfer: Transfer::Switch,
         words: None,
         client_pages: None,

@@ -1,6 +1,7 @@
 //! Who takes part in a case, and in which order a round trip visits them.
 
 use super::case::Parameters;
+use super::groups::usual;
 use super::parameter::{Placement, Workload};
 
 /// One program of a case.
@@ -10,6 +11,8 @@ pub struct Participant {
     pub program: String,
     /// Where.
     pub placement: Placement,
+    /// Its trust group, 1 to 4.
+    pub trust_group: u32,
     /// User programs with the same number share a space.
     pub space: u32,
     /// Indices of the participants that it may call, in the order of its handles.
@@ -33,6 +36,7 @@ impl Topology {
         let client = Participant {
             program: abi::program::CLIENT.to_owned(),
             placement: case.client,
+            trust_group: case.groups.client.unwrap_or(usual(case.client)),
             space: 0,
             may_call: Vec::new(),
             pages: case.client_pages.unwrap_or(0),
@@ -42,6 +46,7 @@ impl Topology {
         let server = Participant {
             program: case.server_program.clone().unwrap_or_else(|| abi::program::NULL.to_owned()),
             placement,
+            trust_group: case.groups.server.unwrap_or(usual(placement)),
             space: if case.same_space { 0 } else { 1 },
             may_call: Vec::new(),
             pages: case.server_pages.unwrap_or(0),
@@ -50,13 +55,13 @@ impl Topology {
         match case.workload {
             Workload::Relay => {
                 // client → relay → server and back
-                topology.add_relay(case.relay.unwrap_or(Placement::User));
+                topology.add_relay(case.relay.unwrap_or(Placement::User), case.groups.relay);
                 topology.participants[0].may_call = vec![2];
                 topology.way = vec![0, 2, 1, 2, 0];
             }
             Workload::Alternate => {
                 // The client calls the server, then the other client, which calls the same server.
-                topology.add_relay(case.other_client.unwrap_or(Placement::User));
+                topology.add_relay(case.other_client.unwrap_or(Placement::User), case.groups.other_client);
                 topology.participants[0].may_call = vec![1, 2];
                 topology.way = vec![0, 1, 0, 2, 1, 2, 0];
             }
@@ -68,10 +73,11 @@ impl Topology {
         topology
     }
 
-    fn add_relay(&mut self, placement: Placement) {
+    fn add_relay(&mut self, placement: Placement, group: Option<u32>) {
         self.participants.push(Participant {
             program: abi::program::RELAY.to_owned(),
             placement,
+            trust_group: group.unwrap_or(usual(placement)),
             space: 2,
             may_call: vec![1],
             pages: 0,
