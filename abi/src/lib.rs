@@ -9,6 +9,7 @@
 //! * [`boot`]: what the VMM hands to the kernel.
 //! * [`plan`]: which servers to start, where, with which rights.
 //! * [`report`]: what the kernel hands back: state, counters, faults, last words, samples.
+//! * [`flush`]: the flush threshold that the kernel found, with its evidence.
 //! * [`pmu`]: what the guest's performance counters are to count, and what they showed.
 //! * [`port`]: the I/O ports of the machine model.
 //! * [`call`]: system calls, tags and status codes.
@@ -19,6 +20,7 @@
 pub mod address;
 pub mod boot;
 pub mod call;
+pub mod flush;
 pub mod plan;
 pub mod pmu;
 pub mod port;
@@ -28,4 +30,4 @@ pub mod report;
 
 /// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
 /// a report that carries another one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

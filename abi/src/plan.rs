@@ -21,6 +21,10 @@ pub mod flag {
     /// Tag every user space's TLB entries with a process-context identifier (PCID). The kernel refuses the plan when
     /// the CPU has none.
     pub const PCID: u64 = 1 << 0;
+    /// Flush the whole TLB whenever pages are to be forgotten, instead of finding a threshold at boot.
+    pub const FLUSH_FULL: u64 = 1 << 1;
+    /// Flush page by page whenever pages are to be forgotten. At most one of the two.
+    pub const FLUSH_BY_PAGE: u64 = 1 << 2;
 }
 
 /// One server.
@@ -50,6 +54,9 @@ pub struct PlanServer {
     /// Arguments, as the program defines them; see [`crate::program`].
     pub arguments: [u64; ARGUMENT_COUNT],
 }
+
+/// Trusted partners that a server remembers: those that migrate with it.
+pub const PARTNERS_MAX: usize = 16;
 
 /// Number of arguments of a server.
 pub const ARGUMENT_COUNT: usize = 8;

@@ -10,6 +10,8 @@ pub const TOUCH: &str = "touch";
 pub const COUNTER: &str = "counter";
 /// Passes every call on to its own handle 0 and the answer back. No arguments.
 pub const RELAY: &str = "relay";
+/// Touches pages as `touch` does, calls each of its handles in turn, then answers.
+pub const HUB: &str = "hub";
 /// Returns two clock readings: message word 0 when the call arrived, word 1 when it was answered. No arguments.
 pub const CLOCK: &str = "clock";
 /// Faults, loops or lies when told to; see [`crash`].
@@ -20,7 +22,7 @@ pub const CLIENT: &str = "client";
 pub const SCENARIO: &str = "scenario";
 
 /// All programs, in the order in which they are built.
-pub const ALL: [&str; 9] = [NULL, ECHO, TOUCH, COUNTER, RELAY, CLOCK, CRASH, CLIENT, SCENARIO];
+pub const ALL: [&str; 10] = [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, CLOCK, CRASH, CLIENT, SCENARIO];
 
 /// Arguments of `touch`.
 pub mod touch {
@@ -81,6 +83,11 @@ pub mod client {
     pub const PAGES: usize = 4;
     /// Transfer mode: 0 = [`crate::call::number::CALL`], 1 = [`crate::call::number::CALL_DIRECT`].
     pub const DIRECT: usize = 5;
+    /// Servers 1 to this one may migrate. [`super::workload::CALL`] moves all of them into the kernel before the warm-up;
+    /// [`super::workload::MIGRATE`] moves them in and out.
+    pub const MOVED: usize = 6;
+    /// One of [`super::method`], for [`super::workload::MIGRATE`].
+    pub const METHOD: usize = 7;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
@@ -105,6 +112,18 @@ pub mod workload {
     /// Touches [`client::PAGES`] pages of its own, then calls; the sample spans both. The server's pages are the
     /// server's affair.
     pub const TOUCH_AND_CALL: u64 = 5;
+    /// Calls handle 0; moves servers 1 to [`super::client::MOVED`] into the kernel; calls twice; moves them out; calls.
+    /// Six samples: a call before, the move in, the gap from the last answer before to the first one after it, a call
+    /// after; the move out, its gap.
+    pub const MIGRATE: u64 = 6;
+}
+
+/// How `client` migrates servers: values of [`client::METHOD`].
+pub mod method {
+    /// One after the other.
+    pub const ONE_BY_ONE: u64 = 0;
+    /// Server 1 with its group: one system call, one flush decision for all.
+    pub const GROUP: u64 = 1;
 }
 
 /// Arguments of `scenario`: what the test suite has it do. What it saw goes to the samples, as each scenario defines.

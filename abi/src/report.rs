@@ -4,6 +4,7 @@
 //! cycles of the time-stamp counter unless the program defines otherwise. Bit 63 ([`SAMPLE_DISTURBED`]) marks one
 //! during which the hypervisor took the CPU away.
 
+use crate::flush::FlushReport;
 use crate::pmu::PmuReport;
 
 /// [`Report::magic`]: "inkbed" and two letters, in memory order.
@@ -58,6 +59,8 @@ pub struct Report {
     pub message: [u8; MESSAGE_SIZE],
     /// What the performance counters showed.
     pub pmu: PmuReport,
+    /// The flush threshold.
+    pub flush: FlushReport,
 }
 
 /// Values of [`Report::state`].
@@ -196,6 +199,8 @@ pub struct Counters {
     pub tlb_full_flushes: u64,
     /// INVLPG instructions.
     pub invlpg: u64,
+    /// Pages whose page-table entries migrations have changed.
+    pub pages_remapped: u64,
     /// Switches from one thread to another.
     pub context_switches: u64,
     /// IPC operations that took the fast path.
@@ -224,6 +229,7 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "page_table_loads_preserving_tlb",
     "tlb_full_flushes",
     "invlpg",
+    "pages_remapped",
     "context_switches",
     "ipc_fast",
     "ipc_slow",
@@ -243,6 +249,7 @@ impl Counters {
             self.page_table_loads_preserving_tlb,
             self.tlb_full_flushes,
             self.invlpg,
+            self.pages_remapped,
             self.context_switches,
             self.ipc_fast,
             self.ipc_slow,
@@ -257,7 +264,8 @@ impl Counters {
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 104);
-const _: () = assert!(size_of::<CpuReport>() == 216);
-const _: () =
-    assert!(size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>());
+const _: () = assert!(size_of::<Counters>() == 112);
+const _: () = assert!(size_of::<CpuReport>() == 232);
+const _: () = assert!(
+    size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
+);

@@ -14,6 +14,8 @@ pub struct Kernel {
     pub servers: Cell<&'static [Server]>,
     /// Whether a server drives the case: without one the guest idles for ever when nobody is ready.
     pub has_driver: Cell<bool>,
+    /// Up to this number of pages a flush of the TLB goes page by page.
+    pub flush_threshold_pages: u32,
     /// The performance counters around the measured part.
     pub pmu: Pmu,
 }

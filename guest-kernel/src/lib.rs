@@ -5,7 +5,7 @@
 //! * [`start`]: from the VMM's plan to running servers; [`load`], [`image`], [`region`], [`slot`], [`memory`] are its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
-//! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`]: what happens to them.
+//! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`], [`flush`]: what happens to them.
 //! * [`kernel`], [`report`]: what the VMM is told.
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -13,6 +13,7 @@ pub mod arch;
 pub mod cpu;
 pub mod death;
 pub mod endpoint;
+pub mod flush;
 pub mod image;
 pub mod ipc;
 pub mod kernel;

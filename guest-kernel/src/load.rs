@@ -94,11 +94,7 @@ impl Loader<'_> {
             base: place.base,
             user: place.placement == Placement::User,
             memory: self.memory,
-            mapped: if is_migratable(plan) {
-                Mapped::new(self.memory, plan.thread_count).map_err(out_of_memory)?
-            } else {
-                Mapped::default()
-            },
+            mapped: Mapped::new(self.memory, plan.thread_count).map_err(out_of_memory)?,
         };
         region.load(&image, module.file.start).map_err(|error| match error {
             RegionError::Image(error) => StartError::Image { server: index, error },
@@ -121,7 +117,7 @@ impl Loader<'_> {
         let Place { placement, base, space, home } = place;
         let server = Server::new(index, placement, base, base + image.entry, space, home, is_driver(plan));
         server.trust_group.set(plan.trust_group);
-        server.pages.set(region.mapped.ranges(self.memory).map_err(out_of_memory)?);
+        server.pages.set(region.mapped.ranges());
         Ok(server)
     }
 

@@ -11,6 +11,9 @@ use abi::boot::PhysicalRange;
 
 use crate::arch;
 
+/// Bytes of a cache line.
+const CACHE_LINE_SIZE: u64 = 64;
+
 /// Memory is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
@@ -63,7 +66,10 @@ impl Memory {
         mut make: impl FnMut(usize) -> Result<T, OutOfMemory>,
     ) -> Result<&'static [T], OutOfMemory> {
         let size = (count as u64).checked_mul(size_of::<T>() as u64).ok_or(OutOfMemory)?;
-        let address = self.bytes(size, align_of::<T>() as u64)?;
+        // What is larger than a cache line begins with one: the lines that a path touches then do not depend on what
+        // happened to be made before.
+        let line = if size > CACHE_LINE_SIZE { CACHE_LINE_SIZE } else { 1 };
+        let address = self.bytes(size, line.max(align_of::<T>() as u64))?;
         // SAFETY: `bytes` gave memory of this size and alignment that is mapped for ever and nobody else's.
         let slots = unsafe {
             core::slice::from_raw_parts_mut(arch::physical_pointer(address).cast::<MaybeUninit<T>>(), count)

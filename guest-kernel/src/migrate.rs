@@ -7,17 +7,13 @@
 //! or answered twice, and the server never notices.
 
 use abi::call::{migrate, status};
-use abi::plan::trust;
+use abi::plan::{PARTNERS_MAX, trust};
 
 use crate::arch;
 use crate::cpu::Cpu;
-use crate::partners::PARTNERS_MAX;
+use crate::flush::{self, Flushed};
 use crate::server::{Placement, Server};
 use crate::thread::Resume;
-
-/// Pages above which a full flush is taken to be cheaper than INVLPG page by page: Linux's default
-/// (arch/x86/mm/tlb.c, `tlb_single_page_flush_ceiling`).
-pub const FLUSH_THRESHOLD_PAGES: u64 = 33;
 
 /// What a migration took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,10 +22,8 @@ pub struct Work {
     pub servers: u64,
     /// Pages whose privilege changed.
     pub pages: u64,
-    /// INVLPG instructions.
-    pub invlpg: u64,
-    /// Full flushes of the TLB.
-    pub full_flushes: u64,
+    /// What having the TLB forget them took.
+    pub flushed: Flushed,
 }
 
 /// Moves `server`, with its group if [`migrate::WITH_GROUP`] says so. Fails with a status, having moved nobody, if the
@@ -64,7 +58,14 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
         work.pages += arch::change_region_privilege(member, target);
         change_threads(member, target);
     }
-    flush(cpu, group.iter().flatten().copied(), &mut work);
+    let remapped = &cpu.counters.pages_remapped;
+    remapped.set(remapped.get() + work.pages);
+    let moved = || group.iter().flatten().copied();
+    for home in moved().filter_map(|server| server.home) {
+        // Other processor contexts than the current one cannot be reached by INVLPG.
+        home.set_stale();
+    }
+    work.flushed = flush::regions(cpu, moved(), work.pages);
     Ok(work)
 }
 
@@ -95,23 +96,6 @@ fn change_threads(server: &Server, target: Placement) {
         match thread.resume.get() {
             Resume::FromCall => arch::move_call_return(server, thread, target),
             Resume::Everything => arch::move_interrupted(server, thread, target),
-        }
-    }
-}
-
-/// Has the TLB forget what the moved servers' pages were: page by page, or all at once above the threshold. One decision
-/// for the whole group.
-fn flush(cpu: &Cpu, moved: impl Iterator<Item = &'static Server> + Clone, work: &mut Work) {
-    for home in moved.clone().filter_map(|server| server.home) {
-        // Other processor contexts than the current one cannot be reached by INVLPG.
-        home.set_stale();
-    }
-    if work.pages > FLUSH_THRESHOLD_PAGES {
-        arch::flush_all(cpu);
-        work.full_flushes += 1;
-    } else {
-        for server in moved {
-            work.invlpg += arch::flush_region(cpu, server);
         }
     }
 }

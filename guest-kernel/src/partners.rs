@@ -3,11 +3,10 @@
 use core::cell::Cell;
 use core::ptr;
 
+use abi::plan::PARTNERS_MAX;
+
 use crate::server::Server;
 use crate::thread::Thread;
-
-/// Partners that are remembered.
-pub const PARTNERS_MAX: usize = 16;
 
 /// Notes, on both sides, a message to a server that may migrate. Messages to others need no note: neither may such a
 /// receiver move, nor could it be moved with its sender.

@@ -41,19 +41,18 @@ pub struct Region<'memory> {
     /// Where frames come from.
     pub memory: &'memory Memory,
     /// What has been mapped so far.
-    pub mapped: Mapped<'memory>,
+    pub mapped: Mapped,
 }
 
-/// A note of what has been mapped, for servers that may migrate.
-#[derive(Default)]
-pub struct Mapped<'memory> {
-    ranges: &'memory [Cell<PageRange>],
+/// A note of what has been mapped, so that it can be moved and taken away.
+pub struct Mapped {
+    ranges: &'static [Cell<PageRange>],
     count: Cell<usize>,
 }
 
-impl<'memory> Mapped<'memory> {
+impl Mapped {
     /// Room for the pieces of a region with this many threads.
-    pub fn new(memory: &'memory Memory, thread_count: u32) -> Result<Mapped<'memory>, OutOfMemory> {
+    pub fn new(memory: &Memory, thread_count: u32) -> Result<Mapped, OutOfMemory> {
         /// Kernel interface page, start information, steal time, working set, samples.
         const OTHER_PIECES: usize = 5;
         let count = crate::image::SEGMENTS_MAX + OTHER_PIECES + thread_count as usize;
@@ -68,8 +67,8 @@ impl<'memory> Mapped<'memory> {
     }
 
     /// What has been noted.
-    pub fn ranges(&self, memory: &Memory) -> Result<&'static [PageRange], OutOfMemory> {
-        memory.objects(self.count.get(), |index| Ok(self.ranges[index].get()))
+    pub fn ranges(&self) -> &'static [Cell<PageRange>] {
+        &self.ranges[..self.count.get()]
     }
 }
 

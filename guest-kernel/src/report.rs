@@ -3,6 +3,7 @@
 use core::fmt;
 use core::ptr::{addr_of_mut, with_exposed_provenance_mut};
 
+use abi::flush::FlushReport;
 use abi::pmu::PmuReport;
 use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report};
 
@@ -100,6 +101,12 @@ impl ReportWriter {
     pub fn set_pmu(&self, pmu: &PmuReport) {
         // SAFETY: `new`'s promise.
         unsafe { addr_of_mut!((*self.report).pmu).write_volatile(*pmu) }
+    }
+
+    /// Notes the flush threshold.
+    pub fn set_flush(&self, flush: &FlushReport) {
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).flush).write_volatile(*flush) }
     }
 
     /// Notes how the driver ended.

@@ -44,8 +44,8 @@ pub struct Server {
     pub space: Cell<Option<&'static Space>>,
     /// The space that is its own when it runs in user space, if it may migrate.
     pub home: Option<&'static Space>,
-    /// The pages of its region that are mapped, if it may migrate.
-    pub pages: Cell<&'static [PageRange]>,
+    /// The pages of its region that are mapped.
+    pub pages: Cell<&'static [Cell<PageRange>]>,
     /// Address of the direct entry that it has registered, 0 if none. It counts only in the kernel.
     pub direct_entry: Cell<u64>,
     /// With whom it has exchanged messages lately.

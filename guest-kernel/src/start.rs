@@ -7,6 +7,7 @@ use core::slice;
 
 use abi::address::{HOME_COUNT, SLOT_COUNT};
 use abi::boot::{BootInfo, flag};
+use abi::flush::FlushReport;
 use abi::plan::{Plan, PlanRight, PlanServer, server_flag};
 use abi::region::{START_INFO_OFFSET, stack_end};
 use abi::report::feature;
@@ -14,6 +15,7 @@ use abi::report::feature;
 use crate::arch;
 use crate::cpu::Cpu;
 use crate::endpoint::Right;
+use crate::flush;
 use crate::kernel::Kernel;
 use crate::load::{Loader, Spaces, StartError};
 use crate::memory::{Memory, OutOfMemory};
@@ -70,14 +72,23 @@ pub fn start(
     }
     let has_driver = servers.iter().any(is_driver);
     let pmu = arch::Pmu::new(&boot.pmu);
-    let kernel = Kernel { report, servers: Cell::new(&[]), has_driver: Cell::new(has_driver), pmu };
+    let slots = FreeSlots::new(memory.zeroed_words(SLOT_COUNT).map_err(no_memory)?);
+    let flush = find_flush_threshold(plan.flags, features, &slots, &memory).map_err(no_memory)?;
+    report.set_flush(&flush);
+    let kernel = Kernel {
+        report,
+        servers: Cell::new(&[]),
+        has_driver: Cell::new(has_driver),
+        flush_threshold_pages: flush.threshold_pages,
+        pmu,
+    };
     cpu.kernel.set(Some(memory.object(kernel).map_err(no_memory)?));
 
     let loader = Loader {
         boot,
         memory: &memory,
         pages,
-        slots: FreeSlots::new(memory.zeroed_words(SLOT_COUNT).map_err(no_memory)?),
+        slots,
         spaces: Spaces::new(&memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
     };
     let created = create_all(&loader, servers)?;
@@ -96,6 +107,24 @@ pub fn start(
         describe(created, features);
     }
     Ok(())
+}
+
+/// The flush threshold of this CPU, measured in a slot that nobody has yet.
+fn find_flush_threshold(
+    plan_flags: u64,
+    features: u64,
+    slots: &FreeSlots,
+    memory: &Memory,
+) -> Result<FlushReport, OutOfMemory> {
+    arch::set_has_invpcid(features & feature::INVPCID != 0);
+    let mut measured = Ok(());
+    let found = flush::find_threshold(plan_flags, |report| {
+        if let Some(base) = slots.take() {
+            measured = arch::measure_flush(base, memory, report);
+            slots.give_back(base);
+        }
+    });
+    measured.map(|()| found)
 }
 
 /// Whether the server drives the case.

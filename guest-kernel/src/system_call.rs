@@ -106,7 +106,7 @@ fn migrate(cpu: &Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
     };
     match migrate::migrate(cpu, server, how) {
         Ok(work) => {
-            let values = [work.servers, work.pages, work.invlpg, work.full_flushes];
+            let values = [work.servers, work.pages, work.flushed.invlpg, work.flushed.full];
             for (word, value) in thread.context.words.iter().zip(values) {
                 word.set(value);
             }

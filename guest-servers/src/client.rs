@@ -4,8 +4,8 @@
 
 use core::cell::Cell;
 
-use abi::call::{REGISTER_WORDS, Tag};
-use abi::program::{client, workload};
+use abi::call::{REGISTER_WORDS, Tag, migrate};
+use abi::program::{client, method, workload};
 use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
 use rt::memory::{Samples, message_buffer, touch, working_set};
@@ -44,6 +44,7 @@ fn run(start: &Start) -> Result<(), Failure> {
             })
         }
         workload::CALL => {
+            Movers::new(start)?.move_all(migrate::TO_KERNEL)?;
             let question = Question::new(start)?;
             measure(start, || {
                 let (cycles, answer) = sample(&steal_time, || call(0, question.message));
@@ -75,8 +76,69 @@ fn run(start: &Start) -> Result<(), Failure> {
                 Ok([cycles])
             })
         }
+        workload::MIGRATE => {
+            let movers = Movers::new(start)?;
+            // Partners are known by their messages.
+            call(0, Message::EMPTY)?;
+            measure(start, || movers.there_and_back(&steal_time))
+        }
         _ => Err(Failure(client::STATUS_BAD_ARGUMENT)),
     }
+}
+
+/// The servers that this client has the kernel move, and how.
+struct Movers {
+    last: u64,
+    by_group: bool,
+}
+
+impl Movers {
+    fn new(start: &Start) -> Result<Movers, Failure> {
+        let by_group = match start.argument(client::METHOD) {
+            method::ONE_BY_ONE => false,
+            method::GROUP => true,
+            _ => return Err(Failure(client::STATUS_BAD_ARGUMENT)),
+        };
+        Ok(Movers { last: start.argument(client::MOVED), by_group })
+    }
+
+    /// Moves all of them; it is a failure if one stays.
+    fn move_all(&self, how: u64) -> Result<(), Failure> {
+        let moved = if self.by_group {
+            rt::call::migrate(1, how | migrate::WITH_GROUP)?[0]
+        } else {
+            (1..=self.last)
+                .try_fold(0, |sum, server| Ok::<u64, Error>(sum + rt::call::migrate(server, how)?[0]))?
+        };
+        if moved == self.last { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
+    }
+
+    /// Moves all of them, then calls: what the move takes, and how long the caller is without an answer.
+    fn move_and_call(&self, how: u64, steal_time: &StealTime) -> Result<[u64; 2], Failure> {
+        let version = steal_time.version();
+        let begin = now();
+        self.move_all(how)?;
+        let moved = now();
+        empty_call()?;
+        let end = now();
+        Ok([moved.wrapping_sub(begin), end.wrapping_sub(begin)].map(|span| mark(steal_time, version, span)))
+    }
+
+    fn there_and_back(&self, steal_time: &StealTime) -> Result<[u64; 6], Failure> {
+        let (before, answer) = sample(steal_time, empty_call);
+        answer?;
+        let [move_in, gap_in] = self.move_and_call(migrate::TO_KERNEL, steal_time)?;
+        let (after, answer) = sample(steal_time, empty_call);
+        answer?;
+        let [move_out, gap_out] = self.move_and_call(0, steal_time)?;
+        Ok([before, move_in, gap_in, after, move_out, gap_out])
+    }
+}
+
+/// One call whose answer must be empty.
+fn empty_call() -> Result<(), Failure> {
+    let answer = call(0, Message::EMPTY)?;
+    if answer.message.tag == Tag(0) { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
 }
 
 /// Warm-up, marks, and one line of samples for each round trip.

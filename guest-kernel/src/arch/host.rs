@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use abi::pmu::{PmuPlan, PmuReport};
 
 use crate::cpu::Cpu;
+use crate::flush::ClockKind;
 use crate::message::Buffer;
 use crate::server::{Placement, Server};
 use crate::thread::Thread;
@@ -73,7 +74,7 @@ pub fn exit(code: u32) -> ! {
 }
 
 /// There is no region.
-pub fn unmap_region(_cpu: &Cpu, _server: &Server) {}
+pub fn unmap_region(_cpu: &Cpu, _server: &'static Server) {}
 
 /// A region of three pages.
 pub fn change_region_privilege(_server: &Server, _target: Placement) -> u64 {
@@ -95,6 +96,11 @@ pub fn flush_all(_cpu: &Cpu) {
 pub fn flush_region(_cpu: &Cpu, server: &Server) -> u64 {
     remember(Action::FlushRegion(server.base));
     3
+}
+
+/// Tests need no time.
+pub fn clock_kind() -> ClockKind {
+    ClockKind::Time
 }
 
 /// There is no region.

@@ -5,7 +5,8 @@
 //! * `arm_timer()`: one interrupt at the end of a time slice from now.
 //! * `stop_timer()`: no interrupt, after all.
 //! * `change_region_privilege(server, target)`, `move_call_return(server, thread, target)`,
-//!   `move_interrupted(server, thread, target)`, `flush_region(cpu, server)`, `flush_all(cpu)`: migration.
+//!   `move_interrupted(server, thread, target)`, migration.
+//! * `flush_region(cpu, server)`, `flush_all(cpu)`, `clock_kind()`, `measure_flush(base, memory, report)`: the TLB.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
 //! * `Pmu`: the performance counters, around the measured part.
 

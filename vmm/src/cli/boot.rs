@@ -56,6 +56,7 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
             // Those named after it, so that a chain of programs can be written down in the order of the calls.
             may_call: (index + 1..wanted.len()).collect(),
             pages: 0,
+            moves_to: None,
         };
         let first_right = rights.len() as u32;
         rights.extend(participant.may_call.iter().map(|target| PlanRight {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use super::parameter::{Placement, Transfer, Workload};
+use super::parameter::{Flush, Migration, Placement, Transfer, Workload};
 
 /// A case with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,21 @@ pub struct Parameters {
     /// Pages that the server touches for every call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_pages: Option<u32>,
+    /// Servers of `chain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<u32>,
+    /// Of these, the first that have moved into the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u32>,
+    /// Partners of the server of `migrate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partners: Option<u32>,
+    /// How `migrate` moves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
+    /// How the kernel has the TLB forget pages.
+    #[serde(default)]
+    pub flush: Flush,
     /// Program of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_program: Option<String>,
@@ -86,7 +101,15 @@ impl Parameters {
         match (self.client_pages, self.server_pages) {
             (Some(client), Some(server)) if client == server => parts.push(format!("pages={client}")),
             (Some(client), Some(server)) => parts.push(format!("pages={client}+{server}")),
+            (None, Some(server)) => parts.push(format!("pages={server}")),
             _ => {}
+        }
+        for (key, number) in [("servers", self.servers), ("moved", self.moved), ("partners", self.partners)] {
+            parts.extend(number.map(|number| format!("{key}={number}")));
+        }
+        parts.extend(self.migration.map(|migration| migration.name().replace('_', "-")));
+        if self.flush != Flush::Threshold {
+            parts.push(format!("flush={}", self.flush.name().replace('_', "-")));
         }
         if self.transfer == Transfer::Direct {
             parts.push("transfer=direct".to_owned());

@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, MEMORY_SIZE_MAX, PAGE_SIZE};
+use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE};
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
 use abi::region::{SAMPLES_SIZE_MAX, WORKING_SET_PAGES_MAX};
 use toml::Spanned;
@@ -39,6 +39,9 @@ impl Limits {
 /// Memory that a guest needs whatever the case: kernel, programs, page tables, the plan and the reports.
 const MEMORY_BASE_BYTES: u64 = 16 << 20;
 
+/// Most partners of a server that migrates with its group: those that the guest's kernel remembers.
+const PARTNERS_MAX: i64 = abi::plan::PARTNERS_MAX as i64;
+
 /// Longest deadline: a day.
 const DEADLINE_SECONDS_MAX: i64 = 86_400;
 
@@ -50,6 +53,9 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
         "pages" | "client_pages" | "server_pages" => {
             (0..=i64::from(WORKING_SET_PAGES_MAX), "the largest working set")
         }
+        "servers" => (1..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
+        "moved" => (0..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
+        "partners" => (0..=PARTNERS_MAX, "the partners that a server remembers"),
         "vcpus" if limits.vcpus_max == CPU_COUNT_MAX => {
             (1..=i64::from(CPU_COUNT_MAX), "the room in the guest's address map")
         }
@@ -114,7 +120,7 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     }
     let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
     let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
-    let given: [(&str, bool, Option<Range<usize>>); 10] = [
+    let given: [(&str, bool, Option<Range<usize>>); 15] = [
         ("server", workload.has_server(), placement_span(&entry.server)),
         ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
         ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
@@ -123,7 +129,12 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("words", workload.has_words(), span_of(&entry.words)),
         ("pages", workload.has_pages(), span_of(&entry.pages)),
         ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
-        ("server_pages", workload.has_pages(), span_of(&entry.server_pages)),
+        ("server_pages", workload.has_pages() || workload == Workload::Migrate, span_of(&entry.server_pages)),
+        ("servers", workload == Workload::Chain, span_of(&entry.servers)),
+        ("moved", workload == Workload::Chain, span_of(&entry.moved)),
+        ("partners", workload == Workload::Migrate, span_of(&entry.partners)),
+        ("migration", workload == Workload::Migrate, entry.migration.as_ref().map(|list| list.span.clone())),
+        ("flush", workload == Workload::Migrate, entry.flush.as_ref().map(|list| list.span.clone())),
         ("server_program", workload.has_server(), entry.server_program.as_ref().map(Spanned::span)),
     ];
     for (key, meaningful, span) in given {
@@ -176,7 +187,12 @@ pub(super) fn server_program(
         Workload::Directions => Some(abi::program::CLOCK),
         Workload::Alternate => Some(abi::program::NULL),
         Workload::Touch => Some(abi::program::TOUCH),
-        Workload::Empty | Workload::NullSystemCall | Workload::Call | Workload::Relay => None,
+        Workload::Empty
+        | Workload::NullSystemCall
+        | Workload::Call
+        | Workload::Relay
+        | Workload::Chain
+        | Workload::Migrate => None,
     };
     Ok(usual.map(str::to_owned))
 }
@@ -200,6 +216,11 @@ pub(super) fn combination(
         let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
         let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";
         return Err(file.error_at(span, message, fix));
+    }
+    if case.moved > case.servers {
+        let span = entry.moved.as_ref().map_or(span, |list| list.span.clone());
+        let message = "more servers are to move than the chain has";
+        return Err(file.error_at(span, message, "raise `servers`, or lower `moved`"));
     }
     let memory_span =
         entry.memory.as_ref().or(file.content.defaults.memory.as_ref()).map(|list| list.span.clone());

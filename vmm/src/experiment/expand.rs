@@ -13,7 +13,7 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
-use super::parameter::{PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{Flush, Migration, PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// An experiment that can be run.
@@ -40,6 +40,8 @@ pub struct Absent {
     pub reason: String,
 }
 
+/// Servers of a chain: the talk speaks of A, B and C.
+const DEFAULT_CHAIN: i64 = 3;
 const DEFAULT_VCPUS: i64 = 1;
 const DEFAULT_MEMORY: MemorySize = MemorySize::mebibytes(128);
 const DEFAULT_DEADLINE_SECONDS: i64 = 60;
@@ -123,6 +125,7 @@ impl Expansion<'_> {
         let mut drafts = vec![self.base(workload)?];
         drafts = self.multiply_placements(drafts)?;
         drafts = self.multiply_sizes(drafts)?;
+        drafts = self.multiply_migrations(drafts)?;
         let vcpus =
             self.numbers("vcpus", self.overrides.vcpus, &self.entry.vcpus, DEFAULT_VCPUS, |file| {
                 file.content.defaults.vcpus.as_ref()
@@ -180,6 +183,11 @@ impl Expansion<'_> {
             words: None,
             client_pages: None,
             server_pages: None,
+            servers: None,
+            moved: None,
+            partners: None,
+            migration: None,
+            flush: Flush::Threshold,
             server_program: check::server_program(self.file, self.limits, entry)?,
             pcid: false,
             vcpus: 1,
@@ -242,6 +250,30 @@ impl Expansion<'_> {
             let server_pages = self.numbers("server_pages", None, &entry.server_pages, 0, |_| None)?;
             drafts = multiply(drafts, &client_pages, |case, pages| case.client_pages = Some(pages as u32));
             drafts = multiply(drafts, &server_pages, |case, pages| case.server_pages = Some(pages as u32));
+        }
+        Ok(drafts)
+    }
+
+    fn multiply_migrations(&self, mut drafts: Vec<Parameters>) -> Result<Vec<Parameters>, ConfigError> {
+        let entry = self.entry;
+        match entry.workload.get_ref() {
+            Workload::Chain => {
+                let servers = self.numbers("servers", None, &entry.servers, DEFAULT_CHAIN, |_| None)?;
+                let moved = self.numbers("moved", None, &entry.moved, 0, |_| None)?;
+                drafts = multiply(drafts, &servers, |case, servers| case.servers = Some(servers as u32));
+                drafts = multiply(drafts, &moved, |case, moved| case.moved = Some(moved as u32));
+            }
+            Workload::Migrate => {
+                let pages = self.numbers("server_pages", None, &entry.server_pages, 0, |_| None)?;
+                let partners = self.numbers("partners", None, &entry.partners, 0, |_| None)?;
+                let migration = self.values("migration", &entry.migration, Migration::OneByOne)?;
+                let flush = self.values("flush", &entry.flush, Flush::Threshold)?;
+                drafts = multiply(drafts, &pages, |case, pages| case.server_pages = Some(pages as u32));
+                drafts = multiply(drafts, &partners, |case, partners| case.partners = Some(partners as u32));
+                drafts = multiply(drafts, &migration, |case, migration| case.migration = Some(migration));
+                drafts = multiply(drafts, &flush, |case, flush| case.flush = flush);
+            }
+            _ => {}
         }
         Ok(drafts)
     }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::error::{ConfigError, Place, suggest};
 use super::groups::GroupsEntry;
 use super::list::List;
-use super::parameter::{PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{Flush, Migration, PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// An experiment file with its text, so that errors can point into it.
@@ -92,6 +92,16 @@ pub struct CaseEntry {
     pub client_pages: Option<List<i64>>,
     /// Pages that the server touches.
     pub server_pages: Option<List<i64>>,
+    /// Servers of `chain`.
+    pub servers: Option<List<i64>>,
+    /// Of these, the first that have moved into the kernel.
+    pub moved: Option<List<i64>>,
+    /// Partners of the server of `migrate`.
+    pub partners: Option<List<i64>>,
+    /// How `migrate` moves them.
+    pub migration: Option<List<Migration>>,
+    /// How the kernel has the TLB forget pages.
+    pub flush: Option<List<Flush>>,
     /// Trust groups, where the placement is not to decide.
     pub groups: Option<GroupsEntry>,
     /// Program of the server, if not the workload's own.

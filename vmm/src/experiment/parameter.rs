@@ -56,11 +56,15 @@ pub enum Workload {
     Alternate,
     /// Client and server touch pages of their own between two calls.
     Touch,
+    /// A call through a chain of servers, the first of which have moved into the kernel.
+    Chain,
+    /// A server and its partners move into the kernel and out again while a client calls.
+    Migrate,
 }
 
 impl Workload {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Workload; 7] = [
+    pub const ALL: [Workload; 9] = [
         Workload::Empty,
         Workload::NullSystemCall,
         Workload::Call,
@@ -68,6 +72,8 @@ impl Workload {
         Workload::Relay,
         Workload::Alternate,
         Workload::Touch,
+        Workload::Chain,
+        Workload::Migrate,
     ];
 
     /// As in experiment files.
@@ -80,6 +86,8 @@ impl Workload {
             Workload::Relay => "relay",
             Workload::Alternate => "alternate",
             Workload::Touch => "touch",
+            Workload::Chain => "chain",
+            Workload::Migrate => "migrate",
         }
     }
 
@@ -93,6 +101,8 @@ impl Workload {
             Workload::Relay => "client → relay → server and back",
             Workload::Alternate => "A calls S, then B calls the same S and A waits for it",
             Workload::Touch => "client and server touch pages, one call between",
+            Workload::Chain => "a call through a chain of servers that move into the kernel one by one",
+            Workload::Migrate => "servers move into the kernel and out again while a client calls",
         }
     }
 
@@ -102,10 +112,11 @@ impl Workload {
             Workload::Empty => abi::program::workload::EMPTY,
             Workload::NullSystemCall => abi::program::workload::NULL_SYSTEM_CALL,
             // The client is the same; it does not know who answers.
-            Workload::Call | Workload::Relay => abi::program::workload::CALL,
+            Workload::Call | Workload::Relay | Workload::Chain => abi::program::workload::CALL,
             Workload::Directions => abi::program::workload::DIRECTIONS,
             Workload::Alternate => abi::program::workload::ALTERNATE,
             Workload::Touch => abi::program::workload::TOUCH_AND_CALL,
+            Workload::Migrate => abi::program::workload::MIGRATE,
         }
     }
 
@@ -115,13 +126,23 @@ impl Workload {
             Workload::Empty => &["empty_pair"],
             Workload::NullSystemCall => &["system_call"],
             Workload::Directions => &["round_trip", "client_to_server", "server_to_client"],
-            Workload::Call | Workload::Relay | Workload::Alternate | Workload::Touch => &["round_trip"],
+            Workload::Migrate => {
+                &["call_in_user", "move_in", "gap_in", "call_in_kernel", "move_out", "gap_out"]
+            }
+            Workload::Call | Workload::Relay | Workload::Alternate | Workload::Touch | Workload::Chain => {
+                &["round_trip"]
+            }
         }
     }
 
-    /// Whether a server takes part.
+    /// Whether a server takes part whose placement is chosen.
     pub const fn has_server(self) -> bool {
-        !matches!(self, Workload::Empty | Workload::NullSystemCall)
+        !matches!(self, Workload::Empty | Workload::NullSystemCall) && !self.has_moving_servers()
+    }
+
+    /// Whether servers take part that migrate.
+    pub const fn has_moving_servers(self) -> bool {
+        matches!(self, Workload::Chain | Workload::Migrate)
     }
 
     /// Whether a third program takes part: the relay, or the other client.
@@ -173,6 +194,67 @@ impl fmt::Display for Transfer {
             Transfer::Switch => "switch",
             Transfer::Direct => "direct",
         })
+    }
+}
+
+/// How servers are migrated; see [`abi::program::method`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Migration {
+    /// One after the other.
+    OneByOne,
+    /// The first one with its group, in one system call.
+    Group,
+}
+
+impl Migration {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Migration::OneByOne => "one_by_one",
+            Migration::Group => "group",
+        }
+    }
+
+    /// One of [`abi::program::method`].
+    pub const fn abi(self) -> u64 {
+        match self {
+            Migration::OneByOne => abi::program::method::ONE_BY_ONE,
+            Migration::Group => abi::program::method::GROUP,
+        }
+    }
+}
+
+/// How the kernel has the TLB forget pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flush {
+    /// Page by page up to the threshold that it finds at boot.
+    #[default]
+    Threshold,
+    /// Always page by page.
+    ByPage,
+    /// Always all at once.
+    Full,
+}
+
+impl Flush {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Flush::Threshold => "threshold",
+            Flush::ByPage => "by_page",
+            Flush::Full => "full",
+        }
+    }
+
+    /// The bit of [`abi::plan::flag`], 0 for none.
+    pub const fn plan_flag(self) -> u64 {
+        match self {
+            Flush::Threshold => 0,
+            Flush::ByPage => abi::plan::flag::FLUSH_BY_PAGE,
+            Flush::Full => abi::plan::flag::FLUSH_FULL,
+        }
     }
 }
 

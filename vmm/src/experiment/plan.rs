@@ -6,7 +6,7 @@ use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
 use abi::program::client;
 
 use super::case::Parameters;
-use super::parameter::Transfer;
+use super::parameter::{Migration, Transfer, Workload};
 use super::topology::{Participant, Topology};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
@@ -40,7 +40,8 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         let mut server = plan_server(participant, modules.index_of(&participant.program)?);
         server.first_right = first_right;
         server.right_count = participant.may_call.len() as u32;
-        server.arguments = if index == 0 { client_arguments(case) } else { server_arguments(participant) };
+        server.arguments =
+            if index == 0 { client_arguments(case, &topology) } else { server_arguments(participant) };
         if index == 0 {
             server.flags = server_flag::DRIVER;
         }
@@ -51,7 +52,7 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         modules: modules.used,
         servers,
         rights,
-        plan_flags: if case.pcid { abi::plan::flag::PCID } else { 0 },
+        plan_flags: case.flush.plan_flag() | if case.pcid { abi::plan::flag::PCID } else { 0 },
         vcpus: case.vcpus,
         memory_bytes: case.memory_bytes,
         sample_capacity: case.sample_count(),
@@ -74,6 +75,7 @@ pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
         priority: PRIORITY,
         thread_count: 1,
         working_set_pages: participant.pages,
+        flags: if participant.moves_to.is_some() { server_flag::MIGRATABLE } else { 0 },
         ..PlanServer::default()
     }
 }
@@ -95,7 +97,7 @@ impl Modules<'_> {
     }
 }
 
-fn client_arguments(case: &Parameters) -> [u64; ARGUMENT_COUNT] {
+fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_COUNT] {
     let mut arguments = [0; ARGUMENT_COUNT];
     arguments[client::WORKLOAD] = case.workload.abi();
     arguments[client::WARM_UP] = case.warm_up;
@@ -103,12 +105,17 @@ fn client_arguments(case: &Parameters) -> [u64; ARGUMENT_COUNT] {
     arguments[client::WORDS] = case.words.unwrap_or(0);
     arguments[client::DIRECT] = u64::from(case.transfer == Transfer::Direct);
     arguments[client::PAGES] = u64::from(case.client_pages.unwrap_or(0));
+    arguments[client::MOVED] = match case.workload {
+        Workload::Migrate => topology.participants.len() as u64 - 1,
+        _ => case.moved.unwrap_or(0).into(),
+    };
+    arguments[client::METHOD] = case.migration.map_or(0, Migration::abi);
     arguments
 }
 
 fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
     let mut arguments = [0; ARGUMENT_COUNT];
-    if server.program == abi::program::TOUCH {
+    if [abi::program::TOUCH, abi::program::HUB].contains(&server.program.as_str()) {
         arguments[abi::program::touch::PAGES] = u64::from(server.pages);
     }
     arguments
@@ -117,7 +124,7 @@ fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
 #[cfg(test)]
 mod tests {
     use super::super::groups::Groups;
-    use super::super::parameter::{Placement, Workload};
+    use super::super::parameter::Placement;
     use super::super::tests::{image, parameters};
     use super::*;
 

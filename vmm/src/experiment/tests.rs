@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::case::Parameters;
 use super::groups::Groups;
-use super::parameter::{Placement, Transfer, Workload};
+use super::parameter::{Flush, Placement, Transfer, Workload};
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Elf;
 
@@ -22,6 +22,11 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         words: None,
         client_pages: None,
         server_pages: None,
+        servers: None,
+        moved: None,
+        partners: None,
+        migration: None,
+        flush: Flush::Threshold,
         server_program: None,
         pcid: false,
         vcpus: 1,

@@ -19,6 +19,8 @@ pub struct Participant {
     pub may_call: Vec<usize>,
     /// Pages of its working set.
     pub pages: u32,
+    /// Where it runs while it is measured, if it migrates.
+    pub moves_to: Option<Placement>,
 }
 
 /// The programs of a case and the way of a round trip.
@@ -40,8 +42,14 @@ impl Topology {
             space: 0,
             may_call: Vec::new(),
             pages: case.client_pages.unwrap_or(0),
+            moves_to: None,
         };
         let mut topology = Topology { participants: vec![client], way: vec![0] };
+        match case.workload {
+            Workload::Chain => topology.add_chain(case),
+            Workload::Migrate => topology.add_hub(case),
+            _ => {}
+        }
         let Some(placement) = case.server else { return topology };
         let server = Participant {
             program: case.server_program.clone().unwrap_or_else(|| abi::program::NULL.to_owned()),
@@ -50,6 +58,7 @@ impl Topology {
             space: if case.same_space { 0 } else { 1 },
             may_call: Vec::new(),
             pages: case.server_pages.unwrap_or(0),
+            moves_to: None,
         };
         topology.participants.push(server);
         match case.workload {
@@ -81,7 +90,55 @@ impl Topology {
             space: 2,
             may_call: vec![1],
             pages: 0,
+            moves_to: None,
         });
+    }
+
+    /// Adds a server that may migrate and starts in user space; returns its index.
+    fn add_moving(&mut self, program: &str, moves_to: Placement, may_call: Vec<usize>, pages: u32) -> usize {
+        let index = self.participants.len();
+        self.participants.push(Participant {
+            program: program.to_owned(),
+            placement: Placement::User,
+            trust_group: usual(Placement::Kernel),
+            space: index as u32,
+            may_call,
+            pages,
+            moves_to: Some(moves_to),
+        });
+        index
+    }
+
+    /// client → A → B → … and back.
+    fn add_chain(&mut self, case: &Parameters) {
+        let (servers, moved) = (case.servers.unwrap_or(0) as usize, case.moved.unwrap_or(0) as usize);
+        self.participants[0].may_call = vec![1];
+        for index in 1..=servers {
+            let placement = if index <= moved { Placement::Kernel } else { Placement::User };
+            if index < servers {
+                self.add_moving(abi::program::RELAY, placement, vec![index + 1], 0);
+            } else {
+                self.add_moving(abi::program::NULL, placement, Vec::new(), 0);
+            }
+        }
+        self.way = (0..=servers).chain((0..servers).rev()).collect();
+    }
+
+    /// client → hub, which calls each of its partners; all of them move. Of a round trip's four calls two find them in
+    /// user space; the other two load nothing, as long as the client itself is the only user space on the way.
+    fn add_hub(&mut self, case: &Parameters) {
+        let partners = case.partners.unwrap_or(0) as usize;
+        self.participants[0].may_call = vec![1];
+        let targets = (2..2 + partners).collect();
+        let hub =
+            self.add_moving(abi::program::HUB, Placement::User, targets, case.server_pages.unwrap_or(0));
+        let mut call = vec![hub];
+        for _ in 0..partners {
+            let partner = self.add_moving(abi::program::NULL, Placement::User, Vec::new(), 0);
+            call.extend([partner, hub]);
+        }
+        call.push(0);
+        self.way = std::iter::once(0).chain(call.repeat(2)).collect();
     }
 
     /// Page-table loads of one round trip once the system has settled, by the rule of the resident space: a load
@@ -94,7 +151,8 @@ impl Topology {
             loads = 0;
             for &next in &self.way {
                 let participant = &self.participants[next];
-                if participant.placement == Placement::User && resident != Some(participant.space) {
+                let placement = participant.moves_to.unwrap_or(participant.placement);
+                if placement == Placement::User && resident != Some(participant.space) {
                     resident = Some(participant.space);
                     loads += 1;
                 }
@@ -139,6 +197,23 @@ mod tests {
         let case = |server| Parameters { server: Some(server), ..parameters(Workload::Alternate) };
         assert_eq!(loads(&case(Kernel)), 2);
         assert_eq!(loads(&case(User)), 6);
+    }
+
+    #[test]
+    fn a_chain_that_moves_in_loads_less_with_every_server() {
+        let case = |moved| Parameters { servers: Some(3), moved: Some(moved), ..parameters(Workload::Chain) };
+        assert_eq!([0, 1, 2, 3].map(|moved| loads(&case(moved))), [6, 4, 2, 0]);
+    }
+
+    #[test]
+    fn a_migrating_hub_loads_for_the_two_calls_that_find_it_in_user_space() {
+        let case = |client, partners| Parameters {
+            client,
+            partners: Some(partners),
+            ..parameters(Workload::Migrate)
+        };
+        assert_eq!(loads(&case(User, 0)), 4);
+        assert_eq!(loads(&case(User, 4)), 20);
     }
 
     #[test]

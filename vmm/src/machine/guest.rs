@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use abi::flush::FlushReport;
 use abi::plan::{PlanRight, PlanServer};
 use abi::report::{CpuReport, Fault, Registers};
 
@@ -150,6 +151,8 @@ pub struct GuestRun {
     pub state: u32,
     /// [`abi::report::feature`] bits.
     pub features: u64,
+    /// The kernel's flush threshold, with its evidence.
+    pub flush: FlushReport,
     /// Round trips between the marks, as the driver counts them.
     pub round_trips: u64,
     /// Samples per round trip, at least 1.

@@ -46,6 +46,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         faults: report.faults.iter().map(|fault| guest.describe(fault)).collect(),
         state: report.state,
         features: report.features,
+        flush: report.flush,
         round_trips: report.round_trips,
         channel_count: report.channel_count.max(1),
         measured_tsc_cycles: report.measured_tsc_cycles,

@@ -1,5 +1,6 @@
 //! Reading what the kernel hands back. Every field is a claim and is checked before anybody sees it.
 
+use abi::flush::{self, FlushReport};
 use abi::pmu::PmuReport;
 use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report, state};
 
@@ -26,6 +27,7 @@ pub(crate) struct CheckedReport {
     pub last_words: Registers,
     pub message: String,
     pub pmu: PmuReport,
+    pub flush: FlushReport,
 }
 
 /// What a report is checked against.
@@ -85,6 +87,9 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
     if is_measured && report.end_tsc < report.begin_tsc {
         return Err("the report's second mark lies before the first".to_owned());
     }
+    if report.flush.source > flush::source::LAST {
+        return Err(format!("the report claims a flush threshold of kind {}", report.flush.source));
+    }
     Ok(Some(CheckedReport {
         state: report.state,
         features: report.features,
@@ -98,6 +103,7 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
         last_words: report.last_words,
         message: String::from_utf8_lossy(&report.message[..report.message_size as usize]).into_owned(),
         pmu: report.pmu,
+        flush: report.flush,
     }))
 }
 

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use abi::report::COUNTER_NAMES;
 
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
+use crate::experiment::parameter::Migration;
 
 /// Columns before the counters.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 36] = [
     "case",
     "workload",
     "client",
@@ -19,6 +20,11 @@ const COLUMNS: [&str; 31] = [
     "words",
     "client_pages",
     "server_pages",
+    "servers",
+    "moved",
+    "partners",
+    "migration",
+    "flush",
     "pcid",
     "vcpus",
     "outcome",
@@ -77,6 +83,11 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(parameters.words),
         text(parameters.client_pages),
         text(parameters.server_pages),
+        text(parameters.servers),
+        text(parameters.moved),
+        text(parameters.partners),
+        text(parameters.migration.map(Migration::name)),
+        parameters.flush.name().to_owned(),
         if parameters.pcid { "on" } else { "off" }.to_owned(),
         parameters.vcpus.to_string(),
         case.outcome.to_string(),
@@ -119,6 +130,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[18], &call[31]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[23], &call[36]), ("call", "2000", "2"));
     }
 }

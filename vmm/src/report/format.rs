@@ -56,7 +56,7 @@ pub fn placements(case: &Parameters) -> String {
 /// What the placements column is called.
 pub fn placements_heading(workload: Workload) -> &'static str {
     match workload {
-        Workload::Empty | Workload::NullSystemCall => "client",
+        Workload::Empty | Workload::NullSystemCall | Workload::Chain | Workload::Migrate => "client",
         Workload::Call | Workload::Directions | Workload::Touch => "client → server",
         Workload::Relay => "client → relay → server",
         Workload::Alternate => "A → server ← B",

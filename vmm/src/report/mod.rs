@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod csv;
+pub mod flush;
 pub mod format;
 pub mod grid;
 pub mod notes;

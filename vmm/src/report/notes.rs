@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::format;
 use super::record::{CaseRecord, RunRecord, RunState};
+use crate::experiment::parameter::Workload;
 
 /// The notes of a run, most important first.
 pub fn notes(run: &RunRecord) -> Vec<String> {
@@ -13,6 +14,7 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(disagreements(run));
     notes.extend(unfinished(run));
     notes.extend(disturbed(run));
+    notes.extend(flush_thresholds(run));
     notes
         .extend(run.absent.iter().map(|absent| format!("Not measured: {}: {}.", absent.what, absent.reason)));
     notes.extend(absent_lenses(run));
@@ -102,6 +104,20 @@ fn disturbed(run: &RunRecord) -> Option<String> {
         note.push_str(" Where every sample was disturbed, the figures are over all of them (~).");
     }
     Some(note)
+}
+
+/// The flush thresholds of cases in which pages were flushed.
+fn flush_thresholds(run: &RunRecord) -> Vec<String> {
+    let mut notes: BTreeMap<String, usize> = BTreeMap::new();
+    let migrating = run.cases.iter().filter(|case| case.parameters.workload == Workload::Migrate);
+    for flush in
+        migrating.filter_map(|case| case.flush.as_ref()).filter(|flush| flush.threshold_pages != Some(0))
+    {
+        if let Some(pages) = flush.threshold_pages {
+            *notes.entry(format!("Flush threshold: {pages} pages, {}", flush.reason)).or_default() += 1;
+        }
+    }
+    notes.into_iter().map(|(note, cases)| format!("{note}. ({cases} of {} cases)", run.cases.len())).collect()
 }
 
 fn absent_lenses(run: &RunRecord) -> Vec<String> {

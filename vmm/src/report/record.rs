@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::statistics::Summary;
 use crate::experiment::case::Parameters;
@@ -162,6 +163,9 @@ pub struct CaseRecord {
     /// Time that vCPU threads were runnable without a host CPU, ns, summed over launches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_delay_ns: Option<u64>,
+    /// The kernel's flush threshold, that of the last guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flush: Option<FlushRecord>,
     /// CPU features that the kernel used.
     pub features: Vec<String>,
     /// Which ways of counting took part, and why the others did not.

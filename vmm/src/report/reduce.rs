@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
 use serde::Serialize;
 
+use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::record::{
     CaseRecord, ChannelRecord, CountRecord, ExpectedRecord, HostRecord, LaunchRecord, LensRecord,
@@ -56,6 +57,7 @@ pub fn case_record(
             .get("exits")
             .and_then(|exits| per_round_trip(*exits, round_trips)),
         run_delay_ns: sum_of_delays(&runs),
+        flush: runs.iter().rev().find_map(|run| FlushRecord::new(&run.flush)),
         features: features(&runs),
         lenses: lenses(host, &runs, tsc_hz, !kvm_stats.is_empty()),
         launches: launches

@@ -44,7 +44,8 @@ fn medians(case: &CaseRecord) -> (Parameters, BTreeMap<String, u64>) {
 }
 
 fn is_all_user(case: &Parameters) -> bool {
-    case.workload.has_server() && what_is_measured(case) == in_user_spaces(case)
+    (case.workload.has_server() || case.workload == Workload::Chain)
+        && what_is_measured(case) == in_user_spaces(case)
 }
 
 /// The case without what only says how long and how often it is measured.
@@ -60,6 +61,7 @@ fn in_user_spaces(case: &Parameters) -> Parameters {
         server: user(case.server),
         relay: user(case.relay),
         other_client: user(case.other_client),
+        moved: case.moved.map(|_| 0),
         same_space: false,
         transfer: Transfer::Switch,
         ..what_is_measured(case)

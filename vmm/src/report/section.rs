@@ -3,6 +3,7 @@
 use super::format;
 use super::grid::{Column, KEEP};
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
+use crate::experiment::parameter::{Flush, Workload};
 
 /// Cases that stand together in one table.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ fn section(run: &RunRecord, name: &str) -> Section {
         (
             parameters.client_pages,
             parameters.server_pages,
+            parameters.partners,
             parameters.words,
             parameters.vcpus,
             parameters.pcid,
@@ -102,15 +104,27 @@ fn constant(column: &Column) -> Option<&str> {
     column.cells.iter().all(|cell| cell == first).then_some(first)
 }
 
-fn setting_columns(rows: &[Row<'_>]) -> [Column; 4] {
+fn setting_columns(rows: &[Row<'_>]) -> [Column; 9] {
     let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
         (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
         (Some(client), Some(server)) => {
             format!("{}+{}", format::grouped(u64::from(client)), format::grouped(u64::from(server)))
         }
+        (None, Some(server)) => format::grouped(u64::from(server)),
         _ => String::new(),
     };
+    let number = |value: Option<u32>| value.map_or(String::new(), |value| value.to_string());
     [
+        column(rows, "servers", KEEP, true, |(case, _)| number(case.parameters.servers)),
+        column(rows, "moved in", KEEP, true, |(case, _)| number(case.parameters.moved)),
+        column(rows, "partners", KEEP, true, |(case, _)| number(case.parameters.partners)),
+        column(rows, "migration", KEEP, false, |(case, _)| {
+            case.parameters.migration.map_or(String::new(), |migration| migration.name().replace('_', " "))
+        }),
+        column(rows, "flush", KEEP, false, |(case, _)| match case.parameters.flush {
+            Flush::Threshold => String::new(),
+            flush => flush.name().replace('_', " "),
+        }),
         column(rows, "pages", KEEP, true, |(case, _)| pages(case)),
         column(rows, "words", KEEP, true, |(case, _)| {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
@@ -122,11 +136,18 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 4] {
     ]
 }
 
-fn count_columns(rows: &[Row<'_>]) -> [Column; 4] {
+fn count_columns(rows: &[Row<'_>]) -> [Column; 7] {
     let count = |case: &CaseRecord, name: &str| case.per_round_trip(name).map(format::count);
-    // The counters span whole round trips: the rows of a single direction have none of their own.
-    let is_whole =
-        |row: &Row<'_>| row.1.is_none_or(|(name, _)| !matches!(name.as_str(), "request" | "reply"));
+    // The counters span whole round trips, so they stand in the row of the first channel only.
+    let is_whole = |row: &Row<'_>| {
+        row.1.is_none_or(|(name, _)| row.0.parameters.workload.channels().first() == Some(&name.as_str()))
+    };
+    let moving = |name: &'static str| {
+        move |row: &Row<'_>| match row.0.parameters.workload {
+            Workload::Migrate if is_whole(row) => count(row.0, name).unwrap_or_default(),
+            _ => String::new(),
+        }
+    };
     let counter = |name: &'static str| {
         move |row: &Row<'_>| {
             if is_whole(row) { count(row.0, name).unwrap_or_default() } else { String::new() }
@@ -140,6 +161,9 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 4] {
             let loads = count(case, "page_table_loads").unwrap_or_default();
             if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
         }),
+        column(rows, "pages\nremapped", 9, true, moving("pages_remapped")),
+        column(rows, "INV-\nLPGs", 9, true, moving("invlpg")),
+        column(rows, "full\nflushes", 9, true, moving("tlb_full_flushes")),
         column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
         // The sum of the two before it, so it goes first.
         column(rows, "thread\nswitches", 1, true, counter("context_switches")),

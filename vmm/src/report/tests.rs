@@ -29,6 +29,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         outcome: Outcome::Finished { status: 0 },
         state: abi::report::state::FINISHED,
         features: abi::report::feature::GLOBAL_PAGES,
+        flush: abi::flush::FlushReport::default(),
         round_trips,
         channel_count: 1,
         samples,

@@ -153,6 +153,7 @@ pub fn counted(run: &GuestRun) -> Counters {
         page_table_loads_preserving_tlb: difference(|counters| counters.page_table_loads_preserving_tlb),
         tlb_full_flushes: difference(|counters| counters.tlb_full_flushes),
         invlpg: difference(|counters| counters.invlpg),
+        pages_remapped: difference(|counters| counters.pages_remapped),
         context_switches: difference(|counters| counters.context_switches),
         ipc_fast: difference(|counters| counters.ipc_fast),
         ipc_slow: difference(|counters| counters.ipc_slow),

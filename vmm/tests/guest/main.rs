@@ -7,6 +7,7 @@
 mod direct;
 mod faults;
 mod features;
+mod flush;
 mod harness;
 #[path = "../support/kvm.rs"]
 mod kvm;

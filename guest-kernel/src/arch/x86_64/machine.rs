@@ -5,10 +5,10 @@ use core::arch::asm;
 use abi::port::{DOORBELL, EXIT, SERIAL};
 use x86_64::instructions::interrupts;
 use x86_64::instructions::port::PortWriteOnly;
-use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::paging;
-use crate::cpu::{Cpu, count};
+use crate::cpu::Cpu;
+use crate::flush;
 use crate::message::Buffer;
 use crate::server::Server;
 
@@ -93,36 +93,16 @@ pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
     Some(unsafe { Buffer::new(paging::physical_pointer(frame).cast()) })
 }
 
-/// Takes a dead server's region away, from the page tables and from this CPU's TLB.
-pub fn unmap_region(cpu: &Cpu, server: &Server) {
-    match server.space.get() {
-        Some(space) => {
-            paging::unmap_region(space.root, server.base);
-            space.set_stale();
-            if cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)) {
-                load_page_table(space.take_load_value());
-                count(&cpu.counters.tlb_full_flushes);
-            }
-        }
-        None => {
-            paging::unmap_region(paging::kernel_root(), server.base);
-            flush_global_pages();
-            count(&cpu.counters.tlb_full_flushes);
+/// Takes a dead server's region away from the page tables and from this CPU's TLB.
+pub fn unmap_region(cpu: &Cpu, server: &'static Server) {
+    let root = server.space.get().map_or_else(paging::kernel_root, |space| space.root);
+    paging::unmap_region(root, server.base);
+    if let Some(space) = server.space.get() {
+        space.set_stale();
+        if !cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)) {
+            return;
         }
     }
-}
-
-/// Flushes the whole TLB, global pages too: by clearing and setting CR4.PGE (Intel SDM vol. 3, 5.10.4.1).
-pub(super) fn flush_global_pages() {
-    let flags = Cr4::read();
-    if !flags.contains(Cr4Flags::PAGE_GLOBAL) {
-        // Without global pages every load of CR3 flushes all.
-        x86_64::instructions::tlb::flush_all();
-        return;
-    }
-    // SAFETY: the flag only says whether the TLB may keep global pages over loads of CR3.
-    unsafe {
-        Cr4::write(flags - Cr4Flags::PAGE_GLOBAL);
-        Cr4::write(flags);
-    }
+    let pages = server.pages.get().iter().map(|range| range.get().count).sum();
+    flush::regions(cpu, core::iter::once(server), pages);
 }

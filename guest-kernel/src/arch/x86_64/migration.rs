@@ -3,12 +3,11 @@
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use abi::address::{KERNEL_IMAGE_BASE, PAGE_SIZE, PHYSICAL_MAP_BASE};
+use abi::address::{KERNEL_IMAGE_BASE, PHYSICAL_MAP_BASE};
 use abi::call::number;
 use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE, stub_offset};
 
-use super::{machine, paging};
-use crate::cpu::{Cpu, count};
+use super::paging;
 use crate::server::{Placement, Server};
 use crate::space::Space;
 use crate::thread::{RFLAGS_INTERRUPTS_ON, Thread};
@@ -123,24 +122,4 @@ fn do_return(thread: &Thread, root: u64) {
 fn kernel_code_byte(address: u64) -> u8 {
     // SAFETY: a thread was interrupted at this address in ring 0, so there is code.
     unsafe { with_exposed_provenance::<u8>(address as usize).read_volatile() }
-}
-
-/// Has this CPU's TLB forget a region that has just been moved, page by page. Returns the number of INVLPGs.
-pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
-    let mut flushed = 0;
-    for range in server.pages.get() {
-        for page in 0..range.count {
-            let address = server.base + range.offset + page * PAGE_SIZE;
-            x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
-            count(&cpu.counters.invlpg);
-            flushed += 1;
-        }
-    }
-    flushed
-}
-
-/// Has this CPU's TLB forget everything.
-pub fn flush_all(cpu: &Cpu) {
-    machine::flush_global_pages();
-    count(&cpu.counters.tlb_full_flushes);
 }

@@ -5,6 +5,7 @@ mod descriptors;
 mod direct;
 mod entry;
 mod features;
+mod flush;
 mod last_words;
 mod machine;
 mod migration;
@@ -19,14 +20,14 @@ use core::mem::offset_of;
 use crate::cpu::Cpu;
 
 pub use boot::{boot, enable_steal_time};
+pub use flush::{clock_kind, flush_all, flush_region, measure_flush, set_has_invpcid};
 pub use last_words::panic;
 pub use machine::{
     copy_words, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter, unmap_region,
     write_console,
 };
 pub use migration::{
-    change_region_privilege, flush_all, flush_region, move_call_return, move_interrupted,
-    set_interface_pages, share_home,
+    change_region_privilege, move_call_return, move_interrupted, set_interface_pages, share_home,
 };
 pub use paging::{Access, add_homes, add_own_home, kernel_root, map, new_root, physical_pointer};
 pub use pmu::Pmu;

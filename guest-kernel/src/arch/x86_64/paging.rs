@@ -123,11 +123,11 @@ pub fn move_region(from: u64, to: u64, base: u64) {
 }
 
 /// Gives a region's pages, and the tables that lead to them, to ring 3 or takes them away. Returns the number of pages.
-pub fn set_region_privilege(level3: u64, base: u64, ranges: &[PageRange], user: bool) -> u64 {
+pub fn set_region_privilege(level3: u64, base: u64, ranges: &[Cell<PageRange>], user: bool) -> u64 {
     let (user_bit, global) = (PageTableFlags::USER_ACCESSIBLE.bits(), PageTableFlags::GLOBAL.bits());
     let (set, clear) = if user { (user_bit, global) } else { (global, user_bit) };
     let mut changed = 0;
-    for range in ranges {
+    for range in ranges.iter().map(Cell::get) {
         let mut page = 0;
         while page < range.count {
             let address = base + range.offset + page * PAGE_SIZE;

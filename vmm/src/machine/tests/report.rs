@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use vm_memory::ByteValued;
 
+use abi::flush::FlushReport;
 use abi::pmu::PmuReport;
 use abi::report::{FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report, state};
 
@@ -31,6 +32,7 @@ fn honest() -> Report {
         reserved: 0,
         message: [0; MESSAGE_SIZE],
         pmu: PmuReport::default(),
+        flush: FlushReport::default(),
     }
 }
 

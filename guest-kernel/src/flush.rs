@@ -1,0 +1,144 @@
+//! Having the TLB forget pages: page by page up to the flush threshold, all at once above it.
+//!
+//! The threshold is found at boot, on this CPU ([`find_threshold`]). Where the clock does not tell time it would mean
+//! nothing, and a stated default takes its place.
+
+use abi::flush::{DEFAULT_PAGES, FlushReport, POINT_COUNT, POINT_PAGES, source};
+use abi::plan::flag;
+
+use crate::arch;
+use crate::cpu::Cpu;
+use crate::server::Server;
+
+/// What flushing took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// INVLPG instructions.
+    pub invlpg: u64,
+    /// Full flushes.
+    pub full: u64,
+}
+
+/// Has this CPU's TLB forget the regions of `servers`, which have `pages` pages together: one decision for all.
+pub fn regions(cpu: &Cpu, servers: impl Iterator<Item = &'static Server>, pages: u64) -> Flushed {
+    let mut flushed = Flushed::default();
+    if pages > threshold(cpu) {
+        arch::flush_all(cpu);
+        flushed.full = 1;
+    } else {
+        flushed.invlpg = servers.map(|server| arch::flush_region(cpu, server)).sum();
+    }
+    flushed
+}
+
+/// Up to this number of pages a flush goes page by page.
+pub fn threshold(cpu: &Cpu) -> u64 {
+    cpu.kernel.get().map_or(DEFAULT_PAGES, |kernel| kernel.flush_threshold_pages).into()
+}
+
+/// The threshold of this CPU, with what it follows from. `measure` fills in the cycles of every point.
+pub fn find_threshold(plan_flags: u64, measure: impl FnOnce(&mut FlushReport)) -> FlushReport {
+    let fixed = |source, threshold_pages| FlushReport { threshold_pages, source, ..FlushReport::default() };
+    if plan_flags & flag::FLUSH_FULL != 0 {
+        return fixed(source::PLAN_FULL, 0);
+    }
+    if plan_flags & flag::FLUSH_BY_PAGE != 0 {
+        return fixed(source::PLAN_BY_PAGE, u32::MAX);
+    }
+    match arch::clock_kind() {
+        ClockKind::Instructions => fixed(source::CLOCK_COUNTS_INSTRUCTIONS, DEFAULT_PAGES),
+        ClockKind::EmulatedRing0 => fixed(source::RING_0_EMULATED, DEFAULT_PAGES),
+        ClockKind::Time => {
+            let mut report = fixed(source::MEASURED, 0);
+            measure(&mut report);
+            report.threshold_pages = break_even(&report.by_page_cycles, &report.full_cycles);
+            report
+        }
+    }
+}
+
+/// What the time-stamp counter tells about code in ring 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockKind {
+    /// The time that a processor takes.
+    Time,
+    /// The time that an emulator takes.
+    EmulatedRing0,
+    /// The number of instructions.
+    Instructions,
+}
+
+/// A loop of two instructions a turn that takes longer for each instruction than this is not executed by a processor.
+const EMULATED_CYCLES_PER_INSTRUCTION: u64 = 100;
+
+/// Judges the clock by what two loops of `turns` turns and one of half as many took.
+pub fn judge_clock(turns: u64, long: u64, long_again: u64, short: u64) -> ClockKind {
+    // No clock of time is so exact, and no processor takes one cycle for each of these.
+    if long == long_again && long.wrapping_sub(short) == turns {
+        ClockKind::Instructions
+    } else if long.min(long_again) > 2 * turns * EMULATED_CYCLES_PER_INSTRUCTION {
+        ClockKind::EmulatedRing0
+    } else {
+        ClockKind::Time
+    }
+}
+
+/// The number of pages where the two curves cross: between the last point up to which page by page is never dearer, and
+/// the next one.
+fn break_even(by_page: &[u32; POINT_COUNT], full: &[u32; POINT_COUNT]) -> u32 {
+    let dearer = by_page.iter().zip(full).position(|(by_page, full)| by_page > full);
+    let Some(above) = dearer else { return POINT_PAGES[POINT_COUNT - 1] };
+    let Some(below) = above.checked_sub(1) else { return 0 };
+    let (gain, loss) = (u64::from(full[below] - by_page[below]), u64::from(by_page[above] - full[above]));
+    let distance = u64::from(POINT_PAGES[above] - POINT_PAGES[below]);
+    POINT_PAGES[below] + (distance * gain / (gain + loss)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By page `invlpg` cycles a page; in full `flush` cycles.
+    fn curves(invlpg: u32, flush: u32) -> ([u32; POINT_COUNT], [u32; POINT_COUNT]) {
+        (POINT_PAGES.map(|pages| 1000 + pages * invlpg), [1000 + flush; POINT_COUNT])
+    }
+
+    proptest! {
+        /// Straight lines cross where arithmetic says.
+        #[test]
+        fn the_threshold_is_where_the_curves_cross(invlpg in 1_u32..1000, flush in 0_u32..100_000) {
+            let (by_page, full) = curves(invlpg, flush);
+            let expected = match flush / invlpg {
+                0 => 0,
+                pages => pages.min(512),
+            };
+            prop_assert_eq!(break_even(&by_page, &full), expected);
+        }
+
+        /// Whatever was measured: page by page never where a point at or below the threshold says it is dearer.
+        #[test]
+        fn no_point_up_to_the_threshold_is_dearer(by_page: [u32; POINT_COUNT], full: [u32; POINT_COUNT]) {
+            let threshold = break_even(&by_page, &full);
+            for (index, pages) in POINT_PAGES.into_iter().enumerate().filter(|(_, pages)| *pages <= threshold) {
+                prop_assert!(by_page[index] <= full[index], "{} pages", pages);
+            }
+        }
+    }
+
+    #[test]
+    fn an_exact_clock_counts_instructions_and_a_slow_one_is_an_emulator() {
+        assert_eq!(judge_clock(512, 1030, 1030, 518), ClockKind::Instructions);
+        assert_eq!(judge_clock(512, 1031, 1030, 518), ClockKind::Time);
+        assert_eq!(judge_clock(512, 700, 650, 350), ClockKind::Time);
+        assert_eq!(judge_clock(512, 1_300_000, 1_200_000, 600_000), ClockKind::EmulatedRing0);
+    }
+
+    #[test]
+    fn the_plan_may_decide() {
+        let never = |_: &mut FlushReport| panic!("nothing to measure");
+        assert_eq!(find_threshold(flag::FLUSH_FULL, never).threshold_pages, 0);
+        assert_eq!(find_threshold(flag::FLUSH_BY_PAGE, never).threshold_pages, u32::MAX);
+    }
+}
