@@ -58,8 +58,14 @@ pub mod number {
     /// in the plan, RSI = [`super::migrate`] bits. Message word 0 of the answer is the number of servers moved, word 1 the
     /// pages whose privilege changed, word 2 the INVLPGs, word 3 the full flushes that it took.
     pub const MIGRATE: u32 = 15;
+    /// Driver only. Stops a server as if it had ended itself, and gives its memory and its slot back. RDI = its index in the
+    /// plan. Message word 0 of the answer is the number of frames in use by all servers.
+    pub const STOP: u32 = 16;
+    /// Driver only. Starts a server that has stopped or died from its beginning, in a fresh region; rights that lead to it
+    /// are good again. RDI = its index in the plan, RSI = one of [`crate::plan::placement`]. Answer as STOP.
+    pub const START: u32 = 17;
     /// Number of system calls.
-    pub const COUNT: u32 = 16;
+    pub const COUNT: u32 = 18;
 }
 
 /// Results of a system call, in RAX.
@@ -85,6 +91,8 @@ pub mod status {
     pub const BAD_ARGUMENT: u64 = 8;
     /// The server is not in trust group 1, so it may not be in the kernel.
     pub const NOT_TRUSTED: u64 = 9;
+    /// No slot or no memory is left.
+    pub const EXHAUSTED: u64 = 10;
 }
 
 /// Bits of the second argument of [`number::MIGRATE`].

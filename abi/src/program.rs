@@ -116,6 +116,9 @@ pub mod workload {
     /// Six samples: a call before, the move in, the gap from the last answer before to the first one after it, a call
     /// after; the move out, its gap.
     pub const MIGRATE: u64 = 6;
+    /// Of servers 1 to [`super::client::MOVED`], which handles 0 on lead to, each round trip takes the next one: stops it,
+    /// starts it again in the placement [`super::client::METHOD`], calls it twice. Four samples.
+    pub const RESTART: u64 = 7;
 }
 
 /// How `client` migrates servers: values of [`client::METHOD`].
@@ -178,4 +181,12 @@ pub mod scenario {
     /// Migrations that must be refused; the samples are the statuses: a server that may not migrate, one that does not
     /// exist, oneself, unknown bits, demotion into the kernel, then server 1: demotion (done), and back into the kernel.
     pub const MIGRATE_REFUSED: u64 = 18;
+    /// PARAMETER times: adds 1 to handle 0 (`counter`, server 1), stops it, sees that a call fails, starts it in the other
+    /// placement. Samples: frames in use after the first turn in each placement (2), after the last one in each (2), turns
+    /// in which all was as it should be, the count at the end.
+    pub const RESTART: u64 = 19;
+    /// Stops and starts that must be refused; the samples are the statuses: starting server 1, which runs; stopping oneself,
+    /// nobody; starting in no placement; stopping server 1 (done), again; starting it in the kernel (server 1 is untrusted);
+    /// starting it in user space (done); a call to handle 0, which leads to it (done).
+    pub const RESTART_REFUSED: u64 = 20;
 }

@@ -199,6 +199,10 @@ pub struct Counters {
     pub tlb_full_flushes: u64,
     /// INVLPG instructions.
     pub invlpg: u64,
+    /// Frames that starting servers took, page tables included.
+    pub frames_taken: u64,
+    /// Frames that stopping servers gave back.
+    pub frames_given_back: u64,
     /// Pages whose page-table entries migrations have changed.
     pub pages_remapped: u64,
     /// Switches from one thread to another.
@@ -229,6 +233,8 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "page_table_loads_preserving_tlb",
     "tlb_full_flushes",
     "invlpg",
+    "frames_taken",
+    "frames_given_back",
     "pages_remapped",
     "context_switches",
     "ipc_fast",
@@ -249,6 +255,8 @@ impl Counters {
             self.page_table_loads_preserving_tlb,
             self.tlb_full_flushes,
             self.invlpg,
+            self.frames_taken,
+            self.frames_given_back,
             self.pages_remapped,
             self.context_switches,
             self.ipc_fast,
@@ -264,8 +272,8 @@ impl Counters {
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 112);
-const _: () = assert!(size_of::<CpuReport>() == 232);
+const _: () = assert!(size_of::<Counters>() == 128);
+const _: () = assert!(size_of::<CpuReport>() == 264);
 const _: () = assert!(
     size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -18,8 +18,7 @@ pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Threa
             arch::exit(exit_code::DRIVER_DIED);
         }
     }
-    bury(cpu, server);
-    arch::unmap_region(cpu, server);
+    take_down(cpu, server);
     cpu.run_next()
 }
 
@@ -37,11 +36,20 @@ pub fn kill_direct(
     kill(cpu, server, fault)
 }
 
+/// Ends a server, and gives back what it had.
+pub fn take_down(cpu: &Cpu, server: &'static Server) {
+    bury(cpu, server);
+    if let Some(regions) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()) {
+        regions.take_away(cpu, server);
+    }
+}
+
 /// Takes the server's threads out of every queue and answers everybody who waits for one of them.
 fn bury(cpu: &Cpu, server: &'static Server) {
     let endpoint = &server.endpoint;
     endpoint.dead.set(true);
     endpoint.direct_entry.set(0);
+    server.direct_entry.set(0);
     for thread in server.threads.get() {
         bury_thread(cpu, thread);
     }

@@ -3,6 +3,7 @@
 use core::cell::Cell;
 
 use crate::arch::Pmu;
+use crate::lifecycle::Regions;
 use crate::report::ReportWriter;
 use crate::server::Server;
 
@@ -16,6 +17,8 @@ pub struct Kernel {
     pub has_driver: Cell<bool>,
     /// Up to this number of pages a flush of the TLB goes page by page.
     pub flush_threshold_pages: u32,
+    /// Where regions of servers come from; `None` until the plan has been started.
+    pub regions: Cell<Option<&'static dyn Regions>>,
     /// The performance counters around the measured part.
     pub pmu: Pmu,
 }

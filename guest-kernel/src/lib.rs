@@ -5,7 +5,7 @@
 //! * [`start`]: from the VMM's plan to running servers; [`load`], [`image`], [`region`], [`slot`], [`memory`] are its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
-//! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`], [`flush`]: what happens to them.
+//! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`], [`flush`], [`lifecycle`]: what happens to them.
 //! * [`kernel`], [`report`]: what the VMM is told.
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -17,6 +17,7 @@ pub mod flush;
 pub mod image;
 pub mod ipc;
 pub mod kernel;
+pub mod lifecycle;
 #[cfg(target_os = "none")]
 pub mod load;
 pub mod memory;

@@ -7,14 +7,18 @@ use core::slice;
 
 use abi::address::{HOME_TOP_ENTRY_FIRST, REGION_SIZE, top_entry_base};
 use abi::boot::{BootInfo, Module, PhysicalRange};
+use abi::call::status;
 use abi::plan::{PRIORITY_MAX, PlanServer, placement, trust};
 use abi::region::{StartInfo, THREADS_MAX, WORKING_SET_PAGES_MAX};
 
-use crate::arch;
+use crate::arch::{self, DetachedRegion};
+use crate::cpu::Cpu;
+use crate::flush;
 use crate::image::{Image, ImageError};
+use crate::lifecycle::Regions;
 use crate::memory::{Memory, OutOfMemory};
-use crate::region::{Mapped, Region, RegionError, SharedPages};
-use crate::server::{Placement, Server};
+use crate::region::{Region, RegionError, SharedPages, ranges_max};
+use crate::server::{PageRanges, Placement, Server};
 use crate::slot::FreeSlots;
 use crate::space::Space;
 use crate::start::{is_driver, is_migratable};
@@ -63,12 +67,14 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Creates servers one after the other.
-pub struct Loader<'boot> {
+/// Loads servers into their regions, at the start and later.
+pub struct Loader {
     /// What the VMM has handed over.
-    pub boot: &'boot BootInfo,
+    pub boot: &'static BootInfo,
+    /// Servers as the plan has them.
+    pub plan: &'static [PlanServer],
     /// Where memory comes from.
-    pub memory: &'boot Memory,
+    pub memory: &'static Memory,
     /// Pages that all servers share.
     pub pages: SharedPages,
     /// Free slots of the kernel.
@@ -77,24 +83,45 @@ pub struct Loader<'boot> {
     pub spaces: Spaces,
 }
 
-impl Loader<'_> {
-    /// Loads one server into its region. It has neither rights nor threads yet.
-    pub fn create(&self, plan: &PlanServer, index: u32) -> Result<Server, StartError> {
+impl Loader {
+    /// Makes server `index` of the plan and loads it. It has neither rights nor threads yet.
+    pub fn create(&self, index: u32) -> Result<Server, StartError> {
+        let plan = &self.plan[index as usize];
         check(plan).map_err(|reason| StartError::Plan { server: index, reason })?;
+        let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
+        let placement = if plan.placement == placement::KERNEL { Placement::Kernel } else { Placement::User };
+        let home = match is_migratable(plan) {
+            true => Some(self.spaces.take_home(self.memory).map_err(out_of_memory)?),
+            false => None,
+        };
+        let place = self.find_place(plan, index, placement, home, None)?;
+        let room = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
+        let pages = PageRanges::new(room.map_err(out_of_memory)?);
+        let home = home.map(|(space, _)| space);
+        let server = Server::new(index, placement, place.base, pages, place.space, home, is_driver(plan));
+        server.trust_group.set(plan.trust_group);
+        self.fill(&server)?;
+        Ok(server)
+    }
+
+    /// Fills the region of a server, whose placement, base and space are set.
+    fn fill(&self, server: &Server) -> Result<(), StartError> {
+        let index = server.index;
+        let plan = &self.plan[index as usize];
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
         let module = modules(self.boot)
             .get(plan.module as usize)
             .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
         let image = Image::parse(file_bytes(module.file))
             .map_err(|error| StartError::Image { server: index, error })?;
-
-        let place = self.find_place(plan, index)?;
+        server.pages.clear();
+        let base = server.base.get();
         let region = Region {
-            root: place.space.map_or_else(arch::kernel_root, |space| space.root),
-            base: place.base,
-            user: place.placement == Placement::User,
+            root: root_of(server),
+            base,
+            user: server.placement.get() == Placement::User,
             memory: self.memory,
-            mapped: Mapped::new(self.memory, plan.thread_count).map_err(out_of_memory)?,
+            mapped: &server.pages,
         };
         region.load(&image, module.file.start).map_err(|error| match error {
             RegionError::Image(error) => StartError::Image { server: index, error },
@@ -114,42 +141,98 @@ impl Loader<'_> {
             arguments: plan.arguments,
         };
         region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;
-        let Place { placement, base, space, home } = place;
-        let server = Server::new(index, placement, base, base + image.entry, space, home, is_driver(plan));
-        server.trust_group.set(plan.trust_group);
-        server.pages.set(region.mapped.ranges());
-        Ok(server)
+        server.entry.set(base + image.entry);
+        Ok(())
     }
 
-    /// Takes a region for a server: a home if it may migrate, else a slot of the kernel or the next one of its space.
-    fn find_place(&self, plan: &PlanServer, index: u32) -> Result<Place, StartError> {
-        let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
+    /// A region for a server: its home if it may migrate, else a slot of the kernel, or the place that it had in user space
+    /// before, or the next one of its space there.
+    fn find_place(
+        &self,
+        plan: &PlanServer,
+        index: u32,
+        placement: Placement,
+        home: Option<(&'static Space, u64)>,
+        before: Option<(&'static Space, u64)>,
+    ) -> Result<Place, StartError> {
         let wrong = |reason| StartError::Plan { server: index, reason };
-        let placement = if plan.placement == placement::KERNEL { Placement::Kernel } else { Placement::User };
-        if is_migratable(plan) {
-            let (home, base) = self.spaces.take_home(self.memory).map_err(out_of_memory)?;
-            let space = (placement == Placement::User).then_some(home);
-            if space.is_none() {
-                arch::share_home(home, base);
-            }
-            return Ok(Place { placement, base, space, home: Some(home) });
+        if let Some((home, base)) = home {
+            arch::hang_home(home, base, placement);
+            return Ok(Place { base, space: (placement == Placement::User).then_some(home) });
         }
         if placement == Placement::Kernel {
             let base = self.slots.take().ok_or(wrong("no slot is free"))?;
-            return Ok(Place { placement, base, space: None, home: None });
+            return Ok(Place { base, space: None });
         }
-        let taken = self.spaces.take_region(plan.space, self.memory).map_err(out_of_memory)?;
+        if let Some((space, base)) = before {
+            return Ok(Place { base, space: Some(space) });
+        }
+        let taken = self.spaces.take_region(plan.space, self.memory);
+        let taken = taken.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
         let (space, base) = taken.ok_or(wrong("its space number is not below the number of servers"))?;
-        Ok(Place { placement, base, space: Some(space), home: None })
+        Ok(Place { base, space: Some(space) })
     }
+
+    /// Gives the region's frames back, and its slot. No TLB may hold it any more.
+    fn release(&self, server: &Server, region: DetachedRegion) {
+        arch::release_region(region, self.memory);
+        server.pages.clear();
+        if server.home.is_none() && server.placement.get() == Placement::Kernel {
+            self.slots.give_back(server.base.get());
+        }
+    }
+}
+
+impl Regions for Loader {
+    fn load(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+        let plan = &self.plan[server.index as usize];
+        let home = server.home.map(|home| (home, server.base.get()));
+        let place = self
+            .find_place(plan, server.index, placement, home, server.user_place.get())
+            .map_err(|_| status::EXHAUSTED)?;
+        server.placement.set(placement);
+        server.base.set(place.base);
+        server.space.set(place.space);
+        if server.home.is_none()
+            && let Some(space) = place.space
+        {
+            server.user_place.set(Some((space, place.base)));
+        }
+        self.fill(server).map_err(|_| {
+            self.take_away(cpu, server);
+            status::EXHAUSTED
+        })
+    }
+
+    fn take_away(&self, cpu: &Cpu, server: &'static Server) {
+        let region = arch::detach_region(root_of(server), server.base.get());
+        let is_loaded = match server.space.get() {
+            Some(space) => {
+                space.set_stale();
+                cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space))
+            }
+            None => true,
+        };
+        if is_loaded {
+            flush::regions(cpu, core::iter::once(server), server.pages.page_count());
+        }
+        self.release(server, region);
+    }
+
+    fn frames_in_use(&self) -> u64 {
+        self.memory.frames_in_use()
+    }
+}
+
+/// The page table that a server's region is mapped in.
+fn root_of(server: &Server) -> u64 {
+    server.space.get().map_or_else(arch::kernel_root, |space| space.root)
 }
 
 /// Where a server is put.
 struct Place {
-    placement: Placement,
     base: u64,
     space: Option<&'static Space>,
-    home: Option<&'static Space>,
 }
 
 /// What the VMM should have made sure of.
@@ -243,7 +326,7 @@ impl Spaces {
 }
 
 /// The programs that the VMM has loaded.
-fn modules(boot: &BootInfo) -> &'static [Module] {
+fn modules(boot: &'static BootInfo) -> &'static [Module] {
     let address = arch::physical_pointer(boot.modules).expose_provenance();
     // SAFETY: the VMM has laid the array out there, and nobody writes to it.
     unsafe { slice::from_raw_parts(with_exposed_provenance(address), boot.module_count as usize) }

@@ -1,7 +1,7 @@
 //! Physical memory: frames for page tables and servers, and kernel objects that live for ever.
 //!
-//! The VMM hands over memory that is all zero, so frames need no clearing. Nothing is freed one by one: a case is one
-//! boot.
+//! The VMM hands over memory that is all zero, so frames need no clearing before their first use. Frames that are given
+//! back are cleared and go to a list, which the next ones come from; objects stay.
 
 use core::cell::Cell;
 use core::mem::MaybeUninit;
@@ -21,7 +21,14 @@ pub struct OutOfMemory;
 /// Hands out memory from the ranges of the boot record: frames from the top down, kernel objects from the bottom up.
 pub struct Memory {
     ranges: [Range; 2],
+    /// Physical address of the frame that was given back last, whose first word is that of the one before; [`NO_FRAME`] at
+    /// the end.
+    given_back: Cell<u64>,
+    frames_in_use: Cell<u64>,
 }
+
+/// End of the list of frames.
+const NO_FRAME: u64 = u64::MAX;
 
 struct Range {
     bottom: Cell<u64>,
@@ -36,11 +43,52 @@ impl Memory {
                 bottom: Cell::new(range.start),
                 top: Cell::new(range.start.saturating_add(range.size)),
             }),
+            given_back: Cell::new(NO_FRAME),
+            frames_in_use: Cell::new(0),
         }
     }
 
+    /// The same, kept in the memory that it hands out.
+    pub fn make(free: [PhysicalRange; 2]) -> Result<&'static Memory, OutOfMemory> {
+        let memory = Memory::new(free);
+        let address = memory.bytes(size_of::<Memory>() as u64, align_of::<Memory>() as u64)?;
+        let place = arch::physical_pointer(address).cast::<Memory>();
+        // SAFETY: `bytes` gave memory of this size and alignment that is mapped for ever and nobody else's.
+        unsafe {
+            place.write(memory);
+            Ok(&*place)
+        }
+    }
+
+    /// Frames handed out and not given back.
+    pub fn frames_in_use(&self) -> u64 {
+        self.frames_in_use.get()
+    }
+
+    /// Gives back a frame that nothing refers to any more.
+    pub fn release(&self, frame: u64) {
+        let words = arch::physical_pointer(frame).cast::<u64>();
+        // SAFETY: a frame that `frame` handed out, mapped for ever, aligned, and nobody else's any more.
+        unsafe {
+            words.write_bytes(0, (PAGE_SIZE / 8) as usize);
+            words.write(self.given_back.replace(frame));
+        }
+        self.frames_in_use.set(self.frames_in_use.get() - 1);
+    }
+
+    fn take_given_back(&self) -> Option<u64> {
+        let frame = self.given_back.get();
+        if frame == NO_FRAME {
+            return None;
+        }
+        let next = arch::physical_pointer(frame).cast::<u64>();
+        // SAFETY: a frame in the list is nobody else's; its first word is the next one's address, the others are zero.
+        self.given_back.set(unsafe { next.replace(0) });
+        Some(frame)
+    }
+
     /// `count` frames in a row; the physical address of the first one.
-    pub fn frames(&self, count: u64) -> Result<u64, OutOfMemory> {
+    fn frames(&self, count: u64) -> Result<u64, OutOfMemory> {
         let size = count.checked_mul(PAGE_SIZE).ok_or(OutOfMemory)?;
         for range in &self.ranges {
             if range.top.get() - range.bottom.get() >= size {
@@ -54,9 +102,11 @@ impl Memory {
         Err(OutOfMemory)
     }
 
-    /// One frame; its physical address.
+    /// One frame, all zero; its physical address.
     pub fn frame(&self) -> Result<u64, OutOfMemory> {
-        self.frames(1)
+        let frame = self.take_given_back().map_or_else(|| self.frames(1), Ok)?;
+        self.frames_in_use.set(self.frames_in_use.get() + 1);
+        Ok(frame)
     }
 
     /// `count` objects in a row that live for ever, each made by `make` from its index.

@@ -3,7 +3,6 @@
 //! The same code fills a region in a user space and a slot of the kernel. What differs is one bit of every page, and
 //! which of the two kernel interface pages is mapped.
 
-use core::cell::Cell;
 use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
 
 use abi::address::PAGE_SIZE;
@@ -15,10 +14,10 @@ use abi::region::{
     WORKING_SET_OFFSET, stack_end, stub_offset,
 };
 
-use crate::arch::{self, Access};
-use crate::image::{Image, ImageError, Segment};
+use crate::arch::{self, Access, Frames};
+use crate::image::{Image, ImageError};
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::PageRange;
+use crate::server::{PageRange, PageRanges};
 
 /// Pages that all servers share.
 pub struct SharedPages {
@@ -41,35 +40,14 @@ pub struct Region<'memory> {
     /// Where frames come from.
     pub memory: &'memory Memory,
     /// What has been mapped so far.
-    pub mapped: Mapped,
+    pub mapped: &'memory PageRanges,
 }
 
-/// A note of what has been mapped, so that it can be moved and taken away.
-pub struct Mapped {
-    ranges: &'static [Cell<PageRange>],
-    count: Cell<usize>,
-}
-
-impl Mapped {
-    /// Room for the pieces of a region with this many threads.
-    pub fn new(memory: &Memory, thread_count: u32) -> Result<Mapped, OutOfMemory> {
-        /// Kernel interface page, start information, steal time, working set, samples.
-        const OTHER_PIECES: usize = 5;
-        let count = crate::image::SEGMENTS_MAX + OTHER_PIECES + thread_count as usize;
-        Ok(Mapped { ranges: memory.objects(count, |_| Ok(Cell::default()))?, count: Cell::new(0) })
-    }
-
-    fn note(&self, range: PageRange) {
-        if let Some(place) = self.ranges.get(self.count.get()) {
-            place.set(range);
-            self.count.set(self.count.get() + 1);
-        }
-    }
-
-    /// What has been noted.
-    pub fn ranges(&self) -> &'static [Cell<PageRange>] {
-        &self.ranges[..self.count.get()]
-    }
+/// Ranges of pages that a region with this many threads may have.
+pub fn ranges_max(thread_count: u32) -> usize {
+    /// Kernel interface page, start information, steal time, working set, samples.
+    const OTHER_PIECES: usize = 5;
+    crate::image::SEGMENTS_MAX + OTHER_PIECES + thread_count as usize
 }
 
 /// Why a region cannot be filled.
@@ -142,76 +120,77 @@ fn write(address: u64, bytes: &[u8]) {
 impl Region<'_> {
     /// Maps the program, whose file lies at physical address `file`, and applies its relocations.
     pub fn load(&self, image: &Image<'_>, file: u64) -> Result<(), RegionError> {
-        // Where writable segments went, to relocate words in them.
-        let mut copies = [(Segment::default(), 0_u64); crate::image::SEGMENTS_MAX];
-        for (segment, copy) in image.segments().iter().zip(&mut copies) {
-            let (frame, access) = if segment.writable {
-                let frame = self.copy(image, segment)?;
-                *copy = (*segment, frame);
-                (frame, Access::WRITE)
+        for segment in image.segments() {
+            let (frames, access) = if segment.writable {
+                (Frames::Own, Access::WRITE)
             } else {
                 let frame = (file + segment.file_offset) & !(PAGE_SIZE - 1);
-                (frame, if segment.executable { Access::EXECUTE } else { Access::READ })
+                (Frames::Shared(frame), if segment.executable { Access::EXECUTE } else { Access::READ })
             };
-            self.map(segment.first_page(), frame, segment.page_count(), access)?;
+            self.map(segment.first_page(), frames, segment.page_count(), access)?;
+            if segment.writable {
+                self.write(segment.address, image.contents(segment));
+            }
         }
         for relocation in image.relocations() {
             let (address, value) = relocation?;
-            let copy = copies.iter().find(|(segment, _)| {
-                address >= segment.address && address < segment.address + segment.memory_size
-            });
-            let (segment, frame) = copy.ok_or(ImageError::BadRelocation)?;
-            write(frame + (address - segment.first_page()), &(self.base.wrapping_add(value)).to_le_bytes());
+            self.write(address, &self.base.wrapping_add(value).to_le_bytes());
         }
         Ok(())
     }
 
-    /// A private copy of a writable segment; physical address of its first page.
-    fn copy(&self, image: &Image<'_>, segment: &Segment) -> Result<u64, OutOfMemory> {
-        let frame = self.memory.frames(segment.page_count())?;
-        write(frame + (segment.address - segment.first_page()), image.contents(segment));
-        Ok(frame)
+    /// Writes to pages of the region's own that have been mapped.
+    fn write(&self, offset: u64, mut bytes: &[u8]) {
+        let mut address = self.base + offset;
+        while !bytes.is_empty() {
+            let Some(frame) = arch::frame_of(self.root, address) else { return };
+            let in_page = address % PAGE_SIZE;
+            let (now, later) = bytes.split_at(bytes.len().min((PAGE_SIZE - in_page) as usize));
+            write(frame + in_page, now);
+            address += now.len() as u64;
+            bytes = later;
+        }
     }
 
     /// Maps what the kernel gives to every server, and the start information.
     pub fn add_kernel_pages(&self, pages: &SharedPages, info: &StartInfo) -> Result<(), OutOfMemory> {
         let interface = if self.user { pages.user_interface } else { pages.kernel_interface };
-        self.map(KERNEL_INTERFACE_OFFSET, interface, 1, Access::EXECUTE)?;
+        self.map(KERNEL_INTERFACE_OFFSET, Frames::Shared(interface), 1, Access::EXECUTE)?;
         if let Some(frame) = pages.steal_time {
-            self.map(CLOCK_OFFSET, frame, 1, Access::READ)?;
+            self.map(CLOCK_OFFSET, Frames::Shared(frame), 1, Access::READ)?;
         }
-        let frame = self.memory.frame()?;
+        self.map(START_INFO_OFFSET, Frames::Own, 1, Access::READ)?;
+        let frame = arch::frame_of(self.root, self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
         let target: *mut StartInfo =
             with_exposed_provenance_mut(arch::physical_pointer(frame).expose_provenance());
-        // SAFETY: a fresh frame, aligned and large enough, that nobody else has yet.
+        // SAFETY: a fresh frame, aligned and large enough, that nobody else uses yet.
         unsafe { target.write(*info) };
-        self.map(START_INFO_OFFSET, frame, 1, Access::READ)
+        Ok(())
     }
 
     /// Maps stacks and working set as the plan asks.
     pub fn add_memory(&self, plan: &PlanServer) -> Result<(), OutOfMemory> {
         for thread in 0..plan.thread_count {
             let pages = STACK_SIZE / PAGE_SIZE;
-            let frame = self.memory.frames(pages)?;
-            self.map(stack_end(0, thread) - STACK_SIZE, frame, pages, Access::WRITE)?;
+            self.map(stack_end(0, thread) - STACK_SIZE, Frames::Own, pages, Access::WRITE)?;
         }
-        let pages = u64::from(plan.working_set_pages);
-        if pages != 0 {
-            let frame = self.memory.frames(pages)?;
-            self.map(WORKING_SET_OFFSET, frame, pages, Access::WRITE)?;
-        }
-        Ok(())
+        self.map(WORKING_SET_OFFSET, Frames::Own, u64::from(plan.working_set_pages), Access::WRITE)
     }
 
     /// Maps the samples.
     pub fn add_samples(&self, samples: PhysicalRange) -> Result<(), OutOfMemory> {
-        self.map(SAMPLES_OFFSET, samples.start, samples.size.div_ceil(PAGE_SIZE), Access::WRITE)
+        self.map(
+            SAMPLES_OFFSET,
+            Frames::Shared(samples.start),
+            samples.size.div_ceil(PAGE_SIZE),
+            Access::WRITE,
+        )
     }
 
-    fn map(&self, offset: u64, frame: u64, count: u64, access: Access) -> Result<(), OutOfMemory> {
-        if count != 0 {
-            self.mapped.note(PageRange { offset, count });
+    fn map(&self, offset: u64, frames: Frames, count: u64, access: Access) -> Result<(), OutOfMemory> {
+        if count != 0 && !self.mapped.add(PageRange { offset, count }) {
+            return Err(OutOfMemory);
         }
-        arch::map(self.root, self.base + offset, frame, count, access, self.user, self.memory)
+        arch::map(self.root, self.base + offset, frames, count, access, self.user, self.memory)
     }
 }

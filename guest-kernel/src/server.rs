@@ -28,6 +28,46 @@ pub struct PageRange {
     pub count: u64,
 }
 
+/// The pages of a region that are mapped, in a room of fixed size.
+#[derive(Default)]
+pub struct PageRanges {
+    room: &'static [Cell<PageRange>],
+    count: Cell<usize>,
+}
+
+impl PageRanges {
+    /// No pages yet, and room for as many ranges.
+    pub fn new(room: &'static [Cell<PageRange>]) -> PageRanges {
+        PageRanges { room, count: Cell::new(0) }
+    }
+
+    /// Adds a range; false if there is no room.
+    #[must_use]
+    pub fn add(&self, range: PageRange) -> bool {
+        let place = self.room.get(self.count.get());
+        if let Some(place) = place {
+            place.set(range);
+            self.count.set(self.count.get() + 1);
+        }
+        place.is_some()
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        self.count.set(0);
+    }
+
+    /// The ranges.
+    pub fn iter(&self) -> impl Iterator<Item = PageRange> + '_ {
+        self.room[..self.count.get()].iter().map(Cell::get)
+    }
+
+    /// Number of pages.
+    pub fn page_count(&self) -> u64 {
+        self.iter().map(|range| range.count).sum()
+    }
+}
+
 /// A server. Clients are servers too: what they do with their endpoint is their affair.
 pub struct Server {
     /// Index in the plan.
@@ -37,15 +77,17 @@ pub struct Server {
     /// Its trust group, 1 to 4, see [`abi::plan::trust`].
     pub trust_group: Cell<u32>,
     /// Base address of its region.
-    pub base: u64,
+    pub base: Cell<u64>,
     /// Address where its threads start.
-    pub entry: u64,
+    pub entry: Cell<u64>,
     /// Its address space; `None` when it runs in the kernel.
     pub space: Cell<Option<&'static Space>>,
     /// The space that is its own when it runs in user space, if it may migrate.
     pub home: Option<&'static Space>,
     /// The pages of its region that are mapped.
-    pub pages: Cell<&'static [Cell<PageRange>]>,
+    pub pages: PageRanges,
+    /// Its space and its base there, once it has run in user space: they stay its own.
+    pub user_place: Cell<Option<(&'static Space, u64)>>,
     /// Address of the direct entry that it has registered, 0 if none. It counts only in the kernel.
     pub direct_entry: Cell<u64>,
     /// With whom it has exchanged messages lately.
@@ -61,12 +103,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without rights and threads, in trust group 4.
+    /// A server without program, rights and threads, in trust group 4.
     pub fn new(
         index: u32,
         placement: Placement,
         base: u64,
-        entry: u64,
+        pages: PageRanges,
         space: Option<&'static Space>,
         home: Option<&'static Space>,
         is_driver: bool,
@@ -75,11 +117,12 @@ impl Server {
             index,
             placement: Cell::new(placement),
             trust_group: Cell::new(trust::NONCRITICAL_UNTRUSTED),
-            base,
-            entry,
+            base: Cell::new(base),
+            entry: Cell::new(0),
             space: Cell::new(space),
             home,
-            pages: Cell::new(&[]),
+            pages,
+            user_place: Cell::new(space.map(|space| (space, base))),
             direct_entry: Cell::new(0),
             partners: Partners::default(),
             is_driver,

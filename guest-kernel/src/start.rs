@@ -48,7 +48,7 @@ fn plan(boot: &BootInfo) -> (&'static Plan, &'static [PlanServer], &'static [Pla
 
 /// Loads all servers of the plan and makes their threads ready on `cpu`.
 pub fn start(
-    boot: &BootInfo,
+    boot: &'static BootInfo,
     cpu: &'static Cpu,
     report: ReportWriter,
     features: u64,
@@ -58,26 +58,27 @@ pub fn start(
     if use_pcid && features & feature::PCID == 0 {
         return Err(StartError::NoPcid);
     }
-    let memory = Memory::new(boot.free_memory);
     let no_memory = |_: OutOfMemory| StartError::OutOfMemory { server: 0 };
-    let pages = SharedPages::new(&memory, features & feature::STEAL_TIME != 0).map_err(no_memory)?;
+    let memory = Memory::make(boot.free_memory).map_err(no_memory)?;
+    let pages = SharedPages::new(memory, features & feature::STEAL_TIME != 0).map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
     let home_count = servers.iter().filter(|plan| is_migratable(plan)).count();
     if home_count > HOME_COUNT {
         return Err(StartError::Plan { server: 0, reason: "more than 255 servers may migrate" });
     }
-    arch::add_homes(home_count, &memory).map_err(no_memory)?;
+    arch::add_homes(home_count, memory).map_err(no_memory)?;
     if let Some(frame) = pages.steal_time {
         arch::enable_steal_time(frame);
     }
     let has_driver = servers.iter().any(is_driver);
     let pmu = arch::Pmu::new(&boot.pmu);
     let slots = FreeSlots::new(memory.zeroed_words(SLOT_COUNT).map_err(no_memory)?);
-    let flush = find_flush_threshold(plan.flags, features, &slots, &memory).map_err(no_memory)?;
+    let flush = find_flush_threshold(plan.flags, features, &slots, memory).map_err(no_memory)?;
     report.set_flush(&flush);
     let kernel = Kernel {
         report,
         servers: Cell::new(&[]),
+        regions: Cell::new(None),
         has_driver: Cell::new(has_driver),
         flush_threshold_pages: flush.threshold_pages,
         pmu,
@@ -86,22 +87,25 @@ pub fn start(
 
     let loader = Loader {
         boot,
-        memory: &memory,
+        plan: servers,
+        memory,
         pages,
         slots,
-        spaces: Spaces::new(&memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
+        spaces: Spaces::new(memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
     };
-    let created = create_all(&loader, servers)?;
+    let loader = memory.object(loader).map_err(no_memory)?;
+    let created = create_all(loader)?;
     if let Some(kernel) = cpu.kernel.get() {
         kernel.servers.set(created);
+        kernel.regions.set(Some(loader));
     }
     for (server, plan) in created.iter().zip(servers) {
-        let rights = resolve_rights(&memory, created, plan, rights, server.index)?;
+        let rights = resolve_rights(memory, created, plan, rights, server.index)?;
         server.rights.set(rights);
         server.endpoint.server.set(Some(server));
     }
     for (server, plan) in created.iter().zip(servers) {
-        start_threads(&memory, cpu, server, plan)?;
+        start_threads(memory, cpu, server, plan)?;
     }
     if boot.flags & flag::VERBOSE != 0 {
         describe(created, features);
@@ -137,10 +141,10 @@ pub(crate) fn is_migratable(plan: &PlanServer) -> bool {
     plan.flags & server_flag::MIGRATABLE != 0
 }
 
-fn create_all(loader: &Loader<'_>, servers: &[PlanServer]) -> Result<&'static [Server], StartError> {
+fn create_all(loader: &Loader) -> Result<&'static [Server], StartError> {
     let mut failure = None;
-    let created = loader.memory.objects(servers.len(), |index| {
-        loader.create(&servers[index], index as u32).map_err(|error| {
+    let created = loader.memory.objects(loader.plan.len(), |index| {
+        loader.create(index as u32).map_err(|error| {
             failure = Some(error);
             OutOfMemory
         })
@@ -176,13 +180,12 @@ fn start_threads(
     server: &'static Server,
     plan: &PlanServer,
 ) -> Result<(), StartError> {
-    let threads = memory.objects(plan.thread_count as usize, |index| {
-        let stack_pointer = stack_end(server.base, index as u32) - 8;
-        Ok(Thread::new(server, index as u32, plan.priority as u8, stack_pointer))
-    });
+    let threads =
+        memory.objects(plan.thread_count as usize, |_| Ok(Thread::new(server, plan.priority as u8)));
     let threads = threads.map_err(|OutOfMemory| StartError::OutOfMemory { server: server.index })?;
     server.threads.set(threads);
-    for thread in threads {
+    for (index, thread) in threads.iter().enumerate() {
+        thread.begin(stack_end(server.base.get(), index as u32) - 8, index as u32);
         cpu.make_ready(thread);
     }
     Ok(())
@@ -199,8 +202,8 @@ fn describe(servers: &[Server], features: u64) {
             "  server {}: {:?}, region {:#x}, start information at {:#x}, {} threads",
             server.index,
             server.placement.get(),
-            server.base,
-            server.base + START_INFO_OFFSET,
+            server.base.get(),
+            server.base.get() + START_INFO_OFFSET,
             server.threads.get().len(),
         );
     }

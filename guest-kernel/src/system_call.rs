@@ -1,14 +1,16 @@
 //! The system calls that the fast path did not take.
 
 use abi::call::{Tag, number, status};
+use abi::plan::placement;
 use abi::port::{doorbell, exit_code};
 use abi::region::IMAGE_SIZE_MAX;
 use abi::report::{FAULT_EXIT, Fault};
 
 use crate::cpu::{Cpu, count};
-use crate::server::Placement;
+use crate::lifecycle::Regions;
+use crate::server::{Placement, Server};
 use crate::thread::Thread;
-use crate::{arch, death, ipc, migrate};
+use crate::{arch, death, ipc, lifecycle, migrate};
 
 /// Most samples per round trip that a driver may announce.
 const CHANNEL_COUNT_MAX: u64 = 16;
@@ -41,6 +43,8 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::MEASURE_BEGIN => measure_begin(cpu, thread),
         number::MEASURE_END => measure_end(cpu, thread, first, second),
         number::MIGRATE => migrate(cpu, thread, first, second),
+        number::STOP => stop(cpu, thread, first),
+        number::START => start(cpu, thread, first, second),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
     };
@@ -60,7 +64,7 @@ fn exit(cpu: &'static Cpu, thread: &'static Thread, exit_status: u64) -> &'stati
         error_code: exit_status,
         rsp: thread.context.rsp.get(),
         rbp: thread.context.rbp.get(),
-        region_base: server.base,
+        region_base: server.base.get(),
         ..Fault::default()
     };
     death::kill(cpu, server, &fault)
@@ -78,7 +82,7 @@ fn set_message_buffer(thread: &Thread, address: u64) -> u64 {
 
 fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
     let server = thread.server;
-    if address != 0 && address.wrapping_sub(server.base) >= IMAGE_SIZE_MAX {
+    if address != 0 && address.wrapping_sub(server.base.get()) >= IMAGE_SIZE_MAX {
         return status::BAD_ARGUMENT;
     }
     server.direct_entry.set(address);
@@ -98,11 +102,9 @@ fn write_console(thread: &Thread, size: u64) -> u64 {
 }
 
 fn migrate(cpu: &Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
-    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
-        return status::NOT_PERMITTED;
-    };
-    let Some(server) = usize::try_from(index).ok().and_then(|index| kernel.servers.get().get(index)) else {
-        return status::BAD_ARGUMENT;
+    let server = match server_of_driver(cpu, thread, index) {
+        Ok(server) => server,
+        Err(error) => return error,
     };
     match migrate::migrate(cpu, server, how) {
         Ok(work) => {
@@ -114,6 +116,37 @@ fn migrate(cpu: &Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
         }
         Err(error) => error,
     }
+}
+
+/// The server of the plan that a driver names.
+fn server_of_driver(cpu: &Cpu, thread: &Thread, index: u64) -> Result<&'static Server, u64> {
+    let kernel = cpu.kernel.get().filter(|_| thread.server.is_driver).ok_or(status::NOT_PERMITTED)?;
+    let index = usize::try_from(index).map_err(|_| status::BAD_ARGUMENT)?;
+    kernel.servers.get().get(index).ok_or(status::BAD_ARGUMENT)
+}
+
+fn stop(cpu: &Cpu, thread: &Thread, index: u64) -> u64 {
+    let stopped = server_of_driver(cpu, thread, index).and_then(|server| lifecycle::stop(cpu, server));
+    tell_frames_in_use(cpu, thread);
+    stopped.err().unwrap_or(status::OK)
+}
+
+fn start(cpu: &Cpu, thread: &Thread, index: u64, place: u64) -> u64 {
+    let placement = match u32::try_from(place) {
+        Ok(placement::USER) => Placement::User,
+        Ok(placement::KERNEL) => Placement::Kernel,
+        _ => return status::BAD_ARGUMENT,
+    };
+    let started =
+        server_of_driver(cpu, thread, index).and_then(|server| lifecycle::start(cpu, server, placement));
+    tell_frames_in_use(cpu, thread);
+    started.err().unwrap_or(status::OK)
+}
+
+/// Message word 0 of the answer.
+fn tell_frames_in_use(cpu: &Cpu, thread: &Thread) {
+    let regions = cpu.kernel.get().and_then(|kernel| kernel.regions.get());
+    thread.context.words[0].set(regions.map_or(0, Regions::frames_in_use));
 }
 
 fn measure_begin(cpu: &Cpu, thread: &Thread) -> u64 {

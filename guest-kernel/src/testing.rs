@@ -2,7 +2,7 @@
 
 use crate::cpu::Cpu;
 use crate::endpoint::Right;
-use crate::server::{Placement, Server};
+use crate::server::{PageRanges, Placement, Server};
 use crate::space::Space;
 use crate::thread::{State, Thread};
 
@@ -25,8 +25,9 @@ pub fn server(placement: Placement, priority: u8) -> &'static Thread {
 
 /// A server with one thread in a given space.
 pub fn server_in(placement: Placement, space: Option<&'static Space>, priority: u8) -> &'static Thread {
-    let server = Box::leak(Box::new(Server::new(0, placement, 1 << 32, 1 << 32, space, space, false)));
-    let threads = Box::leak(Box::new([Thread::new(server, 0, priority, 0)]));
+    let server =
+        Box::leak(Box::new(Server::new(0, placement, 1 << 32, PageRanges::default(), space, space, false)));
+    let threads = Box::leak(Box::new([Thread::new(server, priority)]));
     server.threads.set(threads);
     server.endpoint.server.set(Some(server));
     &threads[0]

@@ -104,18 +104,10 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// A thread that has never run and starts at the server's entry with the given stack.
-    ///
-    /// `index` is its number in the server; `rights` are the server's.
-    pub fn new(server: &'static Server, index: u32, priority: u8, stack_pointer: u64) -> Thread {
-        let context = Context::default();
-        context.rip.set(server.entry);
-        context.rsp.set(stack_pointer);
-        context.rdi.set(server.base);
-        context.rsi.set(u64::from(index));
-        context.rflags.set(RFLAGS_INTERRUPTS_ON);
+    /// A thread of `server` that has never run; [`Thread::begin`] makes it fit to.
+    pub fn new(server: &'static Server, priority: u8) -> Thread {
         Thread {
-            context,
+            context: Context::default(),
             resume: Cell::new(Resume::Everything),
             placement: Cell::new(server.placement.get()),
             state: Cell::new(State::New),
@@ -132,6 +124,31 @@ impl Thread {
             server,
             links: Links::default(),
         }
+    }
+
+    /// Has a thread that is in no queue start at its server's entry with the given stack. `index` is its number in the
+    /// server.
+    pub fn begin(&self, stack_pointer: u64, index: u32) {
+        let (server, context) = (self.server, &self.context);
+        for register in [&context.rax, &context.rcx, &context.rdx, &context.rbx, &context.rbp, &context.r8] {
+            register.set(0);
+        }
+        for register in [&context.r9, &context.r10, &context.r11].into_iter().chain(&context.words) {
+            register.set(0);
+        }
+        context.rip.set(server.entry.get());
+        context.rsp.set(stack_pointer);
+        context.rdi.set(server.base.get());
+        context.rsi.set(u64::from(index));
+        context.rflags.set(RFLAGS_INTERRUPTS_ON);
+        self.resume.set(Resume::Everything);
+        self.placement.set(server.placement.get());
+        self.space.set(server.space.get());
+        self.state.set(State::New);
+        self.caller.set(None);
+        self.partner.set(None);
+        self.queued_at.set(None);
+        self.buffer.set(None);
     }
 
     /// Its priority, below [`crate::schedule::PRIORITY_COUNT`].

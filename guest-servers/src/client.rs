@@ -82,8 +82,32 @@ fn run(start: &Start) -> Result<(), Failure> {
             call(0, Message::EMPTY)?;
             measure(start, || movers.there_and_back(&steal_time))
         }
+        workload::RESTART => {
+            let placement = start.argument(client::METHOD) as u32;
+            let count = start.argument(client::MOVED).max(1);
+            let mut turn = 0;
+            measure(start, || {
+                let handle = turn % count;
+                turn += 1;
+                restart(&steal_time, handle, placement)
+            })
+        }
         _ => Err(Failure(client::STATUS_BAD_ARGUMENT)),
     }
+}
+
+/// Stops the server behind a handle, starts it again, calls it twice.
+fn restart(steal_time: &StealTime, handle: u64, placement: u32) -> Result<[u64; 4], Failure> {
+    let server = handle + 1;
+    let (stop, stopped) = sample(steal_time, || rt::call::stop(server));
+    stopped?;
+    let (start, started) = sample(steal_time, || rt::call::start(server, placement));
+    started?;
+    let (first, answer) = sample(steal_time, || call(handle, Message::EMPTY));
+    answer?;
+    let (second, answer) = sample(steal_time, || call(handle, Message::EMPTY));
+    answer?;
+    Ok([stop, start, first, second])
 }
 
 /// The servers that this client has the kernel move, and how.

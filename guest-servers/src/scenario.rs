@@ -3,6 +3,7 @@
 #![no_main]
 
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag, migrate};
+use abi::plan::placement;
 use abi::program::{counter, crash, scenario};
 use rt::memory::{Samples, message_buffer};
 use rt::{Error, Message, Received, Start, call};
@@ -40,6 +41,8 @@ fn serve(start: Start) -> ! {
         scenario::MIGRATE_AND_READ => migrate_and_read(parameter, &mut samples),
         scenario::MIGRATE_GROUP => migrate_group(&mut samples),
         scenario::MIGRATE_REFUSED => migrate_refused(&mut samples),
+        scenario::RESTART => restart(parameter, &mut samples),
+        scenario::RESTART_REFUSED => restart_refused(&mut samples),
         _ => rt::call::finish(1),
     }
     rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
@@ -232,4 +235,37 @@ fn migrate_refused(samples: &mut Samples) {
     for (server, how) in wrong {
         samples.push(status(rt::call::migrate(server, how)));
     }
+}
+
+fn restart(turns: u64, samples: &mut Samples) {
+    let places = [placement::KERNEL, placement::USER];
+    let (mut first, mut last, mut right) = ([0; 2], [0; 2], 0);
+    for turn in 0..turns {
+        // Whoever starts anew has forgotten.
+        let count = call(0, Message::word(counter::ADD, 1)).map_or(0, |answer| answer.message.words[0]);
+        let stopped = rt::call::stop(1).is_ok();
+        let fails = call(0, Message::EMPTY) == Err(Error(abi::call::status::PARTNER_DEAD));
+        let place = (turn % 2) as usize;
+        let frames = rt::call::start(1, places[place]).unwrap_or(u64::MAX);
+        if turn < 2 {
+            first[place] = frames;
+        }
+        last[place] = frames;
+        right += u64::from(count == 1 && stopped && fails && frames != u64::MAX);
+    }
+    first.into_iter().chain(last).for_each(|frames| samples.push(frames));
+    samples.push(right);
+    read_counter(samples);
+}
+
+fn restart_refused(samples: &mut Samples) {
+    samples.push(status(rt::call::start(1, placement::USER)));
+    samples.push(status(rt::call::stop(0)));
+    samples.push(status(rt::call::stop(99)));
+    samples.push(status(rt::call::start(1, 7)));
+    samples.push(status(rt::call::stop(1)));
+    samples.push(status(rt::call::stop(1)));
+    samples.push(status(rt::call::start(1, placement::KERNEL)));
+    samples.push(status(rt::call::start(1, placement::USER)));
+    samples.push(status(call(0, Message::EMPTY)));
 }

@@ -73,9 +73,6 @@ pub fn exit(code: u32) -> ! {
     panic!("the case ends with code {code}");
 }
 
-/// There is no region.
-pub fn unmap_region(_cpu: &Cpu, _server: &'static Server) {}
-
 /// A region of three pages.
 pub fn change_region_privilege(_server: &Server, _target: Placement) -> u64 {
     3
@@ -94,7 +91,7 @@ pub fn flush_all(_cpu: &Cpu) {
 
 /// Remembers the flush of three pages.
 pub fn flush_region(_cpu: &Cpu, server: &Server) -> u64 {
-    remember(Action::FlushRegion(server.base));
+    remember(Action::FlushRegion(server.base.get()));
     3
 }
 

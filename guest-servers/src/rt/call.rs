@@ -155,6 +155,19 @@ pub fn migrate(index: u64, how: u64) -> Result<[u64; 4], Error> {
     received(system_call::<{ number::MIGRATE }>(registers)).map(|received| received.message.words)
 }
 
+/// As the driver of the case: stops server `index` of the plan. Returns the frames in use by all servers.
+pub fn stop(index: u64) -> Result<u64, Error> {
+    let registers = Registers { rdi: index, ..Registers::default() };
+    received(system_call::<{ number::STOP }>(registers)).map(|received| received.message.words[0])
+}
+
+/// As the driver of the case: starts server `index` of the plan again, in one of [`abi::plan::placement`]. Returns the
+/// frames in use by all servers.
+pub fn start(index: u64, placement: u32) -> Result<u64, Error> {
+    let registers = Registers { rdi: index, rsi: placement.into(), ..Registers::default() };
+    received(system_call::<{ number::START }>(registers)).map(|received| received.message.words[0])
+}
+
 /// As the driver of the case: ends it. 0 is success.
 pub fn finish(status: u64) -> ! {
     system_call::<{ number::FINISH }>(Registers { rdi: status, ..Registers::default() });

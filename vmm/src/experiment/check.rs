@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE};
+use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE, SLOT_COUNT};
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
 use abi::region::{SAMPLES_SIZE_MAX, WORKING_SET_PAGES_MAX};
 use toml::Spanned;
@@ -42,6 +42,9 @@ const MEMORY_BASE_BYTES: u64 = 16 << 20;
 /// Most partners of a server that migrates with its group: those that the guest's kernel remembers.
 const PARTNERS_MAX: i64 = abi::plan::PARTNERS_MAX as i64;
 
+/// Memory that each server of many needs: image, stack, page tables and the kernel's objects, with some room to spare.
+const SERVER_BYTES: u64 = 64 << 10;
+
 /// Longest deadline: a day.
 const DEADLINE_SECONDS_MAX: i64 = 86_400;
 
@@ -53,6 +56,7 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
         "pages" | "client_pages" | "server_pages" => {
             (0..=i64::from(WORKING_SET_PAGES_MAX), "the largest working set")
         }
+        "servers" if workload == Workload::Slots => (1..=SLOT_COUNT as i64, "the slots of the kernel"),
         "servers" => (1..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
         "moved" => (0..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
         "partners" => (0..=PARTNERS_MAX, "the partners that a server remembers"),
@@ -130,7 +134,7 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("pages", workload.has_pages(), span_of(&entry.pages)),
         ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
         ("server_pages", workload.has_pages() || workload == Workload::Migrate, span_of(&entry.server_pages)),
-        ("servers", workload == Workload::Chain, span_of(&entry.servers)),
+        ("servers", workload.has_many_servers(), span_of(&entry.servers)),
         ("moved", workload == Workload::Chain, span_of(&entry.moved)),
         ("partners", workload == Workload::Migrate, span_of(&entry.partners)),
         ("migration", workload == Workload::Migrate, entry.migration.as_ref().map(|list| list.span.clone())),
@@ -193,6 +197,7 @@ pub(super) fn server_program(
         | Workload::Relay
         | Workload::Chain
         | Workload::Migrate => None,
+        Workload::Slots => Some(abi::program::NULL),
     };
     Ok(usual.map(str::to_owned))
 }
@@ -241,7 +246,12 @@ pub(super) fn combination(
 
 fn memory_needed(case: &Parameters) -> u64 {
     let pages = u64::from(case.client_pages.unwrap_or(0)) + u64::from(case.server_pages.unwrap_or(0));
-    MEMORY_BASE_BYTES + u64::from(case.vcpus) * CPU_AREA_STRIDE + pages * PAGE_SIZE + case.sample_count() * 8
+    let servers = u64::from(case.servers.unwrap_or(0)) * SERVER_BYTES;
+    MEMORY_BASE_BYTES
+        + servers
+        + u64::from(case.vcpus) * CPU_AREA_STRIDE
+        + pages * PAGE_SIZE
+        + case.sample_count() * 8
 }
 
 pub(super) fn no_pcid(file: &ExperimentFile, span: Option<Range<usize>>, reason: &str) -> ConfigError {

@@ -263,6 +263,10 @@ impl Expansion<'_> {
                 drafts = multiply(drafts, &servers, |case, servers| case.servers = Some(servers as u32));
                 drafts = multiply(drafts, &moved, |case, moved| case.moved = Some(moved as u32));
             }
+            Workload::Slots => {
+                let servers = self.numbers("servers", None, &entry.servers, 1, |_| None)?;
+                drafts = multiply(drafts, &servers, |case, servers| case.servers = Some(servers as u32));
+            }
             Workload::Migrate => {
                 let pages = self.numbers("server_pages", None, &entry.server_pages, 0, |_| None)?;
                 let partners = self.numbers("partners", None, &entry.partners, 0, |_| None)?;

@@ -60,11 +60,13 @@ pub enum Workload {
     Chain,
     /// A server and its partners move into the kernel and out again while a client calls.
     Migrate,
+    /// One of many servers is stopped, started again and called.
+    Slots,
 }
 
 impl Workload {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Workload; 9] = [
+    pub const ALL: [Workload; 10] = [
         Workload::Empty,
         Workload::NullSystemCall,
         Workload::Call,
@@ -74,6 +76,7 @@ impl Workload {
         Workload::Touch,
         Workload::Chain,
         Workload::Migrate,
+        Workload::Slots,
     ];
 
     /// As in experiment files.
@@ -88,6 +91,7 @@ impl Workload {
             Workload::Touch => "touch",
             Workload::Chain => "chain",
             Workload::Migrate => "migrate",
+            Workload::Slots => "slots",
         }
     }
 
@@ -103,6 +107,7 @@ impl Workload {
             Workload::Touch => "client and server touch pages, one call between",
             Workload::Chain => "a call through a chain of servers that move into the kernel one by one",
             Workload::Migrate => "servers move into the kernel and out again while a client calls",
+            Workload::Slots => "one of many servers is stopped, started again and called",
         }
     }
 
@@ -117,6 +122,7 @@ impl Workload {
             Workload::Alternate => abi::program::workload::ALTERNATE,
             Workload::Touch => abi::program::workload::TOUCH_AND_CALL,
             Workload::Migrate => abi::program::workload::MIGRATE,
+            Workload::Slots => abi::program::workload::RESTART,
         }
     }
 
@@ -126,6 +132,7 @@ impl Workload {
             Workload::Empty => &["empty_pair"],
             Workload::NullSystemCall => &["system_call"],
             Workload::Directions => &["round_trip", "client_to_server", "server_to_client"],
+            Workload::Slots => &["stop", "start", "first_call", "call"],
             Workload::Migrate => {
                 &["call_in_user", "move_in", "gap_in", "call_in_kernel", "move_out", "gap_out"]
             }
@@ -138,6 +145,11 @@ impl Workload {
     /// Whether a server takes part whose placement is chosen.
     pub const fn has_server(self) -> bool {
         !matches!(self, Workload::Empty | Workload::NullSystemCall) && !self.has_moving_servers()
+    }
+
+    /// Whether the number of servers is chosen.
+    pub const fn has_many_servers(self) -> bool {
+        matches!(self, Workload::Chain | Workload::Slots)
     }
 
     /// Whether servers take part that migrate.

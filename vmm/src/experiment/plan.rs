@@ -107,9 +107,13 @@ fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_CO
     arguments[client::PAGES] = u64::from(case.client_pages.unwrap_or(0));
     arguments[client::MOVED] = match case.workload {
         Workload::Migrate => topology.participants.len() as u64 - 1,
+        Workload::Slots => case.servers.unwrap_or(1).into(),
         _ => case.moved.unwrap_or(0).into(),
     };
-    arguments[client::METHOD] = case.migration.map_or(0, Migration::abi);
+    arguments[client::METHOD] = match (case.workload, case.server) {
+        (Workload::Slots, Some(placement)) => placement.abi().into(),
+        _ => case.migration.map_or(0, Migration::abi),
+    };
     arguments
 }
 

@@ -74,6 +74,15 @@ impl Topology {
                 topology.participants[0].may_call = vec![1, 2];
                 topology.way = vec![0, 1, 0, 2, 1, 2, 0];
             }
+            Workload::Slots => {
+                let servers = case.servers.unwrap_or(1);
+                for index in 2..=servers {
+                    let another = Participant { space: index, ..topology.participants[1].clone() };
+                    topology.participants.push(another);
+                }
+                topology.participants[0].may_call = (1..=servers as usize).collect();
+                topology.way = vec![0, 1, 0, 1, 0];
+            }
             _ => {
                 topology.participants[0].may_call = vec![1];
                 topology.way = vec![0, 1, 0];

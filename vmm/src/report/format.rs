@@ -57,7 +57,7 @@ pub fn placements(case: &Parameters) -> String {
 pub fn placements_heading(workload: Workload) -> &'static str {
     match workload {
         Workload::Empty | Workload::NullSystemCall | Workload::Chain | Workload::Migrate => "client",
-        Workload::Call | Workload::Directions | Workload::Touch => "client → server",
+        Workload::Call | Workload::Directions | Workload::Touch | Workload::Slots => "client → server",
         Workload::Relay => "client → relay → server",
         Workload::Alternate => "A → server ← B",
     }

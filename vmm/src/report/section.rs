@@ -43,6 +43,7 @@ fn section(run: &RunRecord, name: &str) -> Section {
             parameters.client_pages,
             parameters.server_pages,
             parameters.partners,
+            parameters.servers,
             parameters.words,
             parameters.vcpus,
             parameters.pcid,
@@ -136,7 +137,7 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 9] {
     ]
 }
 
-fn count_columns(rows: &[Row<'_>]) -> [Column; 7] {
+fn count_columns(rows: &[Row<'_>]) -> [Column; 8] {
     let count = |case: &CaseRecord, name: &str| case.per_round_trip(name).map(format::count);
     // The counters span whole round trips, so they stand in the row of the first channel only.
     let is_whole = |row: &Row<'_>| {
@@ -164,6 +165,10 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 7] {
         column(rows, "pages\nremapped", 9, true, moving("pages_remapped")),
         column(rows, "INV-\nLPGs", 9, true, moving("invlpg")),
         column(rows, "full\nflushes", 9, true, moving("tlb_full_flushes")),
+        column(rows, "frames\ntaken", 9, true, |row| match row.0.parameters.workload {
+            Workload::Slots if is_whole(row) => count(row.0, "frames_taken").unwrap_or_default(),
+            _ => String::new(),
+        }),
         column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
         // The sum of the two before it, so it goes first.
         column(rows, "thread\nswitches", 1, true, counter("context_switches")),

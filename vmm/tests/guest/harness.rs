@@ -153,6 +153,8 @@ pub fn counted(run: &GuestRun) -> Counters {
         page_table_loads_preserving_tlb: difference(|counters| counters.page_table_loads_preserving_tlb),
         tlb_full_flushes: difference(|counters| counters.tlb_full_flushes),
         invlpg: difference(|counters| counters.invlpg),
+        frames_taken: difference(|counters| counters.frames_taken),
+        frames_given_back: difference(|counters| counters.frames_given_back),
         pages_remapped: difference(|counters| counters.pages_remapped),
         context_switches: difference(|counters| counters.context_switches),
         ipc_fast: difference(|counters| counters.ipc_fast),

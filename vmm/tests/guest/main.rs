@@ -11,6 +11,7 @@ mod flush;
 mod harness;
 #[path = "../support/kvm.rs"]
 mod kvm;
+mod lifecycle;
 mod messages;
 mod migration;
 mod page_table_loads;

@@ -1,7 +1,6 @@
 //! Flushing the TLB, and what it costs on this CPU.
 
 use core::arch::asm;
-use core::cell::Cell;
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +11,7 @@ use x86_64::instructions::tlb::{self, InvPcidCommand};
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::machine::time_stamp_counter;
-use super::paging::{self, Access};
+use super::paging::{self, Access, Frames};
 use crate::cpu::{Cpu, count};
 use crate::flush::{ClockKind, judge_clock};
 use crate::memory::{Memory, OutOfMemory};
@@ -29,9 +28,9 @@ pub fn set_has_invpcid(has: bool) {
 /// Has this CPU's TLB forget a region, page by page. Returns the number of INVLPGs.
 pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
     let mut flushed = 0;
-    for range in server.pages.get().iter().map(Cell::get) {
+    for range in server.pages.iter() {
         for page in 0..range.count {
-            tlb::flush(VirtAddr::new_truncate(server.base + range.offset + page * PAGE_SIZE));
+            tlb::flush(VirtAddr::new_truncate(server.base.get() + range.offset + page * PAGE_SIZE));
             count(&cpu.counters.invlpg);
             flushed += 1;
         }
@@ -93,7 +92,8 @@ pub fn measure_flush(base: u64, memory: &Memory, report: &mut FlushReport) -> Re
     let frame = memory.frame()?;
     for page in 0..pages_max {
         // One frame for all: what is measured are translations, not the cache.
-        paging::map(paging::kernel_root(), base + page * PAGE_SIZE, frame, 1, Access::READ, false, memory)?;
+        let (root, shared) = (paging::kernel_root(), Frames::Shared(frame));
+        paging::map(root, base + page * PAGE_SIZE, shared, 1, Access::READ, false, memory)?;
     }
     for (index, pages) in POINT_PAGES.into_iter().enumerate() {
         let by_page = || {
@@ -109,8 +109,10 @@ pub fn measure_flush(base: u64, memory: &Memory, report: &mut FlushReport) -> Re
         report.by_page_cycles[index] = least(&by_page);
         report.full_cycles[index] = least(&flush_everything);
     }
-    paging::unmap_region(paging::kernel_root(), base);
+    let region = paging::detach_region(paging::kernel_root(), base);
     flush_everything();
+    paging::release_region(region, memory);
+    memory.release(frame);
     Ok(())
 }
 

@@ -8,7 +8,6 @@ use x86_64::instructions::port::PortWriteOnly;
 
 use super::paging;
 use crate::cpu::Cpu;
-use crate::flush;
 use crate::message::Buffer;
 use crate::server::Server;
 
@@ -83,7 +82,7 @@ pub fn write_console(bytes: &[u8]) {
 
 /// The message buffer at `address`: a page of the server's own region that it may write.
 pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
-    let offset = address.checked_sub(server.base)?;
+    let offset = address.checked_sub(server.base.get())?;
     if offset >= abi::address::REGION_SIZE || !address.is_multiple_of(abi::address::PAGE_SIZE) {
         return None;
     }
@@ -91,18 +90,4 @@ pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
     let frame = paging::writable_frame(root, address)?;
     // SAFETY: a frame of the server's, in memory for ever; the kernel touches it through the physical map only.
     Some(unsafe { Buffer::new(paging::physical_pointer(frame).cast()) })
-}
-
-/// Takes a dead server's region away from the page tables and from this CPU's TLB.
-pub fn unmap_region(cpu: &Cpu, server: &'static Server) {
-    let root = server.space.get().map_or_else(paging::kernel_root, |space| space.root);
-    paging::unmap_region(root, server.base);
-    if let Some(space) = server.space.get() {
-        space.set_stale();
-        if !cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)) {
-            return;
-        }
-    }
-    let pages = server.pages.get().iter().map(|range| range.get().count).sum();
-    flush::regions(cpu, core::iter::once(server), pages);
 }

@@ -36,10 +36,10 @@ pub fn set_interface_pages(user: u64, kernel: u64) {
 /// TLB is the caller's affair. Returns the number of pages.
 pub fn change_region_privilege(server: &Server, target: Placement) -> u64 {
     let Some(home) = server.home else { return 0 };
-    let base = server.base;
+    let base = server.base.get();
     let (shared, own) = (paging::shared_home_table(base), home.own_level3.get());
     let interface = base + KERNEL_INTERFACE_OFFSET;
-    let ranges = server.pages.get();
+    let ranges = &server.pages;
     match target {
         Placement::Kernel => {
             let pages = paging::set_region_privilege(own, base, ranges, false);
@@ -58,16 +58,20 @@ pub fn change_region_privilege(server: &Server, target: Placement) -> u64 {
     }
 }
 
-/// A server that may migrate starts in the kernel: its own space sees it where all others do.
-pub fn share_home(home: &Space, base: u64) {
-    paging::set_home_table(home.root, base, paging::shared_home_table(base), false);
+/// Hangs the home at `base` into its own space as its server's placement asks: by its own table, or by the one that all
+/// spaces share.
+pub fn hang_home(home: &Space, base: u64, placement: Placement) {
+    match placement {
+        Placement::User => paging::set_home_table(home.root, base, home.own_level3.get(), true),
+        Placement::Kernel => paging::set_home_table(home.root, base, paging::shared_home_table(base), false),
+    }
 }
 
 /// A thread that waits in a system call: its return address is on top of its stack in every placement. Into the kernel
 /// there is nothing to do; into user space SYSRET needs an instruction that takes it from there.
 pub fn move_call_return(server: &Server, thread: &Thread, target: Placement) {
     if target == Placement::User {
-        let stub = server.base + KERNEL_INTERFACE_OFFSET + stub_offset(number::CALL);
+        let stub = server.base.get() + KERNEL_INTERFACE_OFFSET + stub_offset(number::CALL);
         thread.context.rip.set(stub + STUB_RETURN_OFFSET);
     }
 }
@@ -80,7 +84,7 @@ pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
     let context = &thread.context;
     context.rflags.set(context.rflags.get() & PROGRAM_FLAGS | RFLAGS_INTERRUPTS_ON);
     let rip = context.rip.get();
-    let interface = server.base + KERNEL_INTERFACE_OFFSET;
+    let interface = server.base.get() + KERNEL_INTERFACE_OFFSET;
     match target {
         Placement::Kernel => {
             let is_return = rip.wrapping_sub(interface) < stub_offset(number::COUNT)

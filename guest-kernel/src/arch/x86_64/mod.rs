@@ -23,13 +23,15 @@ pub use boot::{boot, enable_steal_time};
 pub use flush::{clock_kind, flush_all, flush_region, measure_flush, set_has_invpcid};
 pub use last_words::panic;
 pub use machine::{
-    copy_words, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter, unmap_region,
-    write_console,
+    copy_words, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter, write_console,
 };
 pub use migration::{
-    change_region_privilege, move_call_return, move_interrupted, set_interface_pages, share_home,
+    change_region_privilege, hang_home, move_call_return, move_interrupted, set_interface_pages,
 };
-pub use paging::{Access, add_homes, add_own_home, kernel_root, map, new_root, physical_pointer};
+pub use paging::{
+    Access, DetachedRegion, Frames, add_homes, add_own_home, detach_region, frame_of, kernel_root, map,
+    new_root, physical_pointer, release_region,
+};
 pub use pmu::Pmu;
 pub use timer::{arm_timer, stop_timer};
 

@@ -9,13 +9,16 @@ use abi::address::{
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::PageRange;
+use crate::server::PageRanges;
 
 /// A page table of any level.
 type Table = [Cell<u64>; TABLE_ENTRIES];
 
 /// The part of an entry that holds a physical address.
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
+
+/// A bit of an entry that the CPU ignores: the frame belongs to the region, and is given back with it.
+const OWN_FRAME: PageTableFlags = PageTableFlags::BIT_9;
 
 /// What a page may be used for, apart from reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +126,11 @@ pub fn move_region(from: u64, to: u64, base: u64) {
 }
 
 /// Gives a region's pages, and the tables that lead to them, to ring 3 or takes them away. Returns the number of pages.
-pub fn set_region_privilege(level3: u64, base: u64, ranges: &[Cell<PageRange>], user: bool) -> u64 {
+pub fn set_region_privilege(level3: u64, base: u64, ranges: &PageRanges, user: bool) -> u64 {
     let (user_bit, global) = (PageTableFlags::USER_ACCESSIBLE.bits(), PageTableFlags::GLOBAL.bits());
     let (set, clear) = if user { (user_bit, global) } else { (global, user_bit) };
     let mut changed = 0;
-    for range in ranges.iter().map(Cell::get) {
+    for range in ranges.iter() {
         let mut page = 0;
         while page < range.count {
             let address = base + range.offset + page * PAGE_SIZE;
@@ -165,12 +168,21 @@ pub fn read_word(root: u64, address: u64) -> Option<u64> {
     Some(unsafe { physical_pointer(frame + address % PAGE_SIZE).cast::<u64>().read_volatile() })
 }
 
-/// Maps `count` small pages from `address` on to frames from `frame` on. A page of a server in a user space differs
-/// from one in the kernel by the user bit; only the latter are global, because every space has them.
+/// What small pages are mapped to.
+#[derive(Clone, Copy, Debug)]
+pub enum Frames {
+    /// Frames in a row, of which this is the first, that belong to somebody else.
+    Shared(u64),
+    /// Fresh frames of the region's own.
+    Own,
+}
+
+/// Maps `count` small pages from `address` on. A page of a server in a user space differs from one in the kernel by the
+/// user bit; only the latter are global, because every space has them.
 pub fn map(
     root: u64,
     address: u64,
-    frame: u64,
+    frames: Frames,
     count: u64,
     access: Access,
     user: bool,
@@ -182,6 +194,7 @@ pub fn map(
     flags.set(PageTableFlags::NO_EXECUTE, !access.execute);
     flags.set(PageTableFlags::USER_ACCESSIBLE, user);
     flags.set(PageTableFlags::GLOBAL, !user);
+    flags.set(OWN_FRAME, matches!(frames, Frames::Own));
     let mut done = 0;
     while done < count {
         let start = address + done * PAGE_SIZE;
@@ -189,15 +202,25 @@ pub fn map(
         let level2 = next_table(&level3[index(start, 3)], user, memory)?;
         let level1 = next_table(&level2[index(start, 2)], user, memory)?;
         for entry in level1.iter().skip(index(start, 1)).take((count - done) as usize) {
-            entry.set((frame + done * PAGE_SIZE) | flags.bits());
+            let frame = match frames {
+                Frames::Shared(first) => first + done * PAGE_SIZE,
+                Frames::Own => memory.frame()?,
+            };
+            entry.set(frame | flags.bits());
             done += 1;
         }
     }
     Ok(())
 }
 
-/// The frame behind a page that may be written, if `address` lies in one.
-pub fn writable_frame(root: u64, address: u64) -> Option<u64> {
+/// The frame behind a page, if there is one at `address`.
+pub fn frame_of(root: u64, address: u64) -> Option<u64> {
+    let entry = page_entry(root, address)?;
+    (entry & PageTableFlags::PRESENT.bits() != 0).then_some(entry & ADDRESS_MASK)
+}
+
+/// The entry of a small page, present or not; `None` where no table leads to it.
+fn page_entry(root: u64, address: u64) -> Option<u64> {
     let mut entry = table(root)[index(address, 4)].get();
     for level in [3, 2, 1] {
         // Large pages are the kernel's own.
@@ -206,17 +229,47 @@ pub fn writable_frame(root: u64, address: u64) -> Option<u64> {
         }
         entry = table(entry & ADDRESS_MASK)[index(address, level)].get();
     }
+    Some(entry)
+}
+
+/// The frame behind a page that may be written, if `address` lies in one.
+pub fn writable_frame(root: u64, address: u64) -> Option<u64> {
+    let entry = page_entry(root, address)?;
     let needed = (PageTableFlags::PRESENT | PageTableFlags::WRITABLE).bits();
     (entry & needed == needed).then_some(entry & ADDRESS_MASK)
 }
 
-/// Takes a whole region (4 GiB, aligned) away: four entries of a level-3 table. The TLB is the caller's affair.
-pub fn unmap_region(root: u64, base: u64) {
+/// The level-2 tables of a region that no page table leads to any more.
+pub struct DetachedRegion {
+    entries: [u64; 4],
+}
+
+/// Takes a whole region (4 GiB, aligned) out of a page table: four entries of a level-3 table. The TLB is the caller's
+/// affair; only then may the region be released.
+pub fn detach_region(root: u64, base: u64) -> DetachedRegion {
     let top = table(root)[index(base, 4)].get();
+    let mut entries = [0; 4];
     if top & PageTableFlags::PRESENT.bits() != 0 {
         let first = index(base, 3);
-        for entry in &table(top & ADDRESS_MASK)[first..first + 4] {
-            entry.set(0);
+        for (entry, detached) in table(top & ADDRESS_MASK)[first..first + 4].iter().zip(&mut entries) {
+            *detached = entry.replace(0);
         }
+    }
+    DetachedRegion { entries }
+}
+
+/// Gives the region's tables back, and those frames that are its own.
+pub fn release_region(region: DetachedRegion, memory: &Memory) {
+    let present = |entry: &u64| entry & PageTableFlags::PRESENT.bits() != 0;
+    for level2 in region.entries.into_iter().filter(present).map(|entry| entry & ADDRESS_MASK) {
+        for level1 in table(level2).iter().map(Cell::get).filter(present).map(|entry| entry & ADDRESS_MASK) {
+            for page in table(level1).iter().map(Cell::get).filter(present) {
+                if page & OWN_FRAME.bits() != 0 {
+                    memory.release(page & ADDRESS_MASK);
+                }
+            }
+            memory.release(level1);
+        }
+        memory.release(level2);
     }
 }

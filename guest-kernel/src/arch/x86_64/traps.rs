@@ -281,7 +281,7 @@ fn fault(frame: &TrapFrame, server: &Server) -> Fault {
         rsp: frame.rsp,
         rbp: frame.general[5],
         address: if frame.vector as usize == PAGE_FAULT { last_words::fault_address() } else { 0 },
-        region_base: server.base,
+        region_base: server.base.get(),
     }
 }
 

@@ -1,0 +1,67 @@
+//! Stopping servers and starting them again while the system runs.
+//!
+//! A server's object, with its endpoint and its rights, is there for ever, so whoever may reach it may reach it again. Its
+//! region comes and goes: it is loaded anew, in any placement that its trust group allows, and all of its frames and its
+//! slot are given back when it stops.
+
+use abi::call::status;
+use abi::region::stack_end;
+
+use crate::cpu::Cpu;
+use crate::death;
+use crate::server::{Placement, Server};
+
+/// Where regions come from, and go to.
+pub trait Regions {
+    /// Loads the server's program into a fresh region. Fails with a status, having left nothing behind.
+    fn load(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
+
+    /// Takes the server's region away from every page table and TLB, then gives its frames and its slot back.
+    fn take_away(&self, cpu: &Cpu, server: &'static Server);
+
+    /// Frames handed out and not given back.
+    fn frames_in_use(&self) -> u64;
+}
+
+/// Stops a server as if it had ended itself: who waits for it gets an error.
+pub fn stop(cpu: &Cpu, server: &'static Server) -> Result<(), u64> {
+    let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
+    if runs || server.is_driver {
+        return Err(status::NOT_PERMITTED);
+    }
+    if server.is_dead() {
+        return Err(status::PARTNER_DEAD);
+    }
+    let frames = frames_in_use(cpu);
+    death::take_down(cpu, server);
+    let given_back = &cpu.counters.frames_given_back;
+    given_back.set(given_back.get() + (frames - frames_in_use(cpu)));
+    Ok(())
+}
+
+/// Starts a server that has stopped or died, from its beginning.
+pub fn start(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    if !server.is_dead() {
+        return Err(status::BAD_ARGUMENT);
+    }
+    if placement == Placement::Kernel && !server.is_trusted() {
+        return Err(status::NOT_TRUSTED);
+    }
+    let kernel = cpu.kernel.get().ok_or(status::NOT_PERMITTED)?;
+    let regions = kernel.regions.get().ok_or(status::NOT_PERMITTED)?;
+    let frames = frames_in_use(cpu);
+    regions.load(cpu, server, placement)?;
+    let taken = &cpu.counters.frames_taken;
+    taken.set(taken.get() + (frames_in_use(cpu) - frames));
+    server.endpoint.notification.set(0);
+    server.endpoint.dead.set(false);
+    for (index, thread) in server.threads.get().iter().enumerate() {
+        thread.begin(stack_end(server.base.get(), index as u32) - 8, index as u32);
+        cpu.make_ready(thread);
+    }
+    Ok(())
+}
+
+fn frames_in_use(cpu: &Cpu) -> u64 {
+    cpu.kernel.get().and_then(|kernel| kernel.regions.get()).map_or(0, Regions::frames_in_use)
+}

@@ -1,0 +1,84 @@
+//! Servers that stop and start again: nothing leaks, nobody hangs, nothing stays behind.
+
+use abi::call::status;
+use abi::plan::{flag, trust};
+use abi::program::{self, client as argument, scenario, workload};
+use inkbed::machine::guest::Outcome;
+
+use crate::harness::{Place, Server, boot, client, config, counted, finish, finish_config, scenario, server};
+
+/// Cycles: each takes some ten frames, so that 64 MiB would be gone after 1,600 if they leaked.
+const CYCLES: u64 = 10_000;
+/// The same where ring 0 is emulated and a cycle takes 5 ms: still more than memory would last.
+const CYCLES_EMULATED: u64 = 2_000;
+
+fn trusted(program: &str, place: Place) -> Server {
+    server(program, place).with(|plan| plan.trust_group = trust::CRITICAL_TRUSTED)
+}
+
+#[test]
+fn ten_thousand_restarts_leak_neither_frames_nor_slots() {
+    let servers =
+        |cycles| [scenario(Place::User, scenario::RESTART, cycles), trusted(program::COUNTER, Place::User)];
+    let Some(first) = finish(&servers(2)) else { return };
+    let is_emulated = first.flush.source == abi::flush::source::RING_0_EMULATED;
+    let cycles = if is_emulated { CYCLES_EMULATED } else { CYCLES };
+    let servers = servers(cycles);
+    for plan_flags in [0, flag::PCID] {
+        let mut config = config(&servers);
+        config.plan_flags = plan_flags;
+        let Some(run) = boot(&config) else { return };
+        if matches!(run.outcome, Outcome::Refused { .. }) && plan_flags != 0 {
+            continue;
+        }
+        assert_eq!(run.outcome, Outcome::Finished { status: 0 }, "{:?}", run.faults);
+        let [first_kernel, first_user, last_kernel, last_user, right, count] = run.samples[..] else {
+            panic!("{:?}", run.samples)
+        };
+        assert_eq!((last_kernel, last_user), (first_kernel, first_user), "frames in use");
+        assert_eq!((right, count), (cycles, 0));
+        let counted = counted(&run);
+        assert_eq!(counted.frames_taken, counted.frames_given_back);
+        assert_eq!(run.faults, [], "a stop is no fault");
+    }
+}
+
+#[test]
+fn stops_and_starts_that_make_no_sense_are_refused() {
+    let servers = [scenario(Place::User, scenario::RESTART_REFUSED, 0), server(program::NULL, Place::User)];
+    let Some(run) = finish(&servers) else { return };
+    let expected = [
+        status::BAD_ARGUMENT,
+        status::NOT_PERMITTED,
+        status::BAD_ARGUMENT,
+        status::BAD_ARGUMENT,
+        status::OK,
+        status::PARTNER_DEAD,
+        status::NOT_TRUSTED,
+        status::OK,
+        status::OK,
+    ];
+    assert_eq!(run.samples, expected);
+}
+
+/// More than a thousand servers in the kernel at once, every one of them stopped, started and called.
+#[test]
+fn more_than_a_thousand_servers_live_in_the_kernel_at_once() {
+    const COUNT: u64 = 1_030;
+    let targets: Vec<u32> = (1..=COUNT as u32).collect();
+    let driver = client(Place::User, workload::RESTART, COUNT, 0).reaching(&targets).with(|plan| {
+        plan.arguments[argument::MOVED] = COUNT;
+        plan.arguments[argument::METHOD] = abi::plan::placement::KERNEL.into();
+        plan.arguments[argument::WARM_UP] = 0;
+    });
+    let mut servers = vec![driver];
+    servers.extend((0..COUNT).map(|_| server(program::NULL, Place::Kernel)));
+    let mut config = config(&servers);
+    config.memory_bytes = 128 << 20;
+    config.sample_capacity = 4 * COUNT;
+    let Some(run) = finish_config(&config) else { return };
+    let counted = counted(&run);
+    assert_eq!(counted.page_table_loads, 0);
+    assert_eq!(counted.frames_taken, counted.frames_given_back);
+    assert_eq!(counted.frames_taken % COUNT, 0, "each server takes the same");
+}
