@@ -64,8 +64,11 @@ pub mod number {
     /// Driver only. Starts a server that has stopped or died from its beginning, in a fresh region; rights that lead to it
     /// are good again. RDI = its index in the plan, RSI = one of [`crate::plan::placement`]. Answer as STOP.
     pub const START: u32 = 17;
+    /// RDI = address, RSI = bytes of the caller's state: writable memory of its image, without pointers, that is carried
+    /// over when it is relocated ([`super::migrate::RELOCATE`]). 0 bytes for none.
+    pub const SET_STATE: u32 = 18;
     /// Number of system calls.
-    pub const COUNT: u32 = 18;
+    pub const COUNT: u32 = 19;
 }
 
 /// Results of a system call, in RAX.
@@ -93,6 +96,8 @@ pub mod status {
     pub const NOT_TRUSTED: u64 = 9;
     /// No slot or no memory is left.
     pub const EXHAUSTED: u64 = 10;
+    /// The server is not waiting for a message.
+    pub const BUSY: u64 = 11;
 }
 
 /// Bits of the second argument of [`number::MIGRATE`].
@@ -103,8 +108,12 @@ pub mod migrate {
     pub const WITH_GROUP: u64 = 1 << 1;
     /// The server has been found unstable: its trust group becomes 2 (critical, not trusted).
     pub const DEMOTE: u64 = 1 << 2;
+    /// To another address: its program is loaded and relocated again there, its state is carried over, and it starts from
+    /// its beginning. For any server, migratable or not, that does not already run in the placement, and only while all of
+    /// its threads wait for messages; else nothing changes. Not with its group.
+    pub const RELOCATE: u64 = 1 << 3;
     /// All bits.
-    pub const ALL: u64 = TO_KERNEL | WITH_GROUP | DEMOTE;
+    pub const ALL: u64 = TO_KERNEL | WITH_GROUP | DEMOTE | RELOCATE;
 }
 
 /// The function of a server in the kernel that callers in the transfer mode `direct` run themselves, as in LRPC

@@ -12,6 +12,9 @@ pub const COUNTER: &str = "counter";
 pub const RELAY: &str = "relay";
 /// Touches pages as `touch` does, calls each of its handles in turn, then answers.
 pub const HUB: &str = "hub";
+/// Checks its pointers for every call: the answer holds the number of calls, of checks passed (4), and its base address.
+/// Hands the number of calls over when it is relocated. Needs a working set of one page.
+pub const POINTERS: &str = "pointers";
 /// Returns two clock readings: message word 0 when the call arrived, word 1 when it was answered. No arguments.
 pub const CLOCK: &str = "clock";
 /// Faults, loops or lies when told to; see [`crash`].
@@ -22,7 +25,8 @@ pub const CLIENT: &str = "client";
 pub const SCENARIO: &str = "scenario";
 
 /// All programs, in the order in which they are built.
-pub const ALL: [&str; 10] = [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, CLOCK, CRASH, CLIENT, SCENARIO];
+pub const ALL: [&str; 11] =
+    [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, POINTERS, CLOCK, CRASH, CLIENT, SCENARIO];
 
 /// Arguments of `touch`.
 pub mod touch {
@@ -189,4 +193,11 @@ pub mod scenario {
     /// nobody; starting in no placement; stopping server 1 (done), again; starting it in the kernel (server 1 is untrusted);
     /// starting it in user space (done); a call to handle 0, which leads to it (done).
     pub const RESTART_REFUSED: u64 = 20;
+    /// PARAMETER times: calls handle 0 (`pointers`, server 1), then relocates it to the other placement. Samples:
+    /// relocations done, answers in which all was right at another address than before, the count at the end.
+    pub const RELOCATE: u64 = 21;
+    /// Relocations that must be refused; the samples are the statuses, each followed by that of a call to the server: server
+    /// 1 to where it is, with its group, into the kernel (it is untrusted); server 2, which is busy, until a deadline (no
+    /// call); server 3, for whose copy there is no memory.
+    pub const RELOCATE_REFUSED: u64 = 22;
 }

@@ -10,11 +10,16 @@ use abi::region::stack_end;
 use crate::cpu::Cpu;
 use crate::death;
 use crate::server::{Placement, Server};
+use crate::thread::{State, Thread};
 
 /// Where regions come from, and go to.
 pub trait Regions {
     /// Loads the server's program into a fresh region. Fails with a status, having left nothing behind.
     fn load(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
+
+    /// Loads the server's program into a fresh region in another placement, carries its state over, and takes the old region
+    /// away. Fails with a status, having changed nothing.
+    fn relocate(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
 
     /// Takes the server's region away from every page table and TLB, then gives its frames and its slot back.
     fn take_away(&self, cpu: &Cpu, server: &'static Server);
@@ -53,13 +58,45 @@ pub fn start(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result
     regions.load(cpu, server, placement)?;
     let taken = &cpu.counters.frames_taken;
     taken.set(taken.get() + (frames_in_use(cpu) - frames));
+    server.state.set((0, 0));
     server.endpoint.notification.set(0);
     server.endpoint.dead.set(false);
     for (index, thread) in server.threads.get().iter().enumerate() {
-        thread.begin(stack_end(server.base.get(), index as u32) - 8, index as u32);
-        cpu.make_ready(thread);
+        begin(cpu, thread, index as u32);
     }
     Ok(())
+}
+
+/// Moves a server to another address: it starts from its beginning there, with the state that it has offered. Calls that
+/// arrive meanwhile wait. The policy is the caller's affair.
+pub fn relocate(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    if server.home.is_some() || server.is_driver {
+        // A home is an address that is kept; the driver has its samples where they are.
+        return Err(status::NOT_PERMITTED);
+    }
+    if server.placement.get() == placement {
+        return Err(status::BAD_ARGUMENT);
+    }
+    let threads = server.threads.get();
+    if threads.iter().any(|thread| thread.state.get() != State::Receiving) {
+        return Err(status::BUSY);
+    }
+    let kernel = cpu.kernel.get().ok_or(status::NOT_PERMITTED)?;
+    kernel.regions.get().ok_or(status::NOT_PERMITTED)?.relocate(cpu, server, placement)?;
+    server.direct_entry.set(0);
+    server.endpoint.direct_entry.set(0);
+    server.state.set((0, 0));
+    for (index, thread) in threads.iter().enumerate() {
+        server.endpoint.receivers.remove(thread);
+        begin(cpu, thread, index as u32);
+    }
+    Ok(())
+}
+
+/// Has a thread start at the server's entry.
+fn begin(cpu: &Cpu, thread: &'static Thread, index: u32) {
+    thread.begin(stack_end(thread.server.base.get(), index) - 8, index);
+    cpu.make_ready(thread);
 }
 
 fn frames_in_use(cpu: &Cpu) -> u64 {

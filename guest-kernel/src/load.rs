@@ -176,7 +176,6 @@ impl Loader {
     /// Gives the region's frames back, and its slot. No TLB may hold it any more.
     fn release(&self, server: &Server, region: DetachedRegion) {
         arch::release_region(region, self.memory);
-        server.pages.clear();
         if server.home.is_none() && server.placement.get() == Placement::Kernel {
             self.slots.give_back(server.base.get());
         }
@@ -204,6 +203,28 @@ impl Regions for Loader {
         })
     }
 
+    fn relocate(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+        let old = Whereabouts::of(server);
+        let (offset, size) = server.state.get();
+        let state = (root_of(server), server.base.get() + offset);
+        let loaded = self.load(cpu, server, placement).and_then(|()| {
+            let target = (root_of(server), server.base.get() + offset);
+            arch::copy_between(state, target, size).ok_or_else(|| {
+                self.take_away(cpu, server);
+                status::BAD_ARGUMENT
+            })
+        });
+        if let Err(error) = loaded {
+            old.give_to(server);
+            return Err(error);
+        }
+        let new = Whereabouts::of(server);
+        old.give_to(server);
+        self.take_away(cpu, server);
+        new.give_to(server);
+        Ok(())
+    }
+
     fn take_away(&self, cpu: &Cpu, server: &'static Server) {
         let region = arch::detach_region(root_of(server), server.base.get());
         let is_loaded = match server.space.get() {
@@ -221,6 +242,32 @@ impl Regions for Loader {
 
     fn frames_in_use(&self) -> u64 {
         self.memory.frames_in_use()
+    }
+}
+
+/// All that tells where a server is. Its pages lie at the same offsets everywhere.
+struct Whereabouts {
+    placement: Placement,
+    base: u64,
+    entry: u64,
+    space: Option<&'static Space>,
+}
+
+impl Whereabouts {
+    fn of(server: &Server) -> Whereabouts {
+        Whereabouts {
+            placement: server.placement.get(),
+            base: server.base.get(),
+            entry: server.entry.get(),
+            space: server.space.get(),
+        }
+    }
+
+    fn give_to(&self, server: &Server) {
+        server.placement.set(self.placement);
+        server.base.set(self.base);
+        server.entry.set(self.entry);
+        server.space.set(self.space);
     }
 }
 

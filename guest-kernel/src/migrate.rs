@@ -12,6 +12,7 @@ use abi::plan::{PARTNERS_MAX, trust};
 use crate::arch;
 use crate::cpu::Cpu;
 use crate::flush::{self, Flushed};
+use crate::lifecycle;
 use crate::server::{Placement, Server};
 use crate::thread::Resume;
 
@@ -36,6 +37,9 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
     let demote = how & migrate::DEMOTE != 0;
     if demote && target == Placement::Kernel {
         return Err(status::BAD_ARGUMENT);
+    }
+    if how & migrate::RELOCATE != 0 {
+        return relocate(cpu, server, target, how);
     }
     check(cpu, server, target)?;
     if demote && server.is_trusted() {
@@ -69,14 +73,32 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
     Ok(work)
 }
 
-/// Whether the server may be moved: the one place for the policy.
+/// Moves one server to another address.
+fn relocate(cpu: &Cpu, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
+    if how & migrate::WITH_GROUP != 0 {
+        return Err(status::BAD_ARGUMENT);
+    }
+    check_policy(server, target)?;
+    lifecycle::relocate(cpu, server, target)?;
+    if how & migrate::DEMOTE != 0 && server.is_trusted() {
+        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+    }
+    Ok(Work { servers: 1, ..Work::default() })
+}
+
+/// Whether the server may be moved in place.
 fn check(cpu: &Cpu, server: &Server, target: Placement) -> Result<(), u64> {
+    let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
+    if !server.is_dead() && (server.home.is_none() || runs) {
+        return Err(status::NOT_PERMITTED);
+    }
+    check_policy(server, target)
+}
+
+/// Whether the server may run there: the one place for the policy.
+fn check_policy(server: &Server, target: Placement) -> Result<(), u64> {
     if server.is_dead() {
         return Err(status::PARTNER_DEAD);
-    }
-    let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
-    if server.home.is_none() || runs {
-        return Err(status::NOT_PERMITTED);
     }
     if target == Placement::Kernel && !server.is_trusted() {
         return Err(status::NOT_TRUSTED);

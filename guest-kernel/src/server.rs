@@ -90,6 +90,8 @@ pub struct Server {
     pub user_place: Cell<Option<(&'static Space, u64)>>,
     /// Address of the direct entry that it has registered, 0 if none. It counts only in the kernel.
     pub direct_entry: Cell<u64>,
+    /// Offset in its region, and bytes, of the state that it hands over when it is relocated.
+    pub state: Cell<(u64, u64)>,
     /// With whom it has exchanged messages lately.
     pub partners: Partners,
     /// Whether it drives the case.
@@ -124,6 +126,7 @@ impl Server {
             pages,
             user_place: Cell::new(space.map(|space| (space, base))),
             direct_entry: Cell::new(0),
+            state: Cell::new((0, 0)),
             partners: Partners::default(),
             is_driver,
             endpoint: Endpoint::default(),

@@ -39,6 +39,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::NULL => status::OK,
         number::SET_MESSAGE_BUFFER => set_message_buffer(thread, first),
         number::SET_DIRECT_ENTRY => set_direct_entry(thread, first),
+        number::SET_STATE => set_state(thread, first, second),
         number::WRITE_CONSOLE => write_console(thread, second),
         number::MEASURE_BEGIN => measure_begin(cpu, thread),
         number::MEASURE_END => measure_end(cpu, thread, first, second),
@@ -89,6 +90,16 @@ fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
     if server.placement.get() == Placement::Kernel {
         server.endpoint.direct_entry.set(address);
     }
+    status::OK
+}
+
+fn set_state(thread: &Thread, address: u64, size: u64) -> u64 {
+    let server = thread.server;
+    let offset = address.wrapping_sub(server.base.get());
+    if size != 0 && offset.checked_add(size).is_none_or(|end| end > IMAGE_SIZE_MAX) {
+        return status::BAD_ARGUMENT;
+    }
+    server.state.set((offset, size));
     status::OK
 }
 

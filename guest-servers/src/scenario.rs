@@ -43,6 +43,8 @@ fn serve(start: Start) -> ! {
         scenario::MIGRATE_REFUSED => migrate_refused(&mut samples),
         scenario::RESTART => restart(parameter, &mut samples),
         scenario::RESTART_REFUSED => restart_refused(&mut samples),
+        scenario::RELOCATE => relocate(parameter, &mut samples),
+        scenario::RELOCATE_REFUSED => relocate_refused(&mut samples),
         _ => rt::call::finish(1),
     }
     rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
@@ -268,4 +270,30 @@ fn restart_refused(samples: &mut Samples) {
     samples.push(status(rt::call::start(1, placement::KERNEL)));
     samples.push(status(rt::call::start(1, placement::USER)));
     samples.push(status(call(0, Message::EMPTY)));
+}
+
+/// Longer than any server of the tests needs to come to its wait.
+const DEADLINE_CYCLES: u64 = 100_000_000;
+
+fn relocate(turns: u64, samples: &mut Samples) {
+    let (mut relocated, mut right, mut count, mut before) = (0, 0, 0, 0);
+    for turn in 0..turns {
+        let [calls, checks, base, _] = call(0, Message::EMPTY).unwrap_or_default().message.words;
+        right += u64::from(checks == 4 && base != before);
+        (count, before) = (calls, base);
+        relocated += u64::from(rt::call::relocate(1, alternately(turn), DEADLINE_CYCLES).is_ok());
+    }
+    [relocated, right, count].into_iter().for_each(|sample| samples.push(sample));
+}
+
+fn relocate_refused(samples: &mut Samples) {
+    // Each answer tells that the server waits.
+    let _ = (call(0, Message::EMPTY), call(2, Message::EMPTY));
+    for how in [0, migrate::TO_KERNEL | migrate::WITH_GROUP, migrate::TO_KERNEL] {
+        samples.push(status(rt::call::relocate(1, how, DEADLINE_CYCLES)));
+        samples.push(status(call(0, Message::EMPTY)));
+    }
+    samples.push(status(rt::call::relocate(2, migrate::TO_KERNEL, 1_000_000)));
+    samples.push(status(rt::call::relocate(3, migrate::TO_KERNEL, DEADLINE_CYCLES)));
+    samples.push(status(call(2, Message::EMPTY)));
 }

@@ -155,6 +155,27 @@ pub fn migrate(index: u64, how: u64) -> Result<[u64; 4], Error> {
     received(system_call::<{ number::MIGRATE }>(registers)).map(|received| received.message.words)
 }
 
+/// Offers this server's state, which is carried over when it is relocated. It must hold no pointers.
+pub fn set_state<T: Sync>(state: &'static T) {
+    let address = core::ptr::from_ref(state).expose_provenance() as u64;
+    let registers = Registers { rdi: address, rsi: size_of::<T>() as u64, ..Registers::default() };
+    system_call::<{ number::SET_STATE }>(registers);
+}
+
+/// As the driver of the case: relocates server `index`, `how` being bits of [`abi::call::migrate`]. Waits for a server that
+/// is busy, but no longer than `deadline_cycles`; it goes on where it was then.
+pub fn relocate(index: u64, how: u64, deadline_cycles: u64) -> Result<(), Error> {
+    let begin = crate::clock::now();
+    loop {
+        match migrate(index, how | abi::call::migrate::RELOCATE) {
+            Err(Error(status::BUSY)) if crate::clock::now().wrapping_sub(begin) < deadline_cycles => {
+                yield_now()
+            }
+            result => return result.map(drop),
+        }
+    }
+}
+
 /// As the driver of the case: stops server `index` of the plan. Returns the frames in use by all servers.
 pub fn stop(index: u64) -> Result<u64, Error> {
     let registers = Registers { rdi: index, ..Registers::default() };

@@ -17,6 +17,7 @@ mod migration;
 mod page_table_loads;
 mod path_length;
 mod pmu;
+mod relocation;
 mod scheduling;
 mod start;
 mod trace;

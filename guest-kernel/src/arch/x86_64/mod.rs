@@ -29,8 +29,8 @@ pub use migration::{
     change_region_privilege, hang_home, move_call_return, move_interrupted, set_interface_pages,
 };
 pub use paging::{
-    Access, DetachedRegion, Frames, add_homes, add_own_home, detach_region, frame_of, kernel_root, map,
-    new_root, physical_pointer, release_region,
+    Access, DetachedRegion, Frames, add_homes, add_own_home, copy_between, detach_region, frame_of,
+    kernel_root, map, new_root, physical_pointer, release_region,
 };
 pub use pmu::Pmu;
 pub use timer::{arm_timer, stop_timer};

@@ -219,6 +219,21 @@ pub fn frame_of(root: u64, address: u64) -> Option<u64> {
     (entry & PageTableFlags::PRESENT.bits() != 0).then_some(entry & ADDRESS_MASK)
 }
 
+/// Copies bytes between writable pages, each given by page table and address; `None` if a page is not there.
+pub fn copy_between((from_root, from): (u64, u64), (to_root, to): (u64, u64), size: u64) -> Option<()> {
+    let mut done = 0;
+    while done < size {
+        let (from, to) = (from + done, to + done);
+        let in_page = (PAGE_SIZE - from % PAGE_SIZE).min(PAGE_SIZE - to % PAGE_SIZE).min(size - done);
+        let source = physical_pointer(writable_frame(from_root, from)? + from % PAGE_SIZE);
+        let target = physical_pointer(writable_frame(to_root, to)? + to % PAGE_SIZE);
+        // SAFETY: both lie within a frame of memory, and two regions share no writable frame.
+        unsafe { core::ptr::copy_nonoverlapping(source, target, in_page as usize) };
+        done += in_page;
+    }
+    Some(())
+}
+
 /// The entry of a small page, present or not; `None` where no table leads to it.
 fn page_entry(root: u64, address: u64) -> Option<u64> {
     let mut entry = table(root)[index(address, 4)].get();

@@ -1,0 +1,63 @@
+//! Relocation at run time: another address, pointers right, state carried over, or nothing changed.
+
+use abi::call::status;
+use abi::plan::{flag, trust};
+use abi::program::{self, scenario, touch};
+use inkbed::machine::guest::Outcome;
+
+use crate::harness::{BOTH_PLACES, Place, Server, boot, config, finish, scenario, server};
+
+fn pointers(group: u32) -> Server {
+    server(program::POINTERS, Place::User).with(|plan| {
+        plan.trust_group = group;
+        plan.working_set_pages = 1;
+    })
+}
+
+#[test]
+fn pointers_are_right_and_state_is_kept_at_every_new_address() {
+    const TURNS: u64 = 40;
+    for place in BOTH_PLACES {
+        for plan_flags in [0, flag::PCID] {
+            let mut config =
+                config(&[scenario(place, scenario::RELOCATE, TURNS), pointers(trust::CRITICAL_TRUSTED)]);
+            config.plan_flags = plan_flags;
+            let Some(run) = boot(&config) else { return };
+            if matches!(run.outcome, Outcome::Refused { .. }) && plan_flags != 0 {
+                continue;
+            }
+            assert_eq!(run.outcome, Outcome::Finished { status: 0 }, "{:?}", run.faults);
+            assert_eq!(run.samples, [TURNS, TURNS, TURNS], "{place:?}");
+        }
+    }
+}
+
+/// No relocation that cannot be done changes anything: the server answers as before.
+#[test]
+fn a_relocation_that_cannot_be_done_leaves_the_server_where_it_was() {
+    let driver = scenario(Place::User, scenario::RELOCATE_REFUSED, 0).reaching(&[1, 2, 3]);
+    let busy = server(program::SCENARIO, Place::User).with(|plan| {
+        plan.trust_group = trust::CRITICAL_TRUSTED;
+        plan.arguments[scenario::NUMBER] = scenario::SPIN;
+        plan.arguments[scenario::PARAMETER] = 1 << 40;
+    });
+    // More than half of the guest's 64 MiB.
+    let large = server(program::TOUCH, Place::User).with(|plan| {
+        plan.trust_group = trust::CRITICAL_TRUSTED;
+        plan.working_set_pages = 9_000;
+        plan.arguments[touch::PAGES] = 1;
+    });
+    let Some(run) = finish(&[driver, pointers(trust::NONCRITICAL_TRUSTED), busy, large]) else { return };
+    let expected = [
+        status::BAD_ARGUMENT,
+        status::OK,
+        status::BAD_ARGUMENT,
+        status::OK,
+        status::NOT_TRUSTED,
+        status::OK,
+        status::BUSY,
+        status::EXHAUSTED,
+        status::OK,
+    ];
+    assert_eq!(run.samples, expected);
+}
