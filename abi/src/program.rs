@@ -131,6 +131,10 @@ pub mod method {
     pub const ONE_BY_ONE: u64 = 0;
     /// Server 1 with its group: one system call, one flush decision for all.
     pub const GROUP: u64 = 1;
+    /// One after the other, each to another address ([`crate::call::migrate::RELOCATE`]).
+    pub const RELOCATE: u64 = 2;
+    /// One after the other, each by being stopped and started again.
+    pub const RESTART: u64 = 3;
 }
 
 /// Arguments of `scenario`: what the test suite has it do. What it saw goes to the samples, as each scenario defines.

@@ -5,6 +5,7 @@
 use core::cell::Cell;
 
 use abi::call::{REGISTER_WORDS, Tag, migrate};
+use abi::plan::placement;
 use abi::program::{client, method, workload};
 use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
@@ -110,31 +111,50 @@ fn restart(steal_time: &StealTime, handle: u64, placement: u32) -> Result<[u64; 
     Ok([stop, start, first, second])
 }
 
+/// How long to wait for a server that is busy when it is to be relocated.
+const DEADLINE_CYCLES: u64 = 1_000_000_000;
+
 /// The servers that this client has the kernel move, and how.
 struct Movers {
     last: u64,
-    by_group: bool,
+    method: u64,
 }
 
 impl Movers {
     fn new(start: &Start) -> Result<Movers, Failure> {
-        let by_group = match start.argument(client::METHOD) {
-            method::ONE_BY_ONE => false,
-            method::GROUP => true,
-            _ => return Err(Failure(client::STATUS_BAD_ARGUMENT)),
-        };
-        Ok(Movers { last: start.argument(client::MOVED), by_group })
+        let method = start.argument(client::METHOD);
+        if method > method::RESTART {
+            return Err(Failure(client::STATUS_BAD_ARGUMENT));
+        }
+        Ok(Movers { last: start.argument(client::MOVED), method })
     }
 
     /// Moves all of them; it is a failure if one stays.
     fn move_all(&self, how: u64) -> Result<(), Failure> {
-        let moved = if self.by_group {
+        let moved = if self.method == method::GROUP {
             rt::call::migrate(1, how | migrate::WITH_GROUP)?[0]
         } else {
-            (1..=self.last)
-                .try_fold(0, |sum, server| Ok::<u64, Error>(sum + rt::call::migrate(server, how)?[0]))?
+            let mut moved = 0;
+            for server in 1..=self.last {
+                moved += self.move_one(server, how)?;
+            }
+            moved
         };
         if moved == self.last { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
+    }
+
+    /// Moves one; returns the number moved.
+    fn move_one(&self, server: u64, how: u64) -> Result<u64, Failure> {
+        match self.method {
+            method::RELOCATE => rt::call::relocate(server, how, DEADLINE_CYCLES)?,
+            method::RESTART => {
+                let into_kernel = how & migrate::TO_KERNEL != 0;
+                rt::call::stop(server)?;
+                rt::call::start(server, if into_kernel { placement::KERNEL } else { placement::USER })?;
+            }
+            _ => return Ok(rt::call::migrate(server, how)?[0]),
+        }
+        Ok(1)
     }
 
     /// Moves all of them, then calls: what the move takes, and how long the caller is without an answer.

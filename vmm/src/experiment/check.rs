@@ -11,7 +11,7 @@ use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
-use super::parameter::{Placement, Transfer, Workload};
+use super::parameter::{Migration, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// What this host and this build allow.
@@ -220,6 +220,15 @@ pub(super) fn combination(
         let span = entry.transfer.as_ref().map_or(span, |list| list.span.clone());
         let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
         let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";
+        return Err(file.error_at(span, message, fix));
+    }
+    // A fresh server first runs when the scheduler says: with several of them, page-table loads are nobody's rule.
+    if !case.migration.is_none_or(Migration::is_in_place)
+        && case.partners.is_some_and(|partners| partners > 0)
+    {
+        let span = entry.migration.as_ref().map_or(span, |list| list.span.clone());
+        let message = "`relocate` and `restart` are measured with a server alone";
+        let fix = "put them into a [[case]] of their own without `partners`";
         return Err(file.error_at(span, message, fix));
     }
     if case.moved > case.servers {

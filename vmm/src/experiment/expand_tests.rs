@@ -161,6 +161,20 @@ fn impossible_combinations_are_refused() {
 }
 
 #[test]
+fn migrations_and_chains_that_make_no_sense_are_refused() {
+    let migrate = "[[case]]\nworkload = \"migrate\"\nclient = \"user\"\n";
+    for method in ["relocate", "restart"] {
+        let alone = format!("{migrate}migration = \"{method}\"\n");
+        assert_eq!(names(&alone), [format!("migrate/user/pages=0/partners=0/{method}/pcid=off")]);
+        let (line, text) = refused(&format!("{alone}partners = [0, 2]\n"));
+        assert!(line == 7 && text.contains("without `partners`"), "{line}: {text}");
+    }
+    assert!(refused(&format!("{migrate}partners = 17\n")).1.contains("0 to 16"));
+    let chain = "[[case]]\nworkload = \"chain\"\nclient = \"user\"\nservers = 2\nmoved = 3\n";
+    assert!(refused(chain).1.contains("lower `moved`"));
+}
+
+#[test]
 fn the_same_case_twice_is_refused() {
     let empty = "[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
     let (line, text) = refused(&format!("{empty}{empty}"));

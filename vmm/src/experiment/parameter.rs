@@ -217,6 +217,10 @@ pub enum Migration {
     OneByOne,
     /// The first one with its group, in one system call.
     Group,
+    /// One after the other, each to another address.
+    Relocate,
+    /// One after the other, each by being stopped and started again.
+    Restart,
 }
 
 impl Migration {
@@ -225,6 +229,8 @@ impl Migration {
         match self {
             Migration::OneByOne => "one_by_one",
             Migration::Group => "group",
+            Migration::Relocate => "relocate",
+            Migration::Restart => "restart",
         }
     }
 
@@ -233,7 +239,14 @@ impl Migration {
         match self {
             Migration::OneByOne => abi::program::method::ONE_BY_ONE,
             Migration::Group => abi::program::method::GROUP,
+            Migration::Relocate => abi::program::method::RELOCATE,
+            Migration::Restart => abi::program::method::RESTART,
         }
+    }
+
+    /// Whether the servers keep their addresses, for which each needs a home.
+    pub const fn is_in_place(self) -> bool {
+        matches!(self, Migration::OneByOne | Migration::Group)
     }
 }
 

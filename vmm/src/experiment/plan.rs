@@ -45,6 +45,9 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         if index == 0 {
             server.flags = server_flag::DRIVER;
         }
+        if !case.migration.is_none_or(Migration::is_in_place) {
+            server.flags &= !server_flag::MIGRATABLE;
+        }
         servers.push(server);
     }
     Ok(GuestConfig {
