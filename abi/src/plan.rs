@@ -51,6 +51,13 @@ pub struct PlanServer {
     pub working_set_pages: u32,
     /// [`server_flag`] bits.
     pub flags: u32,
+    /// Messages without a fault after which it has proved stable and moves into the kernel, with its group, as it would by
+    /// MIGRATE; 0 for never. Only for servers in trust group 1 that may migrate.
+    pub promote_after: u32,
+    /// Faults in the kernel after which it is not trusted any more. Until then it starts again in the kernel after each
+    /// of them; with this one it is put into trust group 2 and starts again in user space, for the last time. 0: its first
+    /// fault is its end.
+    pub demote_after: u32,
     /// Arguments, as the program defines them; see [`crate::program`].
     pub arguments: [u64; ARGUMENT_COUNT],
 }
@@ -107,5 +114,5 @@ pub struct PlanRight {
 }
 
 const _: () = assert!(size_of::<Plan>() == 16);
-const _: () = assert!(size_of::<PlanServer>() == 104);
+const _: () = assert!(size_of::<PlanServer>() == 112);
 const _: () = assert!(size_of::<PlanRight>() == 16);

@@ -204,4 +204,12 @@ pub mod scenario {
     /// 1 to where it is, with its group, into the kernel (it is untrusted); server 2, which is busy, until a deadline (no
     /// call); server 3, for whose copy there is no memory.
     pub const RELOCATE_REFUSED: u64 = 22;
+    /// PARAMETER times: has handle 0 (`crash`, server 1) fault, then calls it again. Then starts it in the kernel, in user
+    /// space, and calls it. Samples: the statuses of all of these.
+    pub const CRASH_AGAIN: u64 = 23;
+    /// As [`CRASH_AGAIN`], with the faults in the transfer mode `direct`.
+    pub const CRASH_AGAIN_DIRECT: u64 = 24;
+    /// Relocates server 1 into user space if PARAMETER is not 0, which fails for want of memory; then stops it. Samples: the
+    /// statuses.
+    pub const STOP_AFTER_RELOCATION: u64 = 25;
 }

@@ -43,7 +43,7 @@ pub struct Report {
     pub begin_tsc: u64,
     /// Time-stamp counter at the second mark, cycles.
     pub end_tsc: u64,
-    /// Number of servers that died of a fault so far.
+    /// Number of faults so far; a server that was started again may have had several.
     pub fault_count: u32,
     /// CPU that wrote [`Report::last_words`].
     pub last_words_cpu: u32,
@@ -219,8 +219,14 @@ pub struct Counters {
     pub ipis: u64,
     /// Timer interrupts taken.
     pub timer_interrupts: u64,
-    /// Exceptions taken from servers.
+    /// Exceptions taken from servers, and servers that ended themselves.
     pub faults: u64,
+    /// Servers that the kernel started again after a fault.
+    pub restarts: u64,
+    /// Servers that the kernel moved into itself because they had proved stable.
+    pub promotions: u64,
+    /// Servers that lost their trust.
+    pub demotions: u64,
 }
 
 /// Number of counters in [`Counters`].
@@ -244,6 +250,9 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "ipis",
     "timer_interrupts",
     "faults",
+    "restarts",
+    "promotions",
+    "demotions",
 ];
 
 impl Counters {
@@ -266,14 +275,17 @@ impl Counters {
             self.ipis,
             self.timer_interrupts,
             self.faults,
+            self.restarts,
+            self.promotions,
+            self.demotions,
         ]
     }
 }
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 128);
-const _: () = assert!(size_of::<CpuReport>() == 264);
+const _: () = assert!(size_of::<Counters>() == 152);
+const _: () = assert!(size_of::<CpuReport>() == 312);
 const _: () = assert!(
     size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -31,6 +31,9 @@ pub struct CounterCells {
     pub ipis: Cell<u64>,
     pub timer_interrupts: Cell<u64>,
     pub faults: Cell<u64>,
+    pub restarts: Cell<u64>,
+    pub promotions: Cell<u64>,
+    pub demotions: Cell<u64>,
 }
 
 /// Adds one to a counter.
@@ -66,6 +69,9 @@ impl CounterCells {
             ipis: self.ipis.get(),
             timer_interrupts: self.timer_interrupts.get(),
             faults: self.faults.get(),
+            restarts: self.restarts.get(),
+            promotions: self.promotions.get(),
+            demotions: self.demotions.get(),
         }
     }
 }

@@ -8,8 +8,10 @@ use crate::arch;
 use crate::cpu::{Cpu, count};
 use crate::server::Server;
 use crate::thread::{State, Thread};
+use crate::trust;
 
-/// Ends `server` because of `fault`, and with it the case if the server drives it. Returns the thread that runs next.
+/// Ends `server` because of `fault`, and with it the case if the server drives it; its policy may have it start again.
+/// Returns the thread that runs next.
 pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Thread {
     count(&cpu.counters.faults);
     if let Some(kernel) = cpu.kernel.get() {
@@ -18,7 +20,9 @@ pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Threa
             arch::exit(exit_code::DRIVER_DIED);
         }
     }
+    let placement = server.placement.get();
     take_down(cpu, server);
+    trust::after_fault(cpu, server, placement);
     cpu.run_next()
 }
 
@@ -40,7 +44,10 @@ pub fn kill_direct(
 pub fn take_down(cpu: &Cpu, server: &'static Server) {
     bury(cpu, server);
     if let Some(regions) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()) {
+        let frames = regions.frames_in_use();
         regions.take_away(cpu, server);
+        let given_back = &cpu.counters.frames_given_back;
+        given_back.set(given_back.get() + (frames - regions.frames_in_use()));
     }
 }
 

@@ -19,10 +19,29 @@ pub struct Flushed {
     pub full: u64,
 }
 
+/// Who had a region that is to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One space. If that is not the resident one, its next load flushes.
+    OneSpace,
+    /// Every space: the region was in the kernel.
+    EverySpace,
+}
+
 /// Has this CPU's TLB forget the regions of `servers`, which have `pages` pages together: one decision for all.
-pub fn regions(cpu: &Cpu, servers: impl Iterator<Item = &'static Server>, pages: u64) -> Flushed {
+///
+/// INVLPG takes translations of global pages from all processor contexts, but the way to them, which paging-structure caches
+/// keep for each PCID, from the loaded one only (Intel SDM vol. 3, 5.10.4.1). With PCIDs, what every space had therefore takes
+/// a full flush: the tables on that way may become somebody else's memory.
+pub fn regions(
+    cpu: &Cpu,
+    servers: impl Iterator<Item = &'static Server>,
+    pages: u64,
+    reach: Reach,
+) -> Flushed {
     let mut flushed = Flushed::default();
-    if pages > threshold(cpu) {
+    let has_pcids = cpu.kernel.get().is_some_and(|kernel| kernel.has_pcids);
+    if pages > threshold(cpu) || has_pcids && reach == Reach::EverySpace {
         arch::flush_all(cpu);
         flushed.full = 1;
     } else {

@@ -17,6 +17,8 @@ pub struct Kernel {
     pub has_driver: Cell<bool>,
     /// Up to this number of pages a flush of the TLB goes page by page.
     pub flush_threshold_pages: u32,
+    /// Whether the TLB entries of user spaces carry PCIDs.
+    pub has_pcids: bool,
     /// Where regions of servers come from; `None` until the plan has been started.
     pub regions: Cell<Option<&'static dyn Regions>>,
     /// The performance counters around the measured part.

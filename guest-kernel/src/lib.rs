@@ -2,10 +2,12 @@
 //!
 //! [`arch`] holds everything that knows x86-64. The rest is portable logic, tested on the host:
 //!
-//! * [`start`]: from the VMM's plan to running servers; [`load`], [`image`], [`region`], [`slot`], [`memory`] are its tools.
+//! * [`start`]: from the VMM's [`plan`] to running servers; [`load`], [`image`], [`region`], [`spaces`], [`slot`], [`memory`] are
+//!   its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
 //! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`], [`flush`], [`lifecycle`]: what happens to them.
+//! * [`trust`]: who may run in the kernel, and what is decided about it without the driver.
 //! * [`kernel`], [`report`]: what the VMM is told.
 #![cfg_attr(target_os = "none", no_std)]
 
@@ -24,6 +26,7 @@ pub mod memory;
 pub mod message;
 pub mod migrate;
 pub mod partners;
+pub mod plan;
 pub mod queue;
 #[cfg(target_os = "none")]
 pub mod region;
@@ -33,8 +36,11 @@ pub mod server;
 pub mod slot;
 pub mod space;
 #[cfg(target_os = "none")]
+pub mod spaces;
+#[cfg(target_os = "none")]
 pub mod start;
 pub mod system_call;
 #[cfg(test)]
 mod testing;
 pub mod thread;
+pub mod trust;

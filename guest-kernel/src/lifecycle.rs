@@ -11,6 +11,7 @@ use crate::cpu::Cpu;
 use crate::death;
 use crate::server::{Placement, Server};
 use crate::thread::{State, Thread};
+use crate::trust;
 
 /// Where regions come from, and go to.
 pub trait Regions {
@@ -37,10 +38,7 @@ pub fn stop(cpu: &Cpu, server: &'static Server) -> Result<(), u64> {
     if server.is_dead() {
         return Err(status::PARTNER_DEAD);
     }
-    let frames = frames_in_use(cpu);
     death::take_down(cpu, server);
-    let given_back = &cpu.counters.frames_given_back;
-    given_back.set(given_back.get() + (frames - frames_in_use(cpu)));
     Ok(())
 }
 
@@ -49,7 +47,7 @@ pub fn start(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result
     if !server.is_dead() {
         return Err(status::BAD_ARGUMENT);
     }
-    if placement == Placement::Kernel && !server.is_trusted() {
+    if !trust::may_run(server.trust_group.get(), placement) {
         return Err(status::NOT_TRUSTED);
     }
     let kernel = cpu.kernel.get().ok_or(status::NOT_PERMITTED)?;
@@ -61,6 +59,11 @@ pub fn start(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result
     server.state.set((0, 0));
     server.endpoint.notification.set(0);
     server.endpoint.dead.set(false);
+    server.policy.start_over();
+    // The thread that faulted is not switched away from: whoever runs next, even itself, is switched to.
+    if cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server)) {
+        cpu.current.set(None);
+    }
     for (index, thread) in server.threads.get().iter().enumerate() {
         begin(cpu, thread, index as u32);
     }
@@ -99,6 +102,7 @@ fn begin(cpu: &Cpu, thread: &'static Thread, index: u32) {
     cpu.make_ready(thread);
 }
 
-fn frames_in_use(cpu: &Cpu) -> u64 {
+/// Frames handed out and not given back, 0 before the plan is started.
+pub fn frames_in_use(cpu: &Cpu) -> u64 {
     cpu.kernel.get().and_then(|kernel| kernel.regions.get()).map_or(0, Regions::frames_in_use)
 }

@@ -1,71 +1,27 @@
 //! Loading the servers of a plan: each into a region of its own, in a user space, in a slot of the kernel, or in its home.
 
 use core::cell::Cell;
-use core::fmt;
 use core::ptr::with_exposed_provenance;
 use core::slice;
 
-use abi::address::{HOME_TOP_ENTRY_FIRST, REGION_SIZE, top_entry_base};
 use abi::boot::{BootInfo, Module, PhysicalRange};
 use abi::call::status;
-use abi::plan::{PRIORITY_MAX, PlanServer, placement, trust};
-use abi::region::{StartInfo, THREADS_MAX, WORKING_SET_PAGES_MAX};
+use abi::plan::PlanServer;
+use abi::region::StartInfo;
 
 use crate::arch::{self, DetachedRegion};
 use crate::cpu::Cpu;
-use crate::flush;
-use crate::image::{Image, ImageError};
+use crate::flush::{self, Reach};
+use crate::image::Image;
 use crate::lifecycle::Regions;
 use crate::memory::{Memory, OutOfMemory};
+use crate::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use crate::region::{Region, RegionError, SharedPages, ranges_max};
 use crate::server::{PageRanges, Placement, Server};
 use crate::slot::FreeSlots;
 use crate::space::Space;
-use crate::start::{is_driver, is_migratable};
-
-/// Why the plan cannot be started. `server` is its index in the plan.
-#[derive(Clone, Copy, Debug)]
-pub enum StartError {
-    /// The plan itself makes no sense.
-    Plan {
-        /// Which server.
-        server: u32,
-        /// What is wrong.
-        reason: &'static str,
-    },
-    /// The program cannot be loaded.
-    Image {
-        /// Which server.
-        server: u32,
-        /// What is wrong.
-        error: ImageError,
-    },
-    /// Memory is used up.
-    OutOfMemory {
-        /// Which server.
-        server: u32,
-    },
-    /// PCIDs were asked for, and the CPU has none.
-    NoPcid,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Plan { server, reason } => write!(formatter, "server {server} of the plan: {reason}"),
-            StartError::Image { server, error } => {
-                write!(formatter, "the program of server {server} cannot be loaded: {error}")
-            }
-            StartError::OutOfMemory { server } => {
-                write!(
-                    formatter,
-                    "guest memory is used up at server {server}; give the guest more (--memory)"
-                )
-            }
-            StartError::NoPcid => formatter.write_str("the plan asks for PCIDs, and this CPU has none"),
-        }
-    }
-}
+use crate::spaces::Spaces;
+use crate::trust::Policy;
 
 /// Loads servers into their regions, at the start and later.
 pub struct Loader {
@@ -87,9 +43,9 @@ impl Loader {
     /// Makes server `index` of the plan and loads it. It has neither rights nor threads yet.
     pub fn create(&self, index: u32) -> Result<Server, StartError> {
         let plan = &self.plan[index as usize];
-        check(plan).map_err(|reason| StartError::Plan { server: index, reason })?;
+        plan::check(plan).map_err(|reason| StartError::Plan { server: index, reason })?;
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
-        let placement = if plan.placement == placement::KERNEL { Placement::Kernel } else { Placement::User };
+        let placement = placement_of(plan);
         let home = match is_migratable(plan) {
             true => Some(self.spaces.take_home(self.memory).map_err(out_of_memory)?),
             false => None,
@@ -98,8 +54,9 @@ impl Loader {
         let room = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
         let pages = PageRanges::new(room.map_err(out_of_memory)?);
         let home = home.map(|(space, _)| space);
-        let server = Server::new(index, placement, place.base, pages, place.space, home, is_driver(plan));
+        let mut server = Server::new(index, placement, place.base, pages, place.space, home, is_driver(plan));
         server.trust_group.set(plan.trust_group);
+        server.policy = Policy::new(plan);
         self.fill(&server)?;
         Ok(server)
     }
@@ -114,14 +71,14 @@ impl Loader {
             .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
         let image = Image::parse(file_bytes(module.file))
             .map_err(|error| StartError::Image { server: index, error })?;
-        server.pages.clear();
         let base = server.base.get();
         let region = Region {
             root: root_of(server),
             base,
             user: server.placement.get() == Placement::User,
             memory: self.memory,
-            mapped: &server.pages,
+            // Its pages lie at the same offsets wherever it is loaded: the first time tells.
+            mapped: server.pages.is_empty().then_some(&server.pages),
         };
         region.load(&image, module.file.start).map_err(|error| match error {
             RegionError::Image(error) => StartError::Image { server: index, error },
@@ -227,15 +184,16 @@ impl Regions for Loader {
 
     fn take_away(&self, cpu: &Cpu, server: &'static Server) {
         let region = arch::detach_region(root_of(server), server.base.get());
-        let is_loaded = match server.space.get() {
+        let (is_loaded, reach) = match server.space.get() {
             Some(space) => {
                 space.set_stale();
-                cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space))
+                let is_resident = cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space));
+                (is_resident, Reach::OneSpace)
             }
-            None => true,
+            None => (true, Reach::EverySpace),
         };
         if is_loaded {
-            flush::regions(cpu, core::iter::once(server), server.pages.page_count());
+            flush::regions(cpu, core::iter::once(server), server.pages.page_count(), reach);
         }
         self.release(server, region);
     }
@@ -280,96 +238,6 @@ fn root_of(server: &Server) -> u64 {
 struct Place {
     base: u64,
     space: Option<&'static Space>,
-}
-
-/// What the VMM should have made sure of.
-fn check(plan: &PlanServer) -> Result<(), &'static str> {
-    if plan.placement > placement::KERNEL {
-        return Err("there is no such placement");
-    }
-    if plan.placement == placement::KERNEL && plan.trust_group != trust::CRITICAL_TRUSTED {
-        return Err("only trust group 1 (critical and trusted) may run in the kernel");
-    }
-    if !(1..=THREADS_MAX).contains(&plan.thread_count) {
-        return Err("its number of threads is out of range");
-    }
-    if plan.priority > PRIORITY_MAX {
-        return Err("its priority is out of range");
-    }
-    if plan.working_set_pages > WORKING_SET_PAGES_MAX {
-        return Err("its working set is too large");
-    }
-    Ok(())
-}
-
-/// The user spaces of the plan, by number.
-pub struct Spaces {
-    spaces: &'static [PlannedSpace],
-    created: Cell<u64>,
-    home_count: usize,
-    homes_taken: Cell<usize>,
-    use_pcid: bool,
-}
-
-/// A space that the plan names, once a server has been placed in it.
-struct PlannedSpace {
-    space: Cell<Option<&'static Space>>,
-    regions: Cell<u64>,
-}
-
-impl Spaces {
-    /// Room for `count` spaces and `home_count` homes.
-    pub fn new(
-        memory: &Memory,
-        count: usize,
-        home_count: usize,
-        use_pcid: bool,
-    ) -> Result<Spaces, OutOfMemory> {
-        let none = |_| Ok(PlannedSpace { space: Cell::new(None), regions: Cell::new(0) });
-        Ok(Spaces {
-            spaces: memory.objects(count, none)?,
-            created: Cell::new(0),
-            home_count,
-            homes_taken: Cell::new(0),
-            use_pcid,
-        })
-    }
-
-    fn create(&self, memory: &Memory) -> Result<&'static Space, OutOfMemory> {
-        let index = self.created.get();
-        self.created.set(index + 1);
-        memory.object(Space::new(arch::new_root(self.home_count, memory)?, index, self.use_pcid))
-    }
-
-    /// A space of its own for a server that may migrate, and the base of its home.
-    fn take_home(&self, memory: &Memory) -> Result<(&'static Space, u64), OutOfMemory> {
-        let index = self.homes_taken.get();
-        self.homes_taken.set(index + 1);
-        let base = top_entry_base(HOME_TOP_ENTRY_FIRST + index);
-        let space = self.create(memory)?;
-        space.own_level3.set(arch::add_own_home(space.root, base, memory)?);
-        Ok((space, base))
-    }
-
-    /// The space with this number, made if no server is in it yet, and the base of its next free region. The first
-    /// 4 GiB stay empty, so that null pointers fault.
-    fn take_region(
-        &self,
-        number: u32,
-        memory: &Memory,
-    ) -> Result<Option<(&'static Space, u64)>, OutOfMemory> {
-        let Some(planned) = self.spaces.get(number as usize) else { return Ok(None) };
-        let space = match planned.space.get() {
-            Some(space) => space,
-            None => {
-                let space = self.create(memory)?;
-                planned.space.set(Some(space));
-                space
-            }
-        };
-        planned.regions.set(planned.regions.get() + 1);
-        Ok(Some((space, planned.regions.get() * REGION_SIZE)))
-    }
 }
 
 /// The programs that the VMM has loaded.

@@ -7,14 +7,15 @@
 //! or answered twice, and the server never notices.
 
 use abi::call::{migrate, status};
-use abi::plan::{PARTNERS_MAX, trust};
+use abi::plan::PARTNERS_MAX;
 
 use crate::arch;
-use crate::cpu::Cpu;
-use crate::flush::{self, Flushed};
+use crate::cpu::{Cpu, count};
+use crate::flush::{self, Flushed, Reach};
 use crate::lifecycle;
 use crate::server::{Placement, Server};
 use crate::thread::Resume;
+use crate::trust;
 
 /// What a migration took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +43,27 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
         return relocate(cpu, server, target, how);
     }
     check(cpu, server, target)?;
-    if demote && server.is_trusted() {
-        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+    if demote {
+        trust::demote(cpu, server);
     }
+    Ok(move_in_place(cpu, server, target, how & migrate::WITH_GROUP != 0))
+}
+
+/// Moves a server that has proved stable into the kernel, with its group, if it may run there. It may be about to receive
+/// a message: all that counts of it is in its context.
+pub fn promote(cpu: &Cpu, server: &'static Server) {
+    let is_movable = server.home.is_some() && server.placement.get() == Placement::User;
+    if is_movable && check_policy(server, Placement::Kernel).is_ok() {
+        move_in_place(cpu, server, Placement::Kernel, true);
+        count(&cpu.counters.promotions);
+    }
+}
+
+/// Moves a server for which all checks have been made, and those of its group that may be moved.
+fn move_in_place(cpu: &Cpu, server: &'static Server, target: Placement, with_group: bool) -> Work {
     let mut group = [None; PARTNERS_MAX + 1];
     group[0] = (server.placement.get() != target).then_some(server);
-    if how & migrate::WITH_GROUP != 0 {
+    if with_group {
         let members = server.partners.iter().filter(|partner| {
             partner.is_trusted() && partner.placement.get() != target && check(cpu, partner, target).is_ok()
         });
@@ -69,8 +85,9 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
         // Other processor contexts than the current one cannot be reached by INVLPG.
         home.set_stale();
     }
-    work.flushed = flush::regions(cpu, moved(), work.pages);
-    Ok(work)
+    let reach = if target == Placement::User { Reach::EverySpace } else { Reach::OneSpace };
+    work.flushed = flush::regions(cpu, moved(), work.pages, reach);
+    work
 }
 
 /// Moves one server to another address.
@@ -80,8 +97,8 @@ fn relocate(cpu: &Cpu, server: &'static Server, target: Placement, how: u64) -> 
     }
     check_policy(server, target)?;
     lifecycle::relocate(cpu, server, target)?;
-    if how & migrate::DEMOTE != 0 && server.is_trusted() {
-        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+    if how & migrate::DEMOTE != 0 {
+        trust::demote(cpu, server);
     }
     Ok(Work { servers: 1, ..Work::default() })
 }
@@ -95,12 +112,12 @@ fn check(cpu: &Cpu, server: &Server, target: Placement) -> Result<(), u64> {
     check_policy(server, target)
 }
 
-/// Whether the server may run there: the one place for the policy.
+/// Whether the server may run there.
 fn check_policy(server: &Server, target: Placement) -> Result<(), u64> {
     if server.is_dead() {
         return Err(status::PARTNER_DEAD);
     }
-    if target == Placement::Kernel && !server.is_trusted() {
+    if !trust::may_run(server.trust_group.get(), target) {
         return Err(status::NOT_TRUSTED);
     }
     Ok(())

@@ -9,9 +9,11 @@ use crate::server::Server;
 use crate::thread::Thread;
 
 /// Notes, on both sides, a message to a server that may migrate. Messages to others need no note: neither may such a
-/// receiver move, nor could it be moved with its sender.
-#[cold]
+/// receiver move, nor could it be moved with its sender. A server is no partner of itself.
 pub fn note(sender: &Thread, receiver: &Thread) {
+    if ptr::eq(sender.server, receiver.server) {
+        return;
+    }
     sender.server.partners.note(receiver.server);
     receiver.server.partners.note(sender.server);
 }

@@ -39,8 +39,8 @@ pub struct Region<'memory> {
     pub user: bool,
     /// Where frames come from.
     pub memory: &'memory Memory,
-    /// What has been mapped so far.
-    pub mapped: &'memory PageRanges,
+    /// Where to note what is mapped, if that is not known.
+    pub mapped: Option<&'memory PageRanges>,
 }
 
 /// Ranges of pages that a region with this many threads may have.
@@ -188,7 +188,8 @@ impl Region<'_> {
     }
 
     fn map(&self, offset: u64, frames: Frames, count: u64, access: Access) -> Result<(), OutOfMemory> {
-        if count != 0 && !self.mapped.add(PageRange { offset, count }) {
+        let range = PageRange { offset, count };
+        if count != 0 && self.mapped.is_some_and(|mapped| !mapped.add(range)) {
             return Err(OutOfMemory);
         }
         arch::map(self.root, self.base + offset, frames, count, access, self.user, self.memory)

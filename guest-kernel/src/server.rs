@@ -8,6 +8,7 @@ use crate::endpoint::{Endpoint, Rights};
 use crate::partners::Partners;
 use crate::space::Space;
 use crate::thread::Thread;
+use crate::trust::Policy;
 
 /// Where a server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,9 @@ impl PageRanges {
         place.is_some()
     }
 
-    /// Forgets all.
-    pub fn clear(&self) {
-        self.count.set(0);
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count.get() == 0
     }
 
     /// The ranges.
@@ -76,6 +77,8 @@ pub struct Server {
     pub placement: Cell<Placement>,
     /// Its trust group, 1 to 4, see [`abi::plan::trust`].
     pub trust_group: Cell<u32>,
+    /// What the kernel decides about it by itself.
+    pub policy: Policy,
     /// Base address of its region.
     pub base: Cell<u64>,
     /// Address where its threads start.
@@ -119,6 +122,7 @@ impl Server {
             index,
             placement: Cell::new(placement),
             trust_group: Cell::new(trust::NONCRITICAL_UNTRUSTED),
+            policy: Policy::default(),
             base: Cell::new(base),
             entry: Cell::new(0),
             space: Cell::new(space),

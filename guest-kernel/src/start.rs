@@ -2,13 +2,11 @@
 
 use core::cell::Cell;
 use core::fmt::{self, Write as _};
-use core::ptr::with_exposed_provenance;
-use core::slice;
 
 use abi::address::{HOME_COUNT, SLOT_COUNT};
 use abi::boot::{BootInfo, flag};
 use abi::flush::FlushReport;
-use abi::plan::{Plan, PlanRight, PlanServer, server_flag};
+use abi::plan::{PlanRight, PlanServer};
 use abi::region::{START_INFO_OFFSET, stack_end};
 use abi::report::feature;
 
@@ -17,33 +15,19 @@ use crate::cpu::Cpu;
 use crate::endpoint::Right;
 use crate::flush;
 use crate::kernel::Kernel;
-use crate::load::{Loader, Spaces, StartError};
+use crate::load::Loader;
 use crate::memory::{Memory, OutOfMemory};
+use crate::plan::{self, StartError, is_driver, is_migratable};
 use crate::region::SharedPages;
 use crate::report::ReportWriter;
 use crate::server::Server;
 use crate::slot::FreeSlots;
+use crate::spaces::Spaces;
 use crate::thread::Thread;
 
 /// The features to use of those detected: PCIDs only if the plan asks for them.
 pub fn choose_features(boot: &BootInfo, detected: u64) -> u64 {
-    if plan(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
-}
-
-/// The plan, its servers and its rights.
-fn plan(boot: &BootInfo) -> (&'static Plan, &'static [PlanServer], &'static [PlanRight]) {
-    let address = arch::physical_pointer(boot.plan).expose_provenance();
-    // SAFETY: the VMM has laid the three out there, one behind the other, and nobody writes to them.
-    unsafe {
-        let plan: &Plan = &*with_exposed_provenance(address);
-        let servers = address + size_of::<Plan>();
-        let rights = servers + plan.server_count as usize * size_of::<PlanServer>();
-        (
-            plan,
-            slice::from_raw_parts(with_exposed_provenance(servers), plan.server_count as usize),
-            slice::from_raw_parts(with_exposed_provenance(rights), plan.right_count as usize),
-        )
-    }
+    if plan::read(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
 }
 
 /// Loads all servers of the plan and makes their threads ready on `cpu`.
@@ -53,7 +37,7 @@ pub fn start(
     report: ReportWriter,
     features: u64,
 ) -> Result<(), StartError> {
-    let (plan, servers, rights) = plan(boot);
+    let (plan, servers, rights) = plan::read(boot);
     let use_pcid = plan.flags & abi::plan::flag::PCID != 0;
     if use_pcid && features & feature::PCID == 0 {
         return Err(StartError::NoPcid);
@@ -70,6 +54,9 @@ pub fn start(
     if let Some(frame) = pages.steal_time {
         arch::enable_steal_time(frame);
     }
+    if servers.iter().filter(|plan| is_driver(plan)).count() > 1 {
+        return Err(StartError::Plan { server: 0, reason: "more than one server drives the case" });
+    }
     let has_driver = servers.iter().any(is_driver);
     let pmu = arch::Pmu::new(&boot.pmu);
     let slots = FreeSlots::new(memory.zeroed_words(SLOT_COUNT).map_err(no_memory)?);
@@ -80,6 +67,7 @@ pub fn start(
         servers: Cell::new(&[]),
         regions: Cell::new(None),
         has_driver: Cell::new(has_driver),
+        has_pcids: use_pcid,
         flush_threshold_pages: flush.threshold_pages,
         pmu,
     };
@@ -129,16 +117,6 @@ fn find_flush_threshold(
         }
     });
     measured.map(|()| found)
-}
-
-/// Whether the server drives the case.
-pub(crate) fn is_driver(plan: &PlanServer) -> bool {
-    plan.flags & server_flag::DRIVER != 0
-}
-
-/// Whether the server may migrate.
-pub(crate) fn is_migratable(plan: &PlanServer) -> bool {
-    plan.flags & server_flag::MIGRATABLE != 0
 }
 
 fn create_all(loader: &Loader) -> Result<&'static [Server], StartError> {

@@ -99,7 +99,7 @@ fn set_state(thread: &Thread, address: u64, size: u64) -> u64 {
     if size != 0 && offset.checked_add(size).is_none_or(|end| end > IMAGE_SIZE_MAX) {
         return status::BAD_ARGUMENT;
     }
-    server.state.set((offset, size));
+    server.state.set(if size == 0 { (0, 0) } else { (offset, size) });
     status::OK
 }
 

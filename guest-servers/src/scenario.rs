@@ -45,6 +45,9 @@ fn serve(start: Start) -> ! {
         scenario::RESTART_REFUSED => restart_refused(&mut samples),
         scenario::RELOCATE => relocate(parameter, &mut samples),
         scenario::RELOCATE_REFUSED => relocate_refused(&mut samples),
+        scenario::CRASH_AGAIN => crash_again(parameter, call, &mut samples),
+        scenario::CRASH_AGAIN_DIRECT => crash_again(parameter, rt::call::call_direct, &mut samples),
+        scenario::STOP_AFTER_RELOCATION => stop_after_relocation(parameter != 0, &mut samples),
         _ => rt::call::finish(1),
     }
     rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
@@ -90,6 +93,23 @@ fn crash_and_look(label: u32, call: impl Fn(u64, Message) -> Result<Received, Er
     samples.push(status(call(0, Message::word(label, 0))));
     samples.push(status(call(0, Message::word(0, 0))));
     samples.push(status(call(1, Message::EMPTY)));
+}
+
+fn crash_again(
+    turns: u64,
+    faulting_call: impl Fn(u64, Message) -> Result<Received, Error>,
+    samples: &mut Samples,
+) {
+    let answers = || status(call(0, Message::EMPTY));
+    // The first answer tells that the server waits.
+    let _ = answers();
+    for _ in 0..turns {
+        samples.push(status(faulting_call(0, Message::word(crash::PAGE_FAULT, 0))));
+        samples.push(answers());
+    }
+    samples.push(status(rt::call::start(1, placement::KERNEL)));
+    samples.push(status(rt::call::start(1, placement::USER)));
+    samples.push(answers());
 }
 
 fn count(samples: &mut Samples) {
@@ -296,4 +316,12 @@ fn relocate_refused(samples: &mut Samples) {
     samples.push(status(rt::call::relocate(2, migrate::TO_KERNEL, 1_000_000)));
     samples.push(status(rt::call::relocate(3, migrate::TO_KERNEL, DEADLINE_CYCLES)));
     samples.push(status(call(2, Message::EMPTY)));
+}
+
+fn stop_after_relocation(relocates: bool, samples: &mut Samples) {
+    let _ = call(0, Message::EMPTY);
+    if relocates {
+        samples.push(status(rt::call::relocate(1, 0, DEADLINE_CYCLES)));
+    }
+    samples.push(status(rt::call::stop(1)));
 }

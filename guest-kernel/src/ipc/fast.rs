@@ -7,8 +7,8 @@
 use abi::call::Tag;
 
 use crate::cpu::{Cpu, count};
-use crate::partners;
 use crate::thread::{State, Thread};
+use crate::trust;
 
 /// What to do next: returned in RAX and RDX.
 #[repr(C)]
@@ -45,15 +45,20 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     cpu.switch_to(receiver);
     if receiver.is_migratable {
         // The last thing, so that it is a jump, and the path without it need not save a register.
-        return note_partners(caller, receiver, right.badge);
+        return message_received(caller, receiver, right.badge, cpu);
     }
     FastExit { next: Some(receiver), badge: right.badge }
 }
 
-/// The end of a call to a server that may migrate.
+/// The end of a call to a server that may migrate, and does so now if its policy has it so.
 #[cold]
-extern "sysv64" fn note_partners(caller: &'static Thread, receiver: &'static Thread, badge: u64) -> FastExit {
-    partners::note(caller, receiver);
+extern "sysv64" fn message_received(
+    caller: &'static Thread,
+    receiver: &'static Thread,
+    badge: u64,
+    cpu: &'static Cpu,
+) -> FastExit {
+    trust::message_received(cpu, caller, receiver);
     FastExit { next: Some(receiver), badge }
 }
 

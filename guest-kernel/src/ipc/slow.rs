@@ -7,8 +7,8 @@ use abi::call::{Tag, status};
 
 use crate::cpu::Cpu;
 use crate::message::{can_transfer, transfer};
-use crate::partners;
 use crate::thread::{State, Thread};
+use crate::trust;
 
 /// `CALL`: sends and waits for the reply of exactly this call.
 pub fn call(cpu: &Cpu, caller: &'static Thread, handle: u64, tag: Tag) -> &'static Thread {
@@ -100,7 +100,7 @@ fn send_or_queue(
             };
             if can_transfer(tag, sender, receiver) {
                 right.endpoint.receivers.remove_front(receiver);
-                hand_over(sender, receiver, queued_as);
+                hand_over(cpu, sender, receiver, queued_as);
                 cpu.make_ready(receiver);
                 return cpu.reschedule(sender, Some(receiver));
             }
@@ -113,11 +113,8 @@ fn send_or_queue(
 
 /// Gives the sender's message to the receiver and decides how the sender goes on: waiting for the reply to a call,
 /// or done with a send. Makes neither of them ready.
-fn hand_over(sender: &'static Thread, receiver: &'static Thread, sent_as: State) {
+fn hand_over(cpu: &Cpu, sender: &'static Thread, receiver: &'static Thread, sent_as: State) {
     let tag = sender.tag.get();
-    if receiver.is_migratable {
-        partners::note(sender, receiver);
-    }
     transfer(tag, sender, receiver);
     receiver.set_results(status::OK, sender.badge.get(), tag);
     if sent_as == State::Calling {
@@ -126,6 +123,9 @@ fn hand_over(sender: &'static Thread, receiver: &'static Thread, sent_as: State)
         receiver.caller.set(Some(sender));
     } else {
         sender.set_results(status::OK, 0, Tag(0));
+    }
+    if receiver.is_migratable {
+        trust::message_received(cpu, sender, receiver);
     }
 }
 
@@ -143,7 +143,7 @@ fn receive(cpu: &Cpu, receiver: &'static Thread) {
             continue;
         }
         let sent_as = sender.state.get();
-        hand_over(sender, receiver, sent_as);
+        hand_over(cpu, sender, receiver, sent_as);
         if sent_as == State::Sending {
             cpu.make_ready(sender);
         }

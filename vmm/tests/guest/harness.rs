@@ -164,6 +164,9 @@ pub fn counted(run: &GuestRun) -> Counters {
         ipis: difference(|counters| counters.ipis),
         timer_interrupts: difference(|counters| counters.timer_interrupts),
         faults: difference(|counters| counters.faults),
+        restarts: difference(|counters| counters.restarts),
+        promotions: difference(|counters| counters.promotions),
+        demotions: difference(|counters| counters.demotions),
     }
 }
 

@@ -21,3 +21,4 @@ mod relocation;
 mod scheduling;
 mod start;
 mod trace;
+mod trust;

@@ -5,7 +5,9 @@ use abi::plan::{flag, trust};
 use abi::program::{self, scenario, touch};
 use inkbed::machine::guest::Outcome;
 
-use crate::harness::{BOTH_PLACES, Place, Server, boot, config, finish, scenario, server};
+use crate::harness::{
+    BOTH_PLACES, Place, Server, boot, config, counted, finish, finish_config, scenario, server,
+};
 
 fn pointers(group: u32) -> Server {
     server(program::POINTERS, Place::User).with(|plan| {
@@ -60,4 +62,23 @@ fn a_relocation_that_cannot_be_done_leaves_the_server_where_it_was() {
         status::OK,
     ];
     assert_eq!(run.samples, expected);
+}
+
+/// A relocation that fails half-way forgets nothing about the region that stays: when that goes later, the TLB forgets as
+/// many pages as if nothing had been tried.
+#[test]
+fn a_relocation_that_failed_leaves_no_page_behind() {
+    let invlpg = |relocates: bool| {
+        let driver = scenario(Place::User, scenario::STOP_AFTER_RELOCATION, relocates.into());
+        let large = server(program::TOUCH, Place::Kernel).with(|plan| plan.working_set_pages = 9_000);
+        let mut config = config(&[driver, large]);
+        config.plan_flags = flag::FLUSH_BY_PAGE;
+        let run = finish_config(&config)?;
+        let expected: &[u64] = if relocates { &[status::EXHAUSTED, status::OK] } else { &[status::OK] };
+        assert_eq!(run.samples, expected);
+        Some(counted(&run).invlpg)
+    };
+    let Some(untried) = invlpg(false) else { return };
+    assert!(untried > 9_000);
+    assert_eq!(invlpg(true), Some(untried));
 }

@@ -45,7 +45,7 @@ fn an_honest_report_is_taken_whole() {
     let checked = check(&report, BOUNDS).unwrap().unwrap();
     assert_eq!((checked.sample_count, checked.channel_count, checked.measured_tsc_cycles), (30, 3, 3_000));
     assert_eq!(checked.message, "hi \u{fffd}");
-    assert_eq!(checked.faults.len(), FAULTS_KEPT, "18 died, but only so many are kept");
+    assert_eq!(checked.faults.len(), FAULTS_KEPT, "18 faults, but only so many are kept");
 }
 
 #[test]
@@ -66,12 +66,11 @@ fn a_report_that_was_begun_needs_no_channels() {
 #[test]
 fn each_lie_is_named() {
     type Lie = fn(&mut Report);
-    let lies: [(&str, Lie); 9] = [
+    let lies: [(&str, Lie); 8] = [
         ("version", |report| report.version += 1),
         ("state", |report| report.state = 0),
         ("samples", |report| report.sample_count = 101),
         ("per round trip", |report| report.channel_count = 0),
-        ("servers died", |report| report.fault_count = 21),
         ("fault of server", |report| {
             report.fault_count = 1;
             report.faults[0].server = 20;
