@@ -16,10 +16,12 @@ use crate::thread::{State, Thread};
 #[repr(C)]
 #[expect(missing_docs, reason = "documented in abi::report::Counters")]
 pub struct CounterCells {
+    /// Thread switches other than those of [`CounterCells::ipc_fast`].
+    pub switches_slow: Cell<u64>,
     pub page_table_loads: Cell<u64>,
-    pub page_table_loads_elided: Cell<u64>,
     pub page_table_loads_preserving_tlb: Cell<u64>,
-    pub tlb_full_flushes: Cell<u64>,
+    /// Full flushes other than those by page-table loads.
+    pub tlb_full_flushes_alone: Cell<u64>,
     pub invlpg: Cell<u64>,
     pub frames_taken: Cell<u64>,
     pub frames_given_back: Cell<u64>,
@@ -43,22 +45,24 @@ pub fn count(counter: &Cell<u64>) {
 }
 
 impl CounterCells {
-    /// The counters as the report has them. Two are sums: every switch either loads a page table or elides the load,
-    /// and every system call is an IPC or not, so that the hot path need not count them.
+    /// The counters as the report has them. The hot path counts as little as it can: each fast IPC is one switch, a switch
+    /// either loads a page table or elides the load, a load either flushes the TLB or preserves it, and a system call is an
+    /// IPC or not.
     pub fn snapshot(&self) -> Counters {
         let loads = self.page_table_loads.get();
-        let elided = self.page_table_loads_elided.get();
+        let preserving = self.page_table_loads_preserving_tlb.get();
+        let switches = self.ipc_fast.get().wrapping_add(self.switches_slow.get());
         let (fast, slow, direct) = (self.ipc_fast.get(), self.ipc_slow.get(), self.ipc_direct.get());
         Counters {
             page_table_loads: loads,
-            page_table_loads_elided: elided,
-            page_table_loads_preserving_tlb: self.page_table_loads_preserving_tlb.get(),
-            tlb_full_flushes: self.tlb_full_flushes.get(),
+            page_table_loads_elided: switches.wrapping_sub(loads),
+            page_table_loads_preserving_tlb: preserving,
+            tlb_full_flushes: self.tlb_full_flushes_alone.get().wrapping_add(loads).wrapping_sub(preserving),
             invlpg: self.invlpg.get(),
             frames_taken: self.frames_taken.get(),
             frames_given_back: self.frames_given_back.get(),
             pages_remapped: self.pages_remapped.get(),
-            context_switches: loads.wrapping_add(elided),
+            context_switches: switches,
             ipc_fast: fast,
             ipc_slow: slow,
             ipc_direct: direct,
@@ -91,8 +95,6 @@ pub struct Cpu {
     /// The endpoint of the server whose direct entry the current thread is running, so that a fault is laid at the
     /// right door.
     pub direct: Cell<Option<&'static Endpoint>>,
-    /// Whether the timer will interrupt at the end of the time slice.
-    pub timer_armed: Cell<bool>,
     /// Index of this CPU, 0 for the first.
     pub index: Cell<u32>,
     /// What was counted.
@@ -104,17 +106,16 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Makes `next` the running thread: counts the switch, and loads its page table exactly if it has one and that is
-    /// not the resident one (DESIGN.md, invariant 2).
+    /// Makes `next` the running thread, and loads its page table exactly if it has one and that is not the resident one
+    /// (DESIGN.md, invariant 2). Counting the switch is the caller's affair.
     #[inline]
     pub fn switch_to(&self, next: &'static Thread) {
         next.state.set(State::Running);
         self.current.set(Some(next));
-        match next.space.get() {
-            Some(space) if !self.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)) => {
-                self.load(space);
-            }
-            _ => count(&self.counters.page_table_loads_elided),
+        if let Some(space) = next.space.get()
+            && !self.resident.get().is_some_and(|resident| core::ptr::eq(resident, space))
+        {
+            self.load(space);
         }
     }
 
@@ -125,8 +126,6 @@ impl Cpu {
         count(&self.counters.page_table_loads);
         if value & PRESERVE_TLB != 0 {
             count(&self.counters.page_table_loads_preserving_tlb);
-        } else {
-            count(&self.counters.tlb_full_flushes);
         }
         arch::load_page_table(value);
     }
@@ -173,6 +172,7 @@ impl Cpu {
         if self.current.get().is_some_and(|current| core::ptr::eq(current, next)) {
             next.state.set(State::Running);
         } else {
+            count(&self.counters.switches_slow);
             self.switch_to(next);
         }
         self.arm_timer_if_shared(next);
@@ -182,7 +182,7 @@ impl Cpu {
     /// Arms the timer if another thread of the running one's priority is ready: the only case for a time slice.
     fn arm_timer_if_shared(&self, running: &Thread) {
         let shared = self.ready.occupied() >> running.priority() & 1 != 0;
-        if shared && !self.timer_armed.replace(true) {
+        if shared && !self.ready.set_time_slice(true) {
             arch::arm_timer();
         }
     }
@@ -191,7 +191,7 @@ impl Cpu {
     /// turn. Returns the thread that runs next.
     pub fn time_slice_over(&self, current: &'static Thread) -> &'static Thread {
         count(&self.counters.timer_interrupts);
-        self.timer_armed.set(false);
+        self.ready.set_time_slice(false);
         if self.ready.occupied() >> current.priority() == 0 {
             return current;
         }
@@ -202,21 +202,13 @@ impl Cpu {
     /// The timer has interrupted the idle CPU: its slice was that of a thread that has blocked since.
     pub fn timer_fired_while_idle(&self) {
         count(&self.counters.timer_interrupts);
-        self.timer_armed.set(false);
+        self.ready.set_time_slice(false);
     }
 
     /// Stops the timer if nobody is ready whom it could serve: its slice was that of a thread that has blocked since.
     pub fn stop_unneeded_timer(&self, running: &Thread) {
-        if self.ready.occupied() >> running.priority() == 0 && self.timer_armed.replace(false) {
+        if self.ready.occupied() >> running.priority() == 0 && self.ready.set_time_slice(false) {
             arch::stop_timer();
         }
-    }
-
-    /// Whether `thread` may run next without a look at the ready queue: nobody ready has a higher priority, and one of
-    /// the same priority will get its time slice, because the timer is armed.
-    #[inline]
-    pub fn may_run_directly(&self, thread: &Thread) -> bool {
-        let rivals = self.ready.occupied() >> thread.priority();
-        rivals == 0 || rivals == 1 && self.timer_armed.get()
     }
 }

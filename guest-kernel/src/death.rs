@@ -57,6 +57,7 @@ fn bury(cpu: &Cpu, server: &'static Server) {
     endpoint.dead.set(true);
     endpoint.direct_entry.set(0);
     server.direct_entry.set(0);
+    endpoint.receivers.clear();
     for thread in server.threads.get() {
         bury_thread(cpu, thread);
     }
@@ -69,7 +70,6 @@ fn bury(cpu: &Cpu, server: &'static Server) {
 fn bury_thread(cpu: &Cpu, thread: &'static Thread) {
     match thread.state.replace(State::Dead) {
         State::Ready => cpu.ready.remove(thread),
-        State::Receiving => thread.server.endpoint.receivers.remove(thread),
         State::Calling | State::Sending => {
             if let Some(target) = thread.queued_at.get() {
                 target.senders.remove(thread);
@@ -81,7 +81,8 @@ fn bury_thread(cpu: &Cpu, thread: &'static Thread) {
                 partner.caller.set(None);
             }
         }
-        State::New | State::Running | State::Dead => {}
+        // All receivers are gone already.
+        State::Receiving | State::New | State::Running | State::Dead => {}
     }
     if let Some(caller) = thread.caller.take() {
         caller.set_error(status::PARTNER_DEAD);

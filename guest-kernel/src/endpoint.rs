@@ -3,16 +3,16 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::queue::Queue;
+use crate::queue::{Queue, Stack};
 use crate::server::Server;
 
-/// Where messages to one server arrive. At most one of the two queues holds threads. Begins with a cache line, so that the
-/// lines that a call touches do not depend on where in its server it lies.
+/// Where messages to one server arrive. At most one of `receivers` and `senders` holds threads. Begins with a cache line, so
+/// that the lines that a call touches do not depend on where in its server it lies.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub struct Endpoint {
     /// Threads of the server that wait for a message. Last in, first out: the one whose stack is still in the cache.
-    pub receivers: Queue,
+    pub receivers: Stack,
     /// Threads that wait for the server to take their message. First in, first out.
     pub senders: Queue,
     /// Notification bits that no receiver has seen yet.
@@ -23,6 +23,15 @@ pub struct Endpoint {
     pub dead: Cell<bool>,
     /// The server.
     pub server: Cell<Option<&'static Server>>,
+}
+
+impl Endpoint {
+    /// Whether a thread of the server that receives now would not have to wait.
+    #[inline]
+    pub fn has_something_to_receive(&self) -> bool {
+        // One branch for both.
+        !self.senders.is_empty() | (self.notification.get() != 0)
+    }
 }
 
 /// The right to reach one server. A program names it by its index in its server's rights.

@@ -89,8 +89,9 @@ pub fn relocate(cpu: &Cpu, server: &'static Server, placement: Placement) -> Res
     server.direct_entry.set(0);
     server.endpoint.direct_entry.set(0);
     server.state.set((0, 0));
+    // All of its threads are there, and no others.
+    server.endpoint.receivers.clear();
     for (index, thread) in threads.iter().enumerate() {
-        server.endpoint.receivers.remove(thread);
         begin(cpu, thread, index as u32);
     }
     Ok(())

@@ -1,7 +1,7 @@
-//! A doubly linked queue of threads, linked through the threads themselves.
+//! Threads in a row, linked through the threads themselves: a doubly linked queue, and a singly linked stack.
 //!
-//! A thread is in at most one queue at a time: a ready queue, the receivers of an endpoint, or its senders. Every
-//! operation takes the same few instructions however many threads there are.
+//! A thread is in at most one of them at a time: a ready queue, the receivers of an endpoint (a stack), or its senders.
+//! Every operation takes the same few instructions however many threads there are.
 
 use core::cell::Cell;
 
@@ -23,9 +23,6 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Offset of the address of the first thread, null if there is none, for assembly.
-    pub const HEAD_OFFSET: usize = core::mem::offset_of!(Queue, head);
-
     /// Whether no thread is queued.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -66,19 +63,8 @@ impl Queue {
     #[inline]
     pub fn pop_front(&self) -> Option<&'static Thread> {
         let thread = self.head.get()?;
-        self.remove_front(thread);
+        self.remove(thread);
         Some(thread)
-    }
-
-    /// Takes out `thread`, which is the first one.
-    #[inline]
-    pub fn remove_front(&self, thread: &'static Thread) {
-        let next = thread.links.next.get();
-        self.head.set(next);
-        match next {
-            Some(next) => next.links.previous.set(None),
-            None => self.tail.set(None),
-        }
     }
 
     /// Takes out `thread`, which is somewhere in this queue.
@@ -92,6 +78,49 @@ impl Queue {
             Some(next) => next.links.previous.set(previous),
             None => self.tail.set(previous),
         }
+    }
+}
+
+/// A stack of threads. All zero is an empty one. The fast path pushes and pops in two instructions each; what it does not
+/// need, there is not: nobody can be taken out of the middle.
+#[derive(Default)]
+#[repr(C)]
+pub struct Stack {
+    top: Cell<Option<&'static Thread>>,
+}
+
+impl Stack {
+    /// Offset of the address of the topmost thread, null if there is none, for assembly.
+    pub const TOP_OFFSET: usize = core::mem::offset_of!(Stack, top);
+
+    /// The topmost thread, which stays there.
+    #[inline]
+    pub fn top(&self) -> Option<&'static Thread> {
+        self.top.get()
+    }
+
+    /// Puts a thread that is in no queue and no stack on top.
+    #[inline]
+    pub fn push(&self, thread: &'static Thread) {
+        thread.links.next.set(self.top.replace(Some(thread)));
+    }
+
+    /// Takes off `thread`, which is the topmost one.
+    #[inline]
+    pub fn take_off(&self, thread: &'static Thread) {
+        self.top.set(thread.links.next.get());
+    }
+
+    /// Takes the topmost thread off.
+    pub fn pop(&self) -> Option<&'static Thread> {
+        let thread = self.top.get()?;
+        self.take_off(thread);
+        Some(thread)
+    }
+
+    /// Forgets all threads.
+    pub fn clear(&self) {
+        self.top.set(None);
     }
 }
 
@@ -131,6 +160,25 @@ mod tests {
                 prop_assert!(same(queue.pop_front(), Some(threads[index])));
             }
             prop_assert!(queue.pop_front().is_none());
+        }
+    }
+
+    proptest! {
+        /// The stack behaves as a `Vec` does.
+        #[test]
+        fn behaves_as_a_stack(operations in proptest::collection::vec((0_u8..8, 0_usize..8), 0..200)) {
+            let threads: Vec<&'static Thread> = (0..8).map(|_| thread()).collect();
+            let stack = Stack::default();
+            let mut model: Vec<usize> = Vec::new();
+            for (operation, index) in operations {
+                match operation {
+                    0..=4 if !model.contains(&index) => { stack.push(threads[index]); model.push(index); }
+                    5 | 6 => prop_assert!(same(stack.pop(), model.pop().map(|index| threads[index]))),
+                    7 if index == 0 => { stack.clear(); model.clear(); }
+                    _ => {}
+                }
+                prop_assert!(same(stack.top(), model.last().map(|&index| threads[index])));
+            }
         }
     }
 

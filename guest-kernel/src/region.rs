@@ -92,22 +92,24 @@ fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
     Ok(page)
 }
 
-/// `mov eax, number; jmp [address]` for every system call, with the addresses of the kernel's two entries at the end of
-/// the page: one for CALL_DIRECT, one for all others.
+/// `mov eax, number; jmp [door]` for every system call, with the addresses of the kernel's doors at the end of the page. The
+/// doors of CALL and REPLY_AND_WAIT serve these alone and need no number.
 fn kernel_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
-    const ADDRESS_OFFSET: u64 = PAGE_SIZE - 8;
-    const DIRECT_ADDRESS_OFFSET: u64 = PAGE_SIZE - 16;
-    const STUB_CODE_SIZE: u64 = 11;
+    const MOV_SIZE: u64 = 5;
+    const JMP_SIZE: u64 = 6;
     let page = memory.frame()?;
     for call in 0..number::COUNT {
-        let [n0, n1, n2, n3] = call.to_le_bytes();
-        let address = if call == number::CALL_DIRECT { DIRECT_ADDRESS_OFFSET } else { ADDRESS_OFFSET };
-        let distance = (address - (stub_offset(call) + STUB_CODE_SIZE)) as u32;
-        let [d0, d1, d2, d3] = distance.to_le_bytes();
-        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0xff, 0x25, d0, d1, d2, d3]);
+        let mut stub = stub_offset(call);
+        if !matches!(call, number::CALL | number::REPLY_AND_WAIT) {
+            let [n0, n1, n2, n3] = call.to_le_bytes();
+            write(page + stub, &[0xb8, n0, n1, n2, n3]);
+            stub += MOV_SIZE;
+        }
+        let door = PAGE_SIZE - 8 * (u64::from(call) + 1);
+        let [d0, d1, d2, d3] = ((door - (stub + JMP_SIZE)) as u32).to_le_bytes();
+        write(page + stub, &[0xff, 0x25, d0, d1, d2, d3]);
+        write(page + door, &arch::kernel_door(call).to_le_bytes());
     }
-    write(page + ADDRESS_OFFSET, &arch::kernel_call_address().to_le_bytes());
-    write(page + DIRECT_ADDRESS_OFFSET, &arch::kernel_direct_call_address().to_le_bytes());
     Ok(page)
 }
 

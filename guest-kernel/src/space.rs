@@ -12,10 +12,10 @@ pub const PCID_MAX: u64 = 4095;
 pub struct Space {
     /// Physical address of the top-level page table.
     pub root: u64,
-    /// PCID, 0 when there is none.
-    pcid: u64,
-    /// Whether the TLB may hold entries of this PCID that the page tables no longer say.
-    stale: Cell<bool>,
+    /// What to load into CR3 when the TLB's entries of the space are true, and when they may not be.
+    load_values: [u64; 2],
+    /// What to load into CR3 next: the second of them as long as the TLB may hold what the page tables no longer say.
+    next_load_value: Cell<u64>,
     /// Physical address of the level-3 table of its home, if it is that of a server that may migrate, else 0.
     pub own_level3: Cell<u64>,
 }
@@ -24,21 +24,21 @@ impl Space {
     /// The space with number `index` among all spaces. Without `use_pcid` every load of it flushes.
     pub fn new(root: u64, index: u64, use_pcid: bool) -> Space {
         let pcid = if use_pcid && index < PCID_MAX { index + 1 } else { 0 };
-        Space { root, pcid, stale: Cell::new(true), own_level3: Cell::new(0) }
+        let flushing = root | pcid;
+        let load_values = [if pcid == 0 { flushing } else { flushing | PRESERVE_TLB }, flushing];
+        Space { root, load_values, next_load_value: Cell::new(flushing), own_level3: Cell::new(0) }
     }
 
     /// The value to load into CR3 now. The first load, and the first one after [`Space::set_stale`], flushes what the
     /// TLB holds for the PCID; the others keep it.
     #[inline]
     pub fn take_load_value(&self) -> u64 {
-        let fresh = !self.stale.get() && self.pcid != 0;
-        self.stale.set(false);
-        self.root | self.pcid | if fresh { PRESERVE_TLB } else { 0 }
+        self.next_load_value.replace(self.load_values[0])
     }
 
     /// Notes that a mapping was taken away while the TLB may hold it.
     pub fn set_stale(&self) {
-        self.stale.set(true);
+        self.next_load_value.set(self.load_values[1]);
     }
 }
 

@@ -55,5 +55,5 @@ pub fn cpu_running(running: &'static Thread) -> &'static Cpu {
 /// Has `thread` wait for messages, as if it had called WAIT.
 pub fn wait(thread: &'static Thread) {
     thread.state.set(State::Receiving);
-    thread.server.endpoint.receivers.push_front(thread);
+    thread.server.endpoint.receivers.push(thread);
 }

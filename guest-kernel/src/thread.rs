@@ -9,20 +9,23 @@ use abi::call::{Tag, status};
 use crate::endpoint::{Endpoint, Rights};
 use crate::message::Buffer;
 use crate::queue::Links;
+use crate::schedule::PRIORITY_COUNT;
 use crate::server::{Placement, Server};
 use crate::space::Space;
 
-/// The registers of a thread that does not run. Assembly reads and writes them by offset.
+/// The registers of a thread that does not run. Assembly reads and writes them by offset. The first four are those of the
+/// fast path.
 #[repr(C)]
 #[derive(Default)]
 #[expect(missing_docs, reason = "the names are the registers' own")]
 pub struct Context {
+    pub rsp: Cell<u64>,
+    pub rbx: Cell<u64>,
+    pub rbp: Cell<u64>,
+    pub rip: Cell<u64>,
     pub rax: Cell<u64>,
     pub rcx: Cell<u64>,
     pub rdx: Cell<u64>,
-    pub rbx: Cell<u64>,
-    pub rsp: Cell<u64>,
-    pub rbp: Cell<u64>,
     pub rsi: Cell<u64>,
     pub rdi: Cell<u64>,
     pub r8: Cell<u64>,
@@ -31,7 +34,6 @@ pub struct Context {
     pub r11: Cell<u64>,
     /// Message words 0 to 3 live in R12 to R15.
     pub words: [Cell<u64>; 4],
-    pub rip: Cell<u64>,
     pub rflags: Cell<u64>,
 }
 
@@ -67,28 +69,35 @@ pub enum State {
     Dead,
 }
 
-/// A thread.
-#[repr(C)]
+/// A thread. What the fast path needs of it comes first, in two cache lines: what it does as a partner in IPC, and what it
+/// takes to switch to it.
+#[repr(C, align(64))]
 pub struct Thread {
-    /// Registers while it does not run.
-    pub context: Context,
-    /// How it goes on.
-    pub resume: Cell<Resume>,
-    /// Whether it runs in ring 3 or in ring 0.
-    pub placement: Cell<Placement>,
-    /// What it is doing.
-    pub state: Cell<State>,
-    priority: u8,
-    /// Whether its server may migrate: only then partners are remembered.
-    pub is_migratable: bool,
-    /// Its address space; `None` for a thread in the kernel, which runs in any.
-    pub space: Cell<Option<&'static Space>>,
     /// Whom it may reach: its server's rights.
     pub rights: Rights,
     /// As a server: the caller that it owes a reply.
     pub caller: Cell<Option<&'static Thread>>,
     /// As a client that awaits a reply: the thread that took its call.
     pub partner: Cell<Option<&'static Thread>>,
+    /// The server that it belongs to.
+    pub server: &'static Server,
+    /// The queue that it is in.
+    pub links: Links,
+    /// What it is doing.
+    pub state: Cell<State>,
+    /// How it goes on.
+    pub resume: Cell<Resume>,
+    /// Whether it runs in ring 3 or in ring 0.
+    pub placement: Cell<Placement>,
+    /// Whether its server may migrate: only then partners are remembered.
+    pub is_migratable: bool,
+    priority: u8,
+    /// The bit of its priority in the ready queue's summary.
+    pub priority_bit: u64,
+    /// Its address space; `None` for a thread in the kernel, which runs in any.
+    pub space: Cell<Option<&'static Space>>,
+    /// Registers while it does not run.
+    pub context: Context,
     /// While it is queued as a sender: the tag of its message. Words 0 to 3 are in [`Context::words`].
     pub tag: Cell<Tag>,
     /// While it is queued as a sender: where.
@@ -97,32 +106,33 @@ pub struct Thread {
     pub badge: Cell<u64>,
     /// Where message words 4 and up are.
     pub buffer: Cell<Option<Buffer>>,
-    /// The server that it belongs to.
-    pub server: &'static Server,
-    /// The queue that it is in.
-    pub links: Links,
 }
+
+// Two cache lines.
+const _: () = assert!(core::mem::offset_of!(Thread, state) == 56);
+const _: () = assert!(core::mem::offset_of!(Thread, context) + core::mem::offset_of!(Context, rax) <= 128);
 
 impl Thread {
     /// A thread of `server` that has never run; [`Thread::begin`] makes it fit to.
     pub fn new(server: &'static Server, priority: u8) -> Thread {
         Thread {
-            context: Context::default(),
-            resume: Cell::new(Resume::Everything),
-            placement: Cell::new(server.placement.get()),
-            state: Cell::new(State::New),
-            priority,
-            is_migratable: server.home.is_some(),
-            space: Cell::new(server.space.get()),
             rights: server.rights.clone(),
             caller: Cell::new(None),
             partner: Cell::new(None),
+            server,
+            links: Links::default(),
+            state: Cell::new(State::New),
+            resume: Cell::new(Resume::Everything),
+            placement: Cell::new(server.placement.get()),
+            is_migratable: server.home.is_some(),
+            priority,
+            priority_bit: 1 << (usize::from(priority) & (PRIORITY_COUNT - 1)),
+            space: Cell::new(server.space.get()),
+            context: Context::default(),
             tag: Cell::new(Tag(0)),
             queued_at: Cell::new(None),
             badge: Cell::new(0),
             buffer: Cell::new(None),
-            server,
-            links: Links::default(),
         }
     }
 
@@ -155,7 +165,7 @@ impl Thread {
     #[inline]
     pub fn priority(&self) -> usize {
         // The plan's check keeps it in range; the mask spares the ready queue's bounds check.
-        usize::from(self.priority) & (crate::schedule::PRIORITY_COUNT - 1)
+        usize::from(self.priority) & (PRIORITY_COUNT - 1)
     }
 
     /// Sets what the thread's system call returns, apart from message words.

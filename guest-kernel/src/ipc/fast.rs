@@ -3,10 +3,20 @@
 //! Each function is a list of checks, each leaving to the slow path, then a point of no return, then a few stores (the
 //! form is seL4's `fastpath.c`). Message words never leave R12 to R15: the assembly around these functions saved the
 //! other registers, and Rust keeps those four as callee-saved.
+//!
+//! What keeps it short is kept by the slow paths, and they must go on keeping it:
+//!
+//! * Everything here belongs to this CPU: no lock, no atomic access. Whoever cannot be reached by plain stores looks like
+//!   an endpoint without receivers, or a server that owes nobody a reply.
+//! * Receivers are a [`crate::queue::Stack`]: nobody is taken out of its middle, and an endpoint with receivers is neither
+//!   dead nor has it senders or notification bits.
+//! * [`crate::schedule::ReadyQueue`] folds priorities and the time slice into the one number that is compared here.
+//! * A fast IPC is one thread switch and is counted once, as the former (`CounterCells::snapshot`).
 
 use abi::call::Tag;
 
 use crate::cpu::{Cpu, count};
+use crate::endpoint::Right;
 use crate::thread::{State, Thread};
 use crate::trust;
 
@@ -19,76 +29,96 @@ pub struct FastExit {
     pub badge: u64,
 }
 
-const TAKE_SLOW_PATH: FastExit = FastExit { next: None, badge: 0 };
+/// Leaves the fast path with nothing changed: notes the arguments of the system call where the slow path finds them.
+/// Part of its callers, because a function that calls none needs no stack frame.
+#[inline(always)]
+fn take_slow_path(handle: u64, tag: Tag, thread: &'static Thread) -> FastExit {
+    thread.context.rdi.set(handle);
+    thread.context.rsi.set(tag.0);
+    FastExit { next: None, badge: 0 }
+}
 
 /// `CALL`: hands the message and the CPU to a waiting receiver.
 pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu: &'static Cpu) -> FastExit {
     // The message must fit in registers.
     if !tag.is_short() {
-        return TAKE_SLOW_PATH;
+        return take_slow_path(handle, tag, caller);
     }
     // The caller must have the right.
-    let Some(right) = caller.rights.get(handle) else { return TAKE_SLOW_PATH };
+    let Some(right) = caller.rights.get(handle) else { return take_slow_path(handle, tag, caller) };
     // A thread of the server must be waiting (so the server is not dead, either).
-    let Some(receiver) = right.endpoint.receivers.front() else { return TAKE_SLOW_PATH };
+    let Some(receiver) = right.endpoint.receivers.top() else { return take_slow_path(handle, tag, caller) };
     // Nobody else must be due before it.
-    if !cpu.may_run_directly(receiver) {
-        return TAKE_SLOW_PATH;
+    if !cpu.ready.has_none_due_before(receiver) {
+        return take_slow_path(handle, tag, caller);
     }
-
+    // A server that may migrate remembers its partners, and has a policy.
+    if receiver.is_migratable {
+        return call_migratable(right, tag, caller, cpu, receiver);
+    }
     // ---- POINT OF NO RETURN: the call happens. ----
-    right.endpoint.receivers.remove_front(receiver);
+    hand_over(right, receiver, caller, cpu)
+}
+
+/// The end of a call to a server that may migrate, and does so now if its policy has it so. Apart, so that the way without it
+/// need not save a register. Its parameters are in the same registers as those of [`call`] as far as they are the same.
+#[cold]
+extern "sysv64" fn call_migratable(
+    right: &'static Right,
+    _tag: Tag,
+    caller: &'static Thread,
+    cpu: &'static Cpu,
+    receiver: &'static Thread,
+) -> FastExit {
+    let exit = hand_over(right, receiver, caller, cpu);
+    trust::message_received(cpu, caller, receiver);
+    exit
+}
+
+/// The few stores of a call.
+#[inline(always)]
+fn hand_over(
+    right: &'static Right,
+    receiver: &'static Thread,
+    caller: &'static Thread,
+    cpu: &'static Cpu,
+) -> FastExit {
+    right.endpoint.receivers.take_off(receiver);
     receiver.caller.set(Some(caller));
     caller.partner.set(Some(receiver));
     caller.state.set(State::AwaitingReply);
     count(&cpu.counters.ipc_fast);
     cpu.switch_to(receiver);
-    if receiver.is_migratable {
-        // The last thing, so that it is a jump, and the path without it need not save a register.
-        return message_received(caller, receiver, right.badge, cpu);
-    }
     FastExit { next: Some(receiver), badge: right.badge }
-}
-
-/// The end of a call to a server that may migrate, and does so now if its policy has it so.
-#[cold]
-extern "sysv64" fn message_received(
-    caller: &'static Thread,
-    receiver: &'static Thread,
-    badge: u64,
-    cpu: &'static Cpu,
-) -> FastExit {
-    trust::message_received(cpu, caller, receiver);
-    FastExit { next: Some(receiver), badge }
 }
 
 /// `REPLY_AND_WAIT`: hands the answer and the CPU back to the caller.
 pub extern "sysv64" fn reply_and_wait(
-    _unused: u64,
+    argument: u64,
     tag: Tag,
     server: &'static Thread,
     cpu: &'static Cpu,
 ) -> FastExit {
     // The answer must fit in registers.
     if !tag.is_short() {
-        return TAKE_SLOW_PATH;
+        return take_slow_path(argument, tag, server);
     }
     // Somebody must be owed an answer.
-    let Some(caller) = server.caller.get() else { return TAKE_SLOW_PATH };
+    let Some(caller) = server.caller.get() else { return take_slow_path(argument, tag, server) };
     // Nothing must be there for the server to receive.
     let endpoint = &server.server.endpoint;
-    if !endpoint.senders.is_empty() || endpoint.notification.get() != 0 {
-        return TAKE_SLOW_PATH;
+    if endpoint.has_something_to_receive() {
+        return take_slow_path(argument, tag, server);
     }
     // Nobody else must be due before the caller.
-    if !cpu.may_run_directly(caller) {
-        return TAKE_SLOW_PATH;
+    if !cpu.ready.has_none_due_before(caller) {
+        return take_slow_path(argument, tag, server);
     }
 
     // ---- POINT OF NO RETURN: the reply happens. ----
     server.caller.set(None);
     server.state.set(State::Receiving);
-    endpoint.receivers.push_front(server);
+    endpoint.receivers.push(server);
     count(&cpu.counters.ipc_fast);
     cpu.switch_to(caller);
     FastExit { next: Some(caller), badge: 0 }

@@ -69,7 +69,7 @@ pub fn notify(cpu: &Cpu, sender: &'static Thread, handle: u64, bits: u64) -> &'s
     endpoint.notification.set(endpoint.notification.get() | bits);
     sender.set_results(status::OK, 0, Tag(0));
     if endpoint.notification.get() != 0
-        && let Some(receiver) = endpoint.receivers.pop_front()
+        && let Some(receiver) = endpoint.receivers.pop()
     {
         deliver_notification(receiver, endpoint.notification.take());
         cpu.make_ready(receiver);
@@ -92,14 +92,14 @@ fn send_or_queue(
         Some(right) => {
             sender.tag.set(tag);
             sender.badge.set(right.badge);
-            let Some(receiver) = right.endpoint.receivers.front() else {
+            let Some(receiver) = right.endpoint.receivers.top() else {
                 sender.state.set(queued_as);
                 sender.queued_at.set(Some(right.endpoint));
                 right.endpoint.senders.push_back(sender);
                 return cpu.reschedule(sender, None);
             };
             if can_transfer(tag, sender, receiver) {
-                right.endpoint.receivers.remove_front(receiver);
+                right.endpoint.receivers.take_off(receiver);
                 hand_over(cpu, sender, receiver, queued_as);
                 cpu.make_ready(receiver);
                 return cpu.reschedule(sender, Some(receiver));
@@ -150,7 +150,7 @@ fn receive(cpu: &Cpu, receiver: &'static Thread) {
         return;
     }
     receiver.state.set(State::Receiving);
-    endpoint.receivers.push_front(receiver);
+    endpoint.receivers.push(receiver);
 }
 
 fn deliver_notification(receiver: &Thread, bits: u64) {

@@ -86,7 +86,7 @@ fn a_page_table_is_loaded_only_when_the_next_space_is_not_resident() {
             loads,
             "{client_placement:?} to {server_placement:?}"
         );
-        assert_eq!(cpu.counters.page_table_loads_elided.get(), 2 - loads);
+        assert_eq!(cpu.counters.snapshot().page_table_loads_elided, 2 - loads);
         // From now on the server's space stays resident under a client in the kernel.
         if client_placement == Kernel {
             system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
@@ -315,7 +315,7 @@ fn check(cpu: &'static Cpu, threads: &[&'static Thread], idle: &'static Thread) 
         let state = thread.state.get();
         prop_assert_eq!(state == State::Running, same(current, thread), "exactly the current thread runs");
         prop_assert_eq!(endpoint.dead.get(), state == State::Dead);
-        let receives = endpoint.receivers.front().is_some();
+        let receives = endpoint.receivers.top().is_some();
         prop_assert_eq!(receives, state == State::Receiving);
         prop_assert!(!receives || endpoint.senders.is_empty() && endpoint.notification.get() == 0);
         prop_assert!(!receives || thread.caller.get().is_none());
@@ -332,7 +332,7 @@ fn check(cpu: &'static Cpu, threads: &[&'static Thread], idle: &'static Thread) 
         }
     }
     // Nobody of a higher priority waits while another runs, and rivals share by the timer.
-    prop_assert!(cpu.may_run_directly(current));
+    prop_assert!(cpu.ready.has_none_due_before(current));
     if let Some(space) = current.space.get() {
         prop_assert!(cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)));
     }

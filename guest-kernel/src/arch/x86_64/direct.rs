@@ -9,17 +9,17 @@ use core::mem::offset_of;
 
 use abi::call::{REGISTER_WORDS, number};
 
-use super::entry::{CONTEXT, call_common, exit_to_user};
+use super::entry::{CONTEXT, call_room, exit_to_user};
 use crate::cpu::{CounterCells, Cpu};
 use crate::endpoint::{Endpoint, Right, Rights};
-use crate::queue::Queue;
+use crate::queue::Stack;
 use crate::thread::{Context, Thread};
 
 const _: () = assert!(number::CALL == 0 && size_of::<Right>() == 16);
 
 const RIGHTS_FIRST: usize = offset_of!(Thread, rights) + Rights::OFFSETS[0];
 const RIGHTS_COUNT: usize = offset_of!(Thread, rights) + Rights::OFFSETS[1];
-const RECEIVERS_HEAD: usize = offset_of!(Endpoint, receivers) + Queue::HEAD_OFFSET;
+const RECEIVERS_TOP: usize = offset_of!(Endpoint, receivers) + Stack::TOP_OFFSET;
 const IPC_DIRECT: usize = offset_of!(Cpu, counters) + offset_of!(CounterCells, ipc_direct);
 
 /// The jump from the `kernel` stub of CALL_DIRECT arrives here: in ring 0, on the server's own stack, whose top is the
@@ -40,7 +40,7 @@ pub(super) unsafe extern "sysv64" fn kernel_direct_call_entry() {
         "shl r8, 4",
         "add r8, [rdx + {rights_first}]",
         "mov r9, [r8 + {endpoint}]",
-        "cmp qword ptr [r9 + {receivers_head}], 0",
+        "cmp qword ptr [r9 + {receivers_top}], 0",
         "je 2f",
         "mov r10, [r9 + {direct_entry}]",
         "test r10, r10",
@@ -63,8 +63,7 @@ pub(super) unsafe extern "sysv64" fn kernel_direct_call_entry() {
         "ret",
         // Not this way: as CALL.
         "2:",
-        "xor eax, eax",
-        "jmp {call_common}",
+        "jmp {call_room}",
         current = const offset_of!(Cpu, current),
         direct = const offset_of!(Cpu, direct),
         ipc_direct = const IPC_DIRECT,
@@ -73,29 +72,29 @@ pub(super) unsafe extern "sysv64" fn kernel_direct_call_entry() {
         rights_first = const RIGHTS_FIRST,
         endpoint = const offset_of!(Right, endpoint),
         badge = const offset_of!(Right, badge),
-        receivers_head = const RECEIVERS_HEAD,
+        receivers_top = const RECEIVERS_TOP,
         direct_entry = const offset_of!(Endpoint, direct_entry),
         rsp = const CONTEXT + offset_of!(Context, rsp),
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
-        call_common = sym call_common,
+        call_room = sym call_room,
     )
 }
 
-/// CALL_DIRECT from ring 3, behind [`call_common`]: RDX = current thread, whose RSP, RBX, RBP and RIP are saved, RBX = handle,
-/// RBP = tag, RSP = the kernel's stack, where the entry function runs.
+/// CALL_DIRECT from ring 3: RDX = current thread, whose RSP, RBX, RBP and RIP are saved, RDI = handle, RSI = tag, RSP = the
+/// kernel's stack, where the entry function runs.
 #[unsafe(naked)]
 pub(super) unsafe extern "sysv64" fn user_direct_call() {
     naked_asm!(
-        "cmp ebp, {register_words}",
+        "cmp esi, {register_words}",
         "ja 2f",
-        "cmp rbx, [rdx + {rights_count}]",
+        "cmp rdi, [rdx + {rights_count}]",
         "jae 2f",
-        "mov r8, rbx",
+        "mov r8, rdi",
         "shl r8, 4",
         "add r8, [rdx + {rights_first}]",
         "mov r9, [r8 + {endpoint}]",
-        "cmp qword ptr [r9 + {receivers_head}], 0",
+        "cmp qword ptr [r9 + {receivers_top}], 0",
         "je 2f",
         "mov r10, [r9 + {direct_entry}]",
         "test r10, r10",
@@ -105,7 +104,6 @@ pub(super) unsafe extern "sysv64" fn user_direct_call() {
         "mov gs:[{direct}], r9",
         "inc qword ptr gs:[{ipc_direct}]",
         "mov rdi, [r8 + {badge}]",
-        "mov rsi, rbp",
         "call r10",
         "mov qword ptr gs:[{direct}], 0",
         "mov rsi, rax",
@@ -118,13 +116,8 @@ pub(super) unsafe extern "sysv64" fn user_direct_call() {
         "jmp {exit_to_user}",
         // Not this way: as CALL, with the registers as they were at the door.
         "2:",
-        "mov rdi, rbx",
-        "mov rsi, rbp",
         "mov rsp, [rdx + {rsp}]",
-        "mov rbx, [rdx + {rbx}]",
-        "mov rbp, [rdx + {rbp}]",
-        "xor eax, eax",
-        "jmp {call_common}",
+        "jmp {call_room}",
         direct = const offset_of!(Cpu, direct),
         ipc_direct = const IPC_DIRECT,
         register_words = const REGISTER_WORDS,
@@ -132,13 +125,13 @@ pub(super) unsafe extern "sysv64" fn user_direct_call() {
         rights_first = const RIGHTS_FIRST,
         endpoint = const offset_of!(Right, endpoint),
         badge = const offset_of!(Right, badge),
-        receivers_head = const RECEIVERS_HEAD,
+        receivers_top = const RECEIVERS_TOP,
         direct_entry = const offset_of!(Endpoint, direct_entry),
         rsp = const CONTEXT + offset_of!(Context, rsp),
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
         rip = const CONTEXT + offset_of!(Context, rip),
-        call_common = sym call_common,
+        call_room = sym call_room,
         exit_to_user = sym exit_to_user,
     )
 }

@@ -1,19 +1,29 @@
 //! Into the kernel and out of it.
 //!
-//! There are two doors with one room behind them: [`system_call_entry`] for SYSCALL from ring 3, and
-//! [`kernel_call_entry`] for the jump from the kernel interface page of a server in ring 0. Both take, in every
-//! placement:
+//! There are three rooms, each with a door from ring 3 ([`system_call_entry`], for SYSCALL) and a door from ring 0 (for
+//! the jump from the kernel interface page of a server there):
+//!
+//! | system call | door from ring 0 | behind it |
+//! |---|---|---|
+//! | CALL | [`kernel_call_door`] | the fast path of CALL |
+//! | REPLY_AND_WAIT | [`kernel_reply_and_wait_door`] | the fast path of REPLY_AND_WAIT |
+//! | all others | [`kernel_door`] | [`any_call`]: the slow path, and CALL_DIRECT from ring 3 |
+//!
+//! They take, in every placement:
 //!
 //! ```text
 //!   EAX       number of the system call        RSI       tag or second argument
 //!   RDI       handle or first argument         R12..R15  message words 0..3
 //! ```
 //!
-//! and save RSP, RBX, RBP (and RIP, where it comes in RCX) in the current thread. Everything else is lost by contract,
-//! so nothing else is saved on the fast path. The kernel runs on one stack per CPU, which is empty each time it is
-//! left; a thread that waits has all its state in its [`Context`].
+//! (the doors of CALL and REPLY_AND_WAIT know the number) and save RSP, RBX, RBP (and RIP, where it comes in RCX) in the
+//! current thread. Everything else is lost by contract, so nothing else is saved on the fast path. The kernel runs on
+//! one stack per CPU, which is empty each time it is left; a thread that waits has all its state in its [`Context`].
 //!
 //! The doors are closed by one of four exits: to ring 3 or ring 0, from a call (few registers) or with everything.
+//!
+//! Each instruction of the two fast rooms is counted (`results/path-length`). That is why a door from ring 0 runs on into
+//! its room, and why a fast room keeps nothing but the tag for the way out.
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
@@ -40,65 +50,83 @@ pub unsafe extern "sysv64" fn system_call_entry() {
         "swapgs",
         "mov rdx, gs:[{current}]",
         "mov [rdx + {rip}], rcx",
-        "jmp {common}",
+        "cmp eax, {reply_and_wait}",
+        "jb inkbed_entry_call",
+        "je inkbed_entry_reply_and_wait",
+        "jmp {any_call}",
         current = const offset_of!(Cpu, current),
         rip = const CONTEXT + offset_of!(Context, rip),
-        common = sym call_common,
+        reply_and_wait = const number::REPLY_AND_WAIT,
+        any_call = sym any_call,
     )
 }
 
-/// The jump from a `kernel` stub arrives here: in ring 0, on the server's own stack, whose top is the return address.
+/// The jump from a `kernel` stub other than those of CALL, REPLY_AND_WAIT and CALL_DIRECT arrives here: in ring 0, on the
+/// server's own stack, whose top is the return address.
 ///
-/// The server may be interrupted before the first instruction; it goes on with it then.
+/// The server may be interrupted before the first instruction, CLI, at all doors from ring 0; it goes on with it then.
 #[unsafe(naked)]
-pub unsafe extern "sysv64" fn kernel_call_entry() {
+pub unsafe extern "sysv64" fn kernel_door() {
     naked_asm!(
         "cli",
         "cmp qword ptr gs:[{direct}], 0",
-        "jne 2f",
+        "jne {call_from_direct_entry}",
         "mov rdx, gs:[{current}]",
-        "jmp {common}",
-        // A direct entry must not make system calls: this is a fault of its server.
-        "2:",
-        "ud2",
+        "jmp {any_call}",
         direct = const offset_of!(Cpu, direct),
         current = const offset_of!(Cpu, current),
-        common = sym call_common,
+        call_from_direct_entry = sym call_from_direct_entry,
+        any_call = sym any_call,
     )
 }
 
-/// The room behind both doors. RDX = current thread, interrupts off, GS = this CPU.
-///
-/// Handle and tag are kept in RBX and RBP over the fast path, so that the slow path can start afresh with them, and so
-/// that the tag needs no other way to the receiver.
+/// The door from ring 0 for a system call.
+pub(super) fn kernel_door_of(call: u32) -> unsafe extern "sysv64" fn() {
+    match call {
+        number::CALL => kernel_call_door,
+        number::REPLY_AND_WAIT => kernel_reply_and_wait_door,
+        number::CALL_DIRECT => direct::kernel_direct_call_entry,
+        _ => kernel_door,
+    }
+}
+
+/// The number of the system call at whose door from ring 0 a thread was interrupted, at address `door` with `rax` in RAX.
+pub(super) fn number_at_door(door: u64, rax: u64) -> u32 {
+    let is_door_of = |call: &u32| kernel_door_of(*call) as *const () as u64 == door;
+    [number::CALL, number::REPLY_AND_WAIT].into_iter().find(is_door_of).unwrap_or(rax as u32)
+}
+
+/// A direct entry must not make system calls: this is a fault of its server.
 #[unsafe(naked)]
-pub(super) unsafe extern "sysv64" fn call_common() {
+unsafe extern "sysv64" fn call_from_direct_entry() {
+    naked_asm!("ud2")
+}
+
+/// CALL: the door from ring 0, and the room behind both doors with the fast exit.
+///
+/// In the room: RDX = current thread, interrupts off, GS = this CPU. The tag is kept in RBP over the fast path: the receiver
+/// gets it from there.
+#[unsafe(naked)]
+pub(super) unsafe extern "sysv64" fn kernel_call_door() {
     naked_asm!(
+        "cli",
+        "cmp qword ptr gs:[{direct}], 0",
+        "jne {call_from_direct_entry}",
+        "mov rdx, gs:[{current}]",
+        "inkbed_entry_call:",
         // 1. Save what the contract keeps, and change to the kernel's stack.
         "mov [rdx + {rsp}], rsp",
         "mov [rdx + {rbx}], rbx",
         "mov [rdx + {rbp}], rbp",
         "mov rsp, gs:[{kernel_stack_end}]",
-        "mov rbx, rdi",
-        "mov rbp, rsi",
-        // 2. The two operations with a fast path: fn(handle, tag, current, cpu) -> (next or null, badge).
+        // 2. fn(handle, tag, current, cpu) -> (next or null, badge).
         "mov rcx, gs:[{this}]",
-        "cmp eax, {reply_and_wait}",
-        "ja 6f",
-        "je 2f",
+        "mov rbp, rsi",
         "call {fast_call}",
         "test rax, rax",
-        "jnz 3f",
-        "xor eax, eax", // number::CALL
-        "jmp 4f",
-        "2:",
-        "call {fast_reply_and_wait}",
-        "test rax, rax",
-        "mov ecx, {reply_and_wait}",
-        "cmovz rax, rcx", // all of RAX: a 32-bit CMOV clears the upper half even when it does not move
-        "jz 4f",
-        // 3. Fast exit: RAX = next thread, RDX = badge, RBP = tag, R12..R15 = message.
-        "3:",
+        "jz 6f",
+        // 3. The fast exit: RAX = next thread, RDX = badge, RBP = tag, R12..R15 = message.
+        "inkbed_entry_fast_exit:",
         "mov rdi, rdx",
         "mov rsi, rbp",
         "mov rsp, [rax + {rsp}]",
@@ -113,15 +141,98 @@ pub(super) unsafe extern "sysv64" fn call_common() {
         "xor eax, eax",
         "sti", // takes effect after the next instruction
         "ret",
-        // Neither of the two: the transfer mode `direct`, or the slow path.
         "6:",
+        "xor eax, eax", // number::CALL
+        "jmp {slow_path}",
+        rsp = const CONTEXT + offset_of!(Context, rsp),
+        rbx = const CONTEXT + offset_of!(Context, rbx),
+        rbp = const CONTEXT + offset_of!(Context, rbp),
+        rip = const CONTEXT + offset_of!(Context, rip),
+        placement = const offset_of!(Thread, placement),
+        user = const Placement::User as u8,
+        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        this = const offset_of!(Cpu, this),
+        direct = const offset_of!(Cpu, direct),
+        current = const offset_of!(Cpu, current),
+        call_from_direct_entry = sym call_from_direct_entry,
+        fast_call = sym fast::call,
+        exit_to_user = sym exit_to_user,
+        slow_path = sym slow_path,
+    )
+}
+
+/// REPLY_AND_WAIT: the door from ring 0, and the room behind both doors. As [`kernel_call_door`], whose exit it shares.
+#[unsafe(naked)]
+pub(super) unsafe extern "sysv64" fn kernel_reply_and_wait_door() {
+    naked_asm!(
+        "cli",
+        "cmp qword ptr gs:[{direct}], 0",
+        "jne {call_from_direct_entry}",
+        "mov rdx, gs:[{current}]",
+        "inkbed_entry_reply_and_wait:",
+        "mov [rdx + {rsp}], rsp",
+        "mov [rdx + {rbx}], rbx",
+        "mov [rdx + {rbp}], rbp",
+        "mov rsp, gs:[{kernel_stack_end}]",
+        "mov rcx, gs:[{this}]",
+        "mov rbp, rsi",
+        "call {fast_reply_and_wait}",
+        "test rax, rax",
+        "jnz inkbed_entry_fast_exit",
+        "mov eax, {reply_and_wait}",
+        "jmp {slow_path}",
+        rsp = const CONTEXT + offset_of!(Context, rsp),
+        rbx = const CONTEXT + offset_of!(Context, rbx),
+        rbp = const CONTEXT + offset_of!(Context, rbp),
+        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        this = const offset_of!(Cpu, this),
+        direct = const offset_of!(Cpu, direct),
+        current = const offset_of!(Cpu, current),
+        reply_and_wait = const number::REPLY_AND_WAIT,
+        call_from_direct_entry = sym call_from_direct_entry,
+        fast_reply_and_wait = sym fast::reply_and_wait,
+        slow_path = sym slow_path,
+    )
+}
+
+/// CALL behind its doors, for a caller in any placement whose registers are as there; RDX = current thread, interrupts
+/// off, GS = this CPU.
+#[unsafe(naked)]
+pub(super) unsafe extern "sysv64" fn call_room() {
+    naked_asm!("jmp inkbed_entry_call")
+}
+
+/// The room behind the doors of all other system calls. RDX = current thread, interrupts off, GS = this CPU.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn any_call() {
+    naked_asm!(
+        "mov [rdx + {rsp}], rsp",
+        "mov [rdx + {rbx}], rbx",
+        "mov [rdx + {rbp}], rbp",
+        "mov rsp, gs:[{kernel_stack_end}]",
         "cmp eax, {call_direct}",
         "je {user_direct_call}",
-        // 4. The slow path: fn(cpu, thread, number) -> next thread.
-        "4:",
+        "mov [rdx + {rdi}], rdi",
+        "mov [rdx + {rsi}], rsi",
+        "jmp {slow_path}",
+        rsp = const CONTEXT + offset_of!(Context, rsp),
+        rbx = const CONTEXT + offset_of!(Context, rbx),
+        rbp = const CONTEXT + offset_of!(Context, rbp),
+        rdi = const CONTEXT + offset_of!(Context, rdi),
+        rsi = const CONTEXT + offset_of!(Context, rsi),
+        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        call_direct = const number::CALL_DIRECT,
+        user_direct_call = sym direct::user_direct_call,
+        slow_path = sym slow_path,
+    )
+}
+
+/// The slow path of system call EAX: fn(cpu, thread, number) -> next thread. The two arguments are in the current thread's
+/// context already, the message is still in R12 to R15.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn slow_path() {
+    naked_asm!(
         "mov rsi, gs:[{current}]",
-        "mov [rsi + {rdi}], rbx",
-        "mov [rsi + {rsi}], rbp",
         "mov [rsi + {words}], r12",
         "mov [rsi + {words} + 8], r13",
         "mov [rsi + {words} + 16], r14",
@@ -131,25 +242,10 @@ pub(super) unsafe extern "sysv64" fn call_common() {
         "xor ebp, ebp", // ends the chain of frames
         "call {handle}",
         "jmp {resume}",
-        rsp = const CONTEXT + offset_of!(Context, rsp),
-        rbx = const CONTEXT + offset_of!(Context, rbx),
-        rbp = const CONTEXT + offset_of!(Context, rbp),
-        rip = const CONTEXT + offset_of!(Context, rip),
-        rdi = const CONTEXT + offset_of!(Context, rdi),
-        rsi = const CONTEXT + offset_of!(Context, rsi),
         words = const CONTEXT + offset_of!(Context, words),
-        placement = const offset_of!(Thread, placement),
-        user = const Placement::User as u8,
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
         this = const offset_of!(Cpu, this),
         current = const offset_of!(Cpu, current),
-        reply_and_wait = const number::REPLY_AND_WAIT,
-        call_direct = const number::CALL_DIRECT,
-        user_direct_call = sym direct::user_direct_call,
-        fast_call = sym fast::call,
-        fast_reply_and_wait = sym fast::reply_and_wait,
         handle = sym handle,
-        exit_to_user = sym exit_to_user,
         resume = sym resume,
     )
 }

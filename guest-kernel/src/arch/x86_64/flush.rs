@@ -41,7 +41,7 @@ pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
 /// Has this CPU's TLB forget everything.
 pub fn flush_all(cpu: &Cpu) {
     flush_everything();
-    count(&cpu.counters.tlb_full_flushes);
+    count(&cpu.counters.tlb_full_flushes_alone);
 }
 
 /// Flushes the whole TLB, global pages and all PCIDs too (Intel SDM vol. 3, 5.10.4.1): by INVPCID, or by clearing and

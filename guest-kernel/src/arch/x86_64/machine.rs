@@ -48,7 +48,7 @@ pub fn time_stamp_counter() -> u64 {
 
 /// Waits for an interrupt; returns after it was handled. Ends the case if none can come.
 pub fn idle(cpu: &Cpu) {
-    if !cpu.timer_armed.get() && cpu.kernel.get().is_some_and(|kernel| kernel.has_driver.get()) {
+    if !cpu.ready.has_time_slice() && cpu.kernel.get().is_some_and(|kernel| kernel.has_driver.get()) {
         exit(abi::port::exit_code::DEADLOCK);
     }
     interrupts::enable_and_hlt();

@@ -7,12 +7,12 @@ use abi::address::{KERNEL_IMAGE_BASE, PHYSICAL_MAP_BASE};
 use abi::call::number;
 use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE, stub_offset};
 
-use super::paging;
+use super::{entry, paging};
 use crate::server::{Placement, Server};
 use crate::space::Space;
 use crate::thread::{RFLAGS_INTERRUPTS_ON, Thread};
 
-/// Offset in a `user` stub of SYSCALL, and in a `kernel` stub of the jump.
+/// Offset in a `user` stub of SYSCALL.
 const STUB_CALL_OFFSET: u64 = 5;
 /// Offset in a `user` stub of the return.
 const STUB_RETURN_OFFSET: u64 = 7;
@@ -76,10 +76,10 @@ pub fn move_call_return(server: &Server, thread: &Thread, target: Placement) {
     }
 }
 
-/// A thread that was interrupted goes on at the same address, with three exceptions where the code differs between
-/// placements: at the return of a `user` stub; at CLI, the first instruction of the kernel's entries, where interrupts
-/// are still on; and at RET, the last instruction of the kernel's exits, where they are on again (the interrupt shadow
-/// of STI does not survive everywhere).
+/// A thread that was interrupted goes on at the same address, with some exceptions where the code differs between
+/// placements: within a stub, from where it starts again; at the return of a `user` stub; at CLI, the first instruction of
+/// the kernel's doors, where interrupts are still on; and at RET, the last instruction of the kernel's exits, where they
+/// are on again (the interrupt shadow of STI does not survive everywhere).
 pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
     let context = &thread.context;
     context.rflags.set(context.rflags.get() & PROGRAM_FLAGS | RFLAGS_INTERRUPTS_ON);
@@ -87,26 +87,30 @@ pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
     let interface = server.base.get() + KERNEL_INTERFACE_OFFSET;
     match target {
         Placement::Kernel => {
-            let is_return = rip.wrapping_sub(interface) < stub_offset(number::COUNT)
-                && (rip - interface) % STUB_SIZE == STUB_RETURN_OFFSET;
-            if is_return {
-                do_return(thread, paging::kernel_root());
-            } else if rip >= FIRST_KERNEL_ADDRESS {
+            match offset_in_stub(rip, interface) {
+                Some(STUB_CALL_OFFSET) => context.rip.set(rip - STUB_CALL_OFFSET),
+                Some(STUB_RETURN_OFFSET) => do_return(thread, paging::kernel_root()),
                 // It has jumped to the kernel's code, where ring 3 faults. Ring 0 must fault, too.
-                context.rip.set(0);
+                None if rip >= FIRST_KERNEL_ADDRESS => context.rip.set(0),
+                _ => {}
             }
         }
         Placement::User if rip >= KERNEL_IMAGE_BASE => match kernel_code_byte(rip) {
-            CLI => {
-                // RAX holds the number already.
-                let stub = interface + stub_offset(context.rax.get() as u32);
-                context.rip.set(stub + STUB_CALL_OFFSET);
-            }
+            CLI => context.rip.set(interface + stub_offset(entry::number_at_door(rip, context.rax.get()))),
             RET => do_return(thread, server.home.map_or(0, |home| home.root)),
             opcode => unreachable!("a server was interrupted in the kernel's code at {rip:#x} ({opcode:#x})"),
         },
-        Placement::User => {}
+        Placement::User => {
+            let offset = offset_in_stub(rip, interface).unwrap_or(0);
+            context.rip.set(rip - offset);
+        }
     }
+}
+
+/// How far into a stub of the kernel interface page an address is.
+fn offset_in_stub(address: u64, interface: u64) -> Option<u64> {
+    let offset = address.wrapping_sub(interface);
+    (offset < stub_offset(number::COUNT)).then_some(offset % STUB_SIZE)
 }
 
 /// Opcode of CLI.

@@ -35,14 +35,9 @@ pub use paging::{
 pub use pmu::Pmu;
 pub use timer::{arm_timer, stop_timer};
 
-/// Where the jump of the `kernel` stubs goes.
-pub fn kernel_call_address() -> u64 {
-    entry::kernel_call_entry as *const () as u64
-}
-
-/// Where the jump of the `kernel` stub of CALL_DIRECT goes.
-pub fn kernel_direct_call_address() -> u64 {
-    direct::kernel_direct_call_entry as *const () as u64
+/// Where the jump of the `kernel` stub of system call `call` goes.
+pub fn kernel_door(call: u32) -> u64 {
+    entry::kernel_door_of(call) as *const () as u64
 }
 
 /// This CPU's record. Only in the kernel's own code, after boot has set GS.

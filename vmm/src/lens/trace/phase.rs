@@ -94,12 +94,17 @@ enum Part {
     Other,
 }
 
+/// What the names of labels within the kernel's doors begin with.
+const ENTRY_LABEL: &str = "inkbed_entry_";
+
 impl Part {
     /// By the function's name, without generic arguments and hash.
     fn of(function: &str) -> Part {
         if function.ends_with("traps::page_fault_stub") {
             Part::Detour
-        } else if function.contains("::entry::") && !function.ends_with("::handle") {
+        } else if function.starts_with(ENTRY_LABEL)
+            || function.contains("::entry::") && !function.ends_with("::handle")
+        {
             Part::Assembly
         } else if function.contains("::direct::") {
             Part::Direct
@@ -182,7 +187,8 @@ mod tests {
     #[test]
     fn functions_are_told_by_name() {
         assert_eq!(Part::of("kernel::arch::x86_64::traps::page_fault_stub"), Part::Detour);
-        assert_eq!(Part::of("kernel::arch::x86_64::entry::call_common"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::kernel_call_door"), Part::Assembly);
+        assert_eq!(Part::of("inkbed_entry_call"), Part::Assembly);
         assert_eq!(Part::of("kernel::arch::x86_64::entry::handle"), Part::Other);
         assert_eq!(Part::of("kernel::ipc::fast::call"), Part::Fast);
         assert_eq!(Part::of("kernel::ipc::slow::call"), Part::Other);
