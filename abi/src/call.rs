@@ -43,7 +43,7 @@ pub mod number {
     /// Driver only. The measured part begins.
     pub const MEASURE_BEGIN: u32 = 10;
     /// Driver only. The measured part has ended. RDI = round trips, RSI = samples per round trip, R12 = samples
-    /// written in all.
+    /// written in all, R13 = calls answered while servers moved, R14 = calls that failed then.
     pub const MEASURE_END: u32 = 11;
     /// Driver only. Ends the case. RDI = status.
     pub const FINISH: u32 = 12;

@@ -90,8 +90,10 @@ pub mod client {
     /// Servers 1 to this one may migrate. [`super::workload::CALL`] moves all of them into the kernel before the warm-up;
     /// [`super::workload::MIGRATE`] moves them in and out.
     pub const MOVED: usize = 6;
-    /// One of [`super::method`], for [`super::workload::MIGRATE`].
+    /// One of [`super::method`], for [`super::workload::MIGRATE`] and [`super::workload::MIGRATE_UNDER_LOAD`].
     pub const METHOD: usize = 7;
+    /// One of [`super::crash`], for [`super::workload::FAULT`].
+    pub const FAULT: usize = 3;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
@@ -123,6 +125,13 @@ pub mod workload {
     /// Of servers 1 to [`super::client::MOVED`], which handles 0 on lead to, each round trip takes the next one: stops it,
     /// starts it again in the placement [`super::client::METHOD`], calls it twice. Four samples.
     pub const RESTART: u64 = 7;
+    /// Has handle 0 (`crash`, server 1) fault as [`super::client::FAULT`] says; calls it, and if it is still dead starts it in the
+    /// placement [`super::client::METHOD`], or where its trust group allows it; calls it again. Three samples: until the
+    /// error, until the next answer, a call.
+    pub const FAULT: u64 = 8;
+    /// As [`MIGRATE`], while a second thread of the client calls handle 0 all the while. Four samples: the move in, the
+    /// longest time between two answers of the second thread around it; the move out, the same around that.
+    pub const MIGRATE_UNDER_LOAD: u64 = 9;
 }
 
 /// How `client` migrates servers: values of [`client::METHOD`].

@@ -43,6 +43,10 @@ pub struct Report {
     pub begin_tsc: u64,
     /// Time-stamp counter at the second mark, cycles.
     pub end_tsc: u64,
+    /// Calls of others that were answered while the driver had servers moved, between the marks.
+    pub calls_answered_meanwhile: u64,
+    /// Calls of others that failed, between the marks.
+    pub calls_failed: u64,
     /// Number of faults so far; a server that was started again may have had several.
     pub fault_count: u32,
     /// CPU that wrote [`Report::last_words`].
@@ -287,5 +291,5 @@ const _: () = assert!(size_of::<Registers>() == 192);
 const _: () = assert!(size_of::<Counters>() == 152);
 const _: () = assert!(size_of::<CpuReport>() == 312);
 const _: () = assert!(
-    size_of::<Report>() == 72 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
+    size_of::<Report>() == 88 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

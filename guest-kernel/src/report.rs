@@ -17,6 +17,16 @@ pub struct ReportWriter {
     cpu_count: u32,
 }
 
+/// What the driver says that it has measured; see [`Report`] for each.
+#[expect(missing_docs, reason = "documented in abi::report::Report")]
+pub struct Measured {
+    pub round_trips: u64,
+    pub channel_count: u32,
+    pub sample_count: u64,
+    pub calls_answered_meanwhile: u64,
+    pub calls_failed: u64,
+}
+
 impl ReportWriter {
     /// The report at address `report`, with `cpu_count` CPU reports at address `cpus`.
     ///
@@ -84,15 +94,18 @@ impl ReportWriter {
     }
 
     /// Notes the second mark, with the counters of `cpu` and what the driver counted.
-    pub fn measure_end(&self, cpu: &Cpu, tsc: u64, round_trips: u64, channel_count: u32, sample_count: u64) {
+    pub fn measure_end(&self, cpu: &Cpu, tsc: u64, measured: &Measured) {
         let counters = cpu.counters.snapshot();
         // SAFETY: `new`'s promise, and the index was checked when the CPU came up.
         unsafe {
             addr_of_mut!((*self.cpus.add(cpu.index.get() as usize)).end).write_volatile(counters);
             addr_of_mut!((*self.report).end_tsc).write_volatile(tsc);
-            addr_of_mut!((*self.report).round_trips).write_volatile(round_trips);
-            addr_of_mut!((*self.report).channel_count).write_volatile(channel_count);
-            addr_of_mut!((*self.report).sample_count).write_volatile(sample_count);
+            addr_of_mut!((*self.report).round_trips).write_volatile(measured.round_trips);
+            addr_of_mut!((*self.report).channel_count).write_volatile(measured.channel_count);
+            addr_of_mut!((*self.report).sample_count).write_volatile(measured.sample_count);
+            addr_of_mut!((*self.report).calls_answered_meanwhile)
+                .write_volatile(measured.calls_answered_meanwhile);
+            addr_of_mut!((*self.report).calls_failed).write_volatile(measured.calls_failed);
         }
         self.set_state(abi::report::state::MEASURED);
     }

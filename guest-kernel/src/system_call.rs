@@ -8,6 +8,7 @@ use abi::report::{FAULT_EXIT, Fault};
 
 use crate::cpu::{Cpu, count};
 use crate::lifecycle::Regions;
+use crate::report::Measured;
 use crate::server::{Placement, Server};
 use crate::thread::Thread;
 use crate::{arch, death, ipc, lifecycle, migrate};
@@ -182,8 +183,12 @@ fn measure_end(cpu: &Cpu, thread: &Thread, round_trips: u64, channel_count: u64)
     }
     let tsc = arch::time_stamp_counter();
     kernel.pmu.stop();
-    let sample_count = thread.context.words[0].get();
-    kernel.report.measure_end(cpu, tsc, round_trips, channel_count as u32, sample_count);
+    let [sample_count, calls_answered_meanwhile, calls_failed, _] =
+        thread.context.words.each_ref().map(|word| word.get());
+    let channel_count = channel_count as u32;
+    let measured =
+        Measured { round_trips, channel_count, sample_count, calls_answered_meanwhile, calls_failed };
+    kernel.report.measure_end(cpu, tsc, &measured);
     arch::ring_doorbell(doorbell::MEASURE_END);
     kernel.report.set_pmu(&kernel.pmu.finish());
     status::OK

@@ -5,14 +5,21 @@
 use core::cell::Cell;
 
 use abi::call::{REGISTER_WORDS, Tag, migrate};
-use abi::plan::placement;
-use abi::program::{client, method, workload};
+use abi::program::{client, workload};
 use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
 use rt::memory::{Samples, message_buffer, touch, working_set};
 use rt::{Error, Message, Received, Start, call};
 
 rt::server!(serve);
+
+#[path = "client/load.rs"]
+mod load;
+#[path = "client/movers.rs"]
+mod movers;
+
+use load::LOAD;
+use movers::{Movers, fault, restart};
 
 /// Why the case fails: a status of [`client`].
 struct Failure(u64);
@@ -24,6 +31,9 @@ impl From<Error> for Failure {
 }
 
 fn serve(start: Start) -> ! {
+    if start.thread != 0 {
+        LOAD.call_all_the_while();
+    }
     let status = match run(&start) {
         Ok(()) => 0,
         Err(Failure(status)) => status,
@@ -93,89 +103,15 @@ fn run(start: &Start) -> Result<(), Failure> {
                 restart(&steal_time, handle, placement)
             })
         }
+        workload::FAULT => {
+            let (label, placement) = (start.argument(client::FAULT), start.argument(client::METHOD));
+            measure(start, || fault(&steal_time, label as u32, placement as u32))
+        }
+        workload::MIGRATE_UNDER_LOAD => {
+            let movers = Movers::new(start)?;
+            measure(start, || movers.there_and_back_under_load(&steal_time, &LOAD))
+        }
         _ => Err(Failure(client::STATUS_BAD_ARGUMENT)),
-    }
-}
-
-/// Stops the server behind a handle, starts it again, calls it twice.
-fn restart(steal_time: &StealTime, handle: u64, placement: u32) -> Result<[u64; 4], Failure> {
-    let server = handle + 1;
-    let (stop, stopped) = sample(steal_time, || rt::call::stop(server));
-    stopped?;
-    let (start, started) = sample(steal_time, || rt::call::start(server, placement));
-    started?;
-    let (first, answer) = sample(steal_time, || call(handle, Message::EMPTY));
-    answer?;
-    let (second, answer) = sample(steal_time, || call(handle, Message::EMPTY));
-    answer?;
-    Ok([stop, start, first, second])
-}
-
-/// How long to wait for a server that is busy when it is to be relocated.
-const DEADLINE_CYCLES: u64 = 1_000_000_000;
-
-/// The servers that this client has the kernel move, and how.
-struct Movers {
-    last: u64,
-    method: u64,
-}
-
-impl Movers {
-    fn new(start: &Start) -> Result<Movers, Failure> {
-        let method = start.argument(client::METHOD);
-        if method > method::RESTART {
-            return Err(Failure(client::STATUS_BAD_ARGUMENT));
-        }
-        Ok(Movers { last: start.argument(client::MOVED), method })
-    }
-
-    /// Moves all of them; it is a failure if one stays.
-    fn move_all(&self, how: u64) -> Result<(), Failure> {
-        let moved = if self.method == method::GROUP {
-            rt::call::migrate(1, how | migrate::WITH_GROUP)?[0]
-        } else {
-            let mut moved = 0;
-            for server in 1..=self.last {
-                moved += self.move_one(server, how)?;
-            }
-            moved
-        };
-        if moved == self.last { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
-    }
-
-    /// Moves one; returns the number moved.
-    fn move_one(&self, server: u64, how: u64) -> Result<u64, Failure> {
-        match self.method {
-            method::RELOCATE => rt::call::relocate(server, how, DEADLINE_CYCLES)?,
-            method::RESTART => {
-                let into_kernel = how & migrate::TO_KERNEL != 0;
-                rt::call::stop(server)?;
-                rt::call::start(server, if into_kernel { placement::KERNEL } else { placement::USER })?;
-            }
-            _ => return Ok(rt::call::migrate(server, how)?[0]),
-        }
-        Ok(1)
-    }
-
-    /// Moves all of them, then calls: what the move takes, and how long the caller is without an answer.
-    fn move_and_call(&self, how: u64, steal_time: &StealTime) -> Result<[u64; 2], Failure> {
-        let version = steal_time.version();
-        let begin = now();
-        self.move_all(how)?;
-        let moved = now();
-        empty_call()?;
-        let end = now();
-        Ok([moved.wrapping_sub(begin), end.wrapping_sub(begin)].map(|span| mark(steal_time, version, span)))
-    }
-
-    fn there_and_back(&self, steal_time: &StealTime) -> Result<[u64; 6], Failure> {
-        let (before, answer) = sample(steal_time, empty_call);
-        answer?;
-        let [move_in, gap_in] = self.move_and_call(migrate::TO_KERNEL, steal_time)?;
-        let (after, answer) = sample(steal_time, empty_call);
-        answer?;
-        let [move_out, gap_out] = self.move_and_call(0, steal_time)?;
-        Ok([before, move_in, gap_in, after, move_out, gap_out])
     }
 }
 
@@ -198,11 +134,12 @@ fn measure<const CHANNELS: usize>(
     }
     samples.clear();
     let round_trips = start.argument(client::ROUND_TRIPS);
+    LOAD.reset();
     rt::call::measure_begin();
     for _ in 0..round_trips {
         round_trip()?.into_iter().for_each(|sample| samples.push(sample));
     }
-    rt::call::measure_end(round_trips, CHANNELS as u64, samples.count());
+    rt::call::measure_end(round_trips, CHANNELS as u64, samples.count(), LOAD.counted());
     Ok(())
 }
 

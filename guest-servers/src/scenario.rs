@@ -5,6 +5,7 @@
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag, migrate};
 use abi::plan::placement;
 use abi::program::{counter, crash, scenario};
+use rt::call::OtherCalls;
 use rt::memory::{Samples, message_buffer};
 use rt::{Error, Message, Received, Start, call};
 
@@ -50,7 +51,7 @@ fn serve(start: Start) -> ! {
         scenario::STOP_AFTER_RELOCATION => stop_after_relocation(parameter != 0, &mut samples),
         _ => rt::call::finish(1),
     }
-    rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()));
+    rt::call::measure_end(1, 1, claim.unwrap_or(samples.count()), OtherCalls::default());
     rt::call::finish(0)
 }
 

@@ -141,10 +141,19 @@ pub fn measure_begin() {
     system_call::<{ number::MEASURE_BEGIN }>(Registers::default());
 }
 
+/// What happened to the calls of others while the driver measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OtherCalls {
+    /// Answered while servers moved.
+    pub answered_meanwhile: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
 /// As the driver of the case: the measured part has ended, with this many round trips, samples per round trip, and
 /// samples in all.
-pub fn measure_end(round_trips: u64, channel_count: u64, sample_count: u64) {
-    let words = [sample_count, 0, 0, 0];
+pub fn measure_end(round_trips: u64, channel_count: u64, sample_count: u64, others: OtherCalls) {
+    let words = [sample_count, others.answered_meanwhile, others.failed, 0];
     system_call::<{ number::MEASURE_END }>(Registers { rdi: round_trips, rsi: channel_count, words, rax: 0 });
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use super::parameter::{Flush, Migration, Placement, Transfer, Workload};
+use super::parameter::{Fault, Flush, Migration, Placement, Transfer, Workload};
 
 /// A case with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,15 @@ pub struct Parameters {
     /// How the kernel has the TLB forget pages.
     #[serde(default)]
     pub flush: Flush,
+    /// How the server of `faults` faults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// Faults in the kernel after which it is moved out and loses its trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demote_after: Option<u32>,
+    /// Messages after which a server of `chain` moves into the kernel by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote_after: Option<u32>,
     /// Program of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_program: Option<String>,
@@ -110,6 +119,10 @@ impl Parameters {
         parts.extend(self.migration.map(|migration| migration.name().replace('_', "-")));
         if self.flush != Flush::Threshold {
             parts.push(format!("flush={}", self.flush.name().replace('_', "-")));
+        }
+        parts.extend(self.fault.map(|fault| fault.name().replace('_', "-")));
+        for (key, number) in [("demote-after", self.demote_after), ("promote-after", self.promote_after)] {
+            parts.extend(number.map(|number| format!("{key}={number}")));
         }
         if self.transfer == Transfer::Direct {
             parts.push("transfer=direct".to_owned());

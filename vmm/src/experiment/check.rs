@@ -58,6 +58,7 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
         }
         "servers" if workload == Workload::Slots => (1..=SLOT_COUNT as i64, "the slots of the kernel"),
         "servers" => (1..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
+        "promote_after" | "demote_after" => (1..=i64::from(u32::MAX), "more than any case needs"),
         "moved" => (0..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
         "partners" => (0..=PARTNERS_MAX, "the partners that a server remembers"),
         "vcpus" if limits.vcpus_max == CPU_COUNT_MAX => {
@@ -124,7 +125,7 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     }
     let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
     let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
-    let given: [(&str, bool, Option<Range<usize>>); 15] = [
+    let given: [(&str, bool, Option<Range<usize>>); 18] = [
         ("server", workload.has_server(), placement_span(&entry.server)),
         ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
         ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
@@ -133,12 +134,15 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("words", workload.has_words(), span_of(&entry.words)),
         ("pages", workload.has_pages(), span_of(&entry.pages)),
         ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
-        ("server_pages", workload.has_pages() || workload == Workload::Migrate, span_of(&entry.server_pages)),
+        ("server_pages", workload.has_pages() || workload.migrates(), span_of(&entry.server_pages)),
         ("servers", workload.has_many_servers(), span_of(&entry.servers)),
         ("moved", workload == Workload::Chain, span_of(&entry.moved)),
-        ("partners", workload == Workload::Migrate, span_of(&entry.partners)),
-        ("migration", workload == Workload::Migrate, entry.migration.as_ref().map(|list| list.span.clone())),
-        ("flush", workload == Workload::Migrate, entry.flush.as_ref().map(|list| list.span.clone())),
+        ("partners", workload.migrates(), span_of(&entry.partners)),
+        ("migration", workload.migrates(), entry.migration.as_ref().map(|list| list.span.clone())),
+        ("flush", workload.migrates(), entry.flush.as_ref().map(|list| list.span.clone())),
+        ("fault", workload == Workload::Faults, entry.fault.as_ref().map(|list| list.span.clone())),
+        ("demote_after", workload == Workload::Faults, span_of(&entry.demote_after)),
+        ("promote_after", workload == Workload::Chain, span_of(&entry.promote_after)),
         ("server_program", workload.has_server(), entry.server_program.as_ref().map(Spanned::span)),
     ];
     for (key, meaningful, span) in given {
@@ -196,8 +200,10 @@ pub(super) fn server_program(
         | Workload::Call
         | Workload::Relay
         | Workload::Chain
-        | Workload::Migrate => None,
+        | Workload::Migrate
+        | Workload::MigrateUnderLoad => None,
         Workload::Slots => Some(abi::program::NULL),
+        Workload::Faults => Some(abi::program::CRASH),
     };
     Ok(usual.map(str::to_owned))
 }
@@ -236,6 +242,7 @@ pub(super) fn combination(
         let message = "more servers are to move than the chain has";
         return Err(file.error_at(span, message, "raise `servers`, or lower `moved`"));
     }
+    policy(file, entry, &span, case)?;
     let memory_span =
         entry.memory.as_ref().or(file.content.defaults.memory.as_ref()).map(|list| list.span.clone());
     let needed = memory_needed(case);
@@ -249,6 +256,33 @@ pub(super) fn combination(
         let message = format!("{} of memory are too much", MemorySize { bytes: case.memory_bytes });
         let fix = format!("the guest's address map has room for {}", MemorySize { bytes: MEMORY_SIZE_MAX });
         return Err(file.error_at(memory_span.unwrap_or(span), message, fix));
+    }
+    Ok(())
+}
+
+/// Refuses what the kernel would decide too late, or not at all.
+fn policy(
+    file: &ExperimentFile,
+    entry: &CaseEntry,
+    span: &Range<usize>,
+    case: &Parameters,
+) -> Result<(), ConfigError> {
+    let span_of = |list: &Option<List<i64>>| list.as_ref().map_or(span.clone(), |list| list.span.clone());
+    if case.demote_after.is_some() && case.server != Some(Placement::Kernel) {
+        let fix = "put `demote_after` into a [[case]] of its own with `server = \"kernel\"`";
+        let message = "only faults in the kernel cost a server its trust";
+        return Err(file.error_at(span_of(&entry.demote_after), message, fix));
+    }
+    if case.promote_after.is_some() && case.moved.is_some() {
+        let message = "servers that move into the kernel by themselves are not moved";
+        return Err(file.error_at(span_of(&entry.promote_after), message, "remove `moved`"));
+    }
+    if let Some(messages) = case.promote_after
+        && u64::from(messages) > case.warm_up
+    {
+        let message = format!("the servers have had {} messages when the measured part begins", case.warm_up);
+        let fix = format!("raise `warm_up` to {messages} or more, or lower `promote_after`");
+        return Err(file.error_at(span_of(&entry.promote_after), message, fix));
     }
     Ok(())
 }

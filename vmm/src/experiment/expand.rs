@@ -13,7 +13,7 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
-use super::parameter::{Flush, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{Fault, Flush, Migration, PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// An experiment that can be run.
@@ -188,6 +188,9 @@ impl Expansion<'_> {
             partners: None,
             migration: None,
             flush: Flush::Threshold,
+            fault: None,
+            demote_after: None,
+            promote_after: None,
             server_program: check::server_program(self.file, self.limits, entry)?,
             pcid: false,
             vcpus: 1,
@@ -262,12 +265,27 @@ impl Expansion<'_> {
                 let moved = self.numbers("moved", None, &entry.moved, 0, |_| None)?;
                 drafts = multiply(drafts, &servers, |case, servers| case.servers = Some(servers as u32));
                 drafts = multiply(drafts, &moved, |case, moved| case.moved = Some(moved as u32));
+                if entry.promote_after.is_some() {
+                    let after = self.numbers("promote_after", None, &entry.promote_after, 0, |_| None)?;
+                    drafts = multiply(drafts, &after, |case, after| {
+                        case.promote_after = Some(after as u32);
+                        case.moved = case.moved.filter(|_| entry.moved.is_some());
+                    });
+                }
+            }
+            Workload::Faults => {
+                let fault = self.values("fault", &entry.fault, Fault::PageFault)?;
+                drafts = multiply(drafts, &fault, |case, fault| case.fault = Some(fault));
+                if entry.demote_after.is_some() {
+                    let after = self.numbers("demote_after", None, &entry.demote_after, 0, |_| None)?;
+                    drafts = multiply(drafts, &after, |case, after| case.demote_after = Some(after as u32));
+                }
             }
             Workload::Slots => {
                 let servers = self.numbers("servers", None, &entry.servers, 1, |_| None)?;
                 drafts = multiply(drafts, &servers, |case, servers| case.servers = Some(servers as u32));
             }
-            Workload::Migrate => {
+            Workload::Migrate | Workload::MigrateUnderLoad => {
                 let pages = self.numbers("server_pages", None, &entry.server_pages, 0, |_| None)?;
                 let partners = self.numbers("partners", None, &entry.partners, 0, |_| None)?;
                 let migration = self.values("migration", &entry.migration, Migration::OneByOne)?;

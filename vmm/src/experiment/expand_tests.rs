@@ -175,6 +175,23 @@ fn migrations_and_chains_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn policies_that_would_never_act_are_refused() {
+    let faults = "[[case]]\nworkload = \"faults\"\nclient = \"user\"\n";
+    let names =
+        names(&format!("{faults}server = \"kernel\"\nfault = \"write_code\"\ndemote_after = [1, 2]\n"));
+    assert_eq!(names[1], "faults/user-kernel/write-code/demote-after=2/pcid=off");
+    let in_user = format!("{faults}server = [\"kernel\", \"user\"]\ndemote_after = 2\n");
+    assert!(refused(&in_user).1.contains("only faults in the kernel"));
+    assert!(refused(&format!("{faults}server = \"kernel\"\ndemote_after = 0\n")).1.contains("from 1 to"));
+    let chain = "[[case]]\nworkload = \"chain\"\nclient = \"user\"\nwarm_up = 4\n";
+    assert!(refused(&format!("{chain}promote_after = 5\n")).1.contains("raise `warm_up` to 5"));
+    assert!(refused(&format!("{chain}promote_after = 4\nmoved = [0, 1]\n")).1.contains("remove `moved`"));
+    assert!(
+        refused(&format!("{faults}server = \"user\"\npromote_after = 4\n")).1.contains("no `promote_after`")
+    );
+}
+
+#[test]
 fn the_same_case_twice_is_refused() {
     let empty = "[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
     let (line, text) = refused(&format!("{empty}{empty}"));

@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::error::{ConfigError, Place, suggest};
 use super::groups::GroupsEntry;
 use super::list::List;
-use super::parameter::{Flush, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{Fault, Flush, Migration, PcidChoice, Placement, Transfer, Workload};
 use super::size::MemorySize;
 
 /// An experiment file with its text, so that errors can point into it.
@@ -102,6 +102,12 @@ pub struct CaseEntry {
     pub migration: Option<List<Migration>>,
     /// How the kernel has the TLB forget pages.
     pub flush: Option<List<Flush>>,
+    /// How the server of `faults` faults.
+    pub fault: Option<List<Fault>>,
+    /// Faults in the kernel after which the server of `faults` is moved out and loses its trust.
+    pub demote_after: Option<List<i64>>,
+    /// Messages after which a server of `chain` moves into the kernel by itself.
+    pub promote_after: Option<List<i64>>,
     /// Trust groups, where the placement is not to decide.
     pub groups: Option<GroupsEntry>,
     /// Program of the server, if not the workload's own.

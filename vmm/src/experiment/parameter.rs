@@ -60,13 +60,17 @@ pub enum Workload {
     Chain,
     /// A server and its partners move into the kernel and out again while a client calls.
     Migrate,
+    /// The same, while a second thread of the client calls all the while.
+    MigrateUnderLoad,
     /// One of many servers is stopped, started again and called.
     Slots,
+    /// A server faults and is called again.
+    Faults,
 }
 
 impl Workload {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Workload; 10] = [
+    pub const ALL: [Workload; 12] = [
         Workload::Empty,
         Workload::NullSystemCall,
         Workload::Call,
@@ -76,7 +80,9 @@ impl Workload {
         Workload::Touch,
         Workload::Chain,
         Workload::Migrate,
+        Workload::MigrateUnderLoad,
         Workload::Slots,
+        Workload::Faults,
     ];
 
     /// As in experiment files.
@@ -91,7 +97,9 @@ impl Workload {
             Workload::Touch => "touch",
             Workload::Chain => "chain",
             Workload::Migrate => "migrate",
+            Workload::MigrateUnderLoad => "migrate_under_load",
             Workload::Slots => "slots",
+            Workload::Faults => "faults",
         }
     }
 
@@ -107,7 +115,9 @@ impl Workload {
             Workload::Touch => "client and server touch pages, one call between",
             Workload::Chain => "a call through a chain of servers that move into the kernel one by one",
             Workload::Migrate => "servers move into the kernel and out again while a client calls",
+            Workload::MigrateUnderLoad => "servers move in and out while another thread calls all the while",
             Workload::Slots => "one of many servers is stopped, started again and called",
+            Workload::Faults => "a server faults under a call and is called again",
         }
     }
 
@@ -122,7 +132,9 @@ impl Workload {
             Workload::Alternate => abi::program::workload::ALTERNATE,
             Workload::Touch => abi::program::workload::TOUCH_AND_CALL,
             Workload::Migrate => abi::program::workload::MIGRATE,
+            Workload::MigrateUnderLoad => abi::program::workload::MIGRATE_UNDER_LOAD,
             Workload::Slots => abi::program::workload::RESTART,
+            Workload::Faults => abi::program::workload::FAULT,
         }
     }
 
@@ -133,6 +145,8 @@ impl Workload {
             Workload::NullSystemCall => &["system_call"],
             Workload::Directions => &["round_trip", "client_to_server", "server_to_client"],
             Workload::Slots => &["stop", "start", "first_call", "call"],
+            Workload::Faults => &["until_error", "until_answer", "call"],
+            Workload::MigrateUnderLoad => &["move_in", "gap_in", "move_out", "gap_out"],
             Workload::Migrate => {
                 &["call_in_user", "move_in", "gap_in", "call_in_kernel", "move_out", "gap_out"]
             }
@@ -154,7 +168,12 @@ impl Workload {
 
     /// Whether servers take part that migrate.
     pub const fn has_moving_servers(self) -> bool {
-        matches!(self, Workload::Chain | Workload::Migrate)
+        matches!(self, Workload::Chain) || self.migrates()
+    }
+
+    /// Whether servers migrate in every round trip.
+    pub const fn migrates(self) -> bool {
+        matches!(self, Workload::Migrate | Workload::MigrateUnderLoad)
     }
 
     /// Whether a third program takes part: the relay, or the other client.
@@ -247,6 +266,47 @@ impl Migration {
     /// Whether the servers keep their addresses, for which each needs a home.
     pub const fn is_in_place(self) -> bool {
         matches!(self, Migration::OneByOne | Migration::Group)
+    }
+}
+
+/// How a server faults; see [`abi::program::crash`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Reads where nothing is mapped.
+    #[default]
+    PageFault,
+    /// Executes an invalid instruction.
+    InvalidOpcode,
+    /// Writes to its own code.
+    WriteCode,
+    /// Runs into the guard page below its stack.
+    StackOverflow,
+    /// Panics.
+    Panic,
+}
+
+impl Fault {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fault::PageFault => "page_fault",
+            Fault::InvalidOpcode => "invalid_opcode",
+            Fault::WriteCode => "write_code",
+            Fault::StackOverflow => "stack_overflow",
+            Fault::Panic => "panic",
+        }
+    }
+
+    /// One of [`abi::program::crash`].
+    pub const fn abi(self) -> u32 {
+        match self {
+            Fault::PageFault => abi::program::crash::PAGE_FAULT,
+            Fault::InvalidOpcode => abi::program::crash::INVALID_OPCODE,
+            Fault::WriteCode => abi::program::crash::WRITE_CODE,
+            Fault::StackOverflow => abi::program::crash::STACK_OVERFLOW,
+            Fault::Panic => abi::program::crash::PANIC,
+        }
     }
 }
 

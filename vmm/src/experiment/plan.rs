@@ -44,6 +44,10 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
             if index == 0 { client_arguments(case, &topology) } else { server_arguments(participant) };
         if index == 0 {
             server.flags = server_flag::DRIVER;
+            server.thread_count = if case.workload == Workload::MigrateUnderLoad { 2 } else { 1 };
+        } else {
+            server.demote_after = case.demote_after.unwrap_or(0);
+            server.promote_after = case.promote_after.unwrap_or(0);
         }
         if !case.migration.is_none_or(Migration::is_in_place) {
             server.flags &= !server_flag::MIGRATABLE;
@@ -109,12 +113,15 @@ fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_CO
     arguments[client::DIRECT] = u64::from(case.transfer == Transfer::Direct);
     arguments[client::PAGES] = u64::from(case.client_pages.unwrap_or(0));
     arguments[client::MOVED] = match case.workload {
-        Workload::Migrate => topology.participants.len() as u64 - 1,
+        Workload::Migrate | Workload::MigrateUnderLoad => topology.participants.len() as u64 - 1,
         Workload::Slots => case.servers.unwrap_or(1).into(),
         _ => case.moved.unwrap_or(0).into(),
     };
+    if let Some(fault) = case.fault {
+        arguments[client::FAULT] = fault.abi().into();
+    }
     arguments[client::METHOD] = match (case.workload, case.server) {
-        (Workload::Slots, Some(placement)) => placement.abi().into(),
+        (Workload::Slots | Workload::Faults, Some(placement)) => placement.abi().into(),
         _ => case.migration.map_or(0, Migration::abi),
     };
     arguments
@@ -214,6 +221,33 @@ mod tests {
         assert_eq!(config(&case).servers[0].arguments[client::DIRECT], 0);
         let direct = Parameters { transfer: Transfer::Direct, ..case };
         assert_eq!(config(&direct).servers[0].arguments[client::DIRECT], 1);
+    }
+
+    #[test]
+    fn policies_reach_the_servers_and_not_the_driver() {
+        let chain = Parameters { servers: Some(2), promote_after: Some(7), ..parameters(Workload::Chain) };
+        let after: Vec<u32> = config(&chain).servers.iter().map(|server| server.promote_after).collect();
+        assert_eq!(after, [0, 7, 7]);
+        let faults = Parameters {
+            server: Some(Placement::Kernel),
+            server_program: Some("crash".to_owned()),
+            fault: Some(super::super::parameter::Fault::Panic),
+            demote_after: Some(3),
+            ..parameters(Workload::Faults)
+        };
+        let config = config(&faults);
+        assert_eq!(config.servers[0].arguments[client::FAULT], u64::from(abi::program::crash::PANIC));
+        assert_eq!((config.servers[0].demote_after, config.servers[1].demote_after), (0, 3));
+    }
+
+    #[test]
+    fn a_load_is_a_second_thread_of_the_client() {
+        let threads = |workload| {
+            let servers = config(&Parameters { partners: Some(1), ..parameters(workload) }).servers;
+            servers.iter().map(|server| server.thread_count).collect::<Vec<_>>()
+        };
+        assert_eq!(threads(Workload::Migrate), [1, 1, 1]);
+        assert_eq!(threads(Workload::MigrateUnderLoad), [2, 1, 1]);
     }
 
     #[test]

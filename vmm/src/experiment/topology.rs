@@ -30,6 +30,8 @@ pub struct Topology {
     pub participants: Vec<Participant>,
     /// Indices of the participants that run one after the other in a round trip; it ends where it begins.
     pub way: Vec<usize>,
+    /// Whether every round trip goes this way, and no other.
+    pub is_regular: bool,
 }
 
 impl Topology {
@@ -44,10 +46,11 @@ impl Topology {
             pages: case.client_pages.unwrap_or(0),
             moves_to: None,
         };
-        let mut topology = Topology { participants: vec![client], way: vec![0] };
+        let is_regular = !matches!(case.workload, Workload::MigrateUnderLoad | Workload::Faults);
+        let mut topology = Topology { participants: vec![client], way: vec![0], is_regular };
         match case.workload {
             Workload::Chain => topology.add_chain(case),
-            Workload::Migrate => topology.add_hub(case),
+            Workload::Migrate | Workload::MigrateUnderLoad => topology.add_hub(case),
             _ => {}
         }
         let Some(placement) = case.server else { return topology };
@@ -123,7 +126,11 @@ impl Topology {
         let (servers, moved) = (case.servers.unwrap_or(0) as usize, case.moved.unwrap_or(0) as usize);
         self.participants[0].may_call = vec![1];
         for index in 1..=servers {
-            let placement = if index <= moved { Placement::Kernel } else { Placement::User };
+            let placement = if index <= moved || case.promote_after.is_some() {
+                Placement::Kernel
+            } else {
+                Placement::User
+            };
             if index < servers {
                 self.add_moving(abi::program::RELAY, placement, vec![index + 1], 0);
             } else {
@@ -151,8 +158,13 @@ impl Topology {
     }
 
     /// Page-table loads of one round trip once the system has settled, by the rule of the resident space: a load
-    /// happens exactly when the next program is placed in user space and its space is not the one loaded last.
-    pub fn page_table_loads_per_round_trip(&self) -> u64 {
+    /// happens exactly when the next program is placed in user space and its space is not the one loaded last. `None` where
+    /// the way depends on the timer, or on which server is alive.
+    pub fn page_table_loads_per_round_trip(&self) -> Option<u64> {
+        self.is_regular.then(|| self.loads_by_rule())
+    }
+
+    fn loads_by_rule(&self) -> u64 {
         let mut resident = None;
         let mut loads = 0;
         // The first turn only finds the space that is resident when a turn begins.
@@ -178,7 +190,7 @@ mod tests {
     use Placement::{Kernel, User};
 
     fn loads(case: &Parameters) -> u64 {
-        Topology::of(case).page_table_loads_per_round_trip()
+        Topology::of(case).page_table_loads_per_round_trip().unwrap()
     }
 
     #[test]
@@ -212,6 +224,16 @@ mod tests {
     fn a_chain_that_moves_in_loads_less_with_every_server() {
         let case = |moved| Parameters { servers: Some(3), moved: Some(moved), ..parameters(Workload::Chain) };
         assert_eq!([0, 1, 2, 3].map(|moved| loads(&case(moved))), [6, 4, 2, 0]);
+    }
+
+    #[test]
+    fn a_chain_that_moves_by_itself_loads_nothing_and_irregular_ways_have_no_rule() {
+        let promoted = Parameters { servers: Some(3), promote_after: Some(5), ..parameters(Workload::Chain) };
+        assert_eq!(loads(&promoted), 0);
+        for workload in [Workload::Faults, Workload::MigrateUnderLoad] {
+            let case = Parameters { server: Some(User), ..parameters(workload) };
+            assert_eq!(Topology::of(&case).page_table_loads_per_round_trip(), None);
+        }
     }
 
     #[test]

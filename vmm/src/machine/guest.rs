@@ -161,6 +161,10 @@ pub struct GuestRun {
     pub samples: Vec<u64>,
     /// Cycles of the guest's time-stamp counter between the marks.
     pub measured_tsc_cycles: u64,
+    /// Calls of others that were answered while the driver had servers moved, between the marks.
+    pub calls_answered_meanwhile: u64,
+    /// Calls of others that failed, between the marks.
+    pub calls_failed: u64,
     /// One per vCPU.
     pub cpus: Vec<CpuReport>,
     /// Servers that died, oldest first, at most [`abi::report::FAULTS_KEPT`].

@@ -50,6 +50,8 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         round_trips: report.round_trips,
         channel_count: report.channel_count.max(1),
         measured_tsc_cycles: report.measured_tsc_cycles,
+        calls_answered_meanwhile: report.calls_answered_meanwhile,
+        calls_failed: report.calls_failed,
         outcome,
         lenses: LensReadings { pmu, ..LensReadings::default() },
         kvm_stats: BTreeMap::new(),

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use abi::report::COUNTER_NAMES;
 
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
-use crate::experiment::parameter::Migration;
+use crate::experiment::parameter::{Fault, Migration};
 
 /// Columns before the counters.
-const COLUMNS: [&str; 36] = [
+const COLUMNS: [&str; 39] = [
     "case",
     "workload",
     "client",
@@ -25,6 +25,9 @@ const COLUMNS: [&str; 36] = [
     "partners",
     "migration",
     "flush",
+    "fault",
+    "demote_after",
+    "promote_after",
     "pcid",
     "vcpus",
     "outcome",
@@ -47,12 +50,19 @@ const COLUMNS: [&str; 36] = [
     "disturbed_samples",
 ];
 
+/// Columns behind the counters.
+const LAST_COLUMNS: [&str; 3] = [
+    "kvm_exits_per_round_trip",
+    "other_calls_answered_meanwhile_per_round_trip",
+    "other_calls_failed_per_round_trip",
+];
+
 /// Writes all cases. What was not measured is an empty field. Counters are per round trip.
 pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(writer);
     let counters = COUNTER_NAMES.iter().map(|name| format!("{name}_per_round_trip"));
-    let last = "kvm_exits_per_round_trip".to_owned();
-    csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(counters).chain([last]))?;
+    let last = LAST_COLUMNS.iter().map(|name| (*name).to_owned());
+    csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(counters).chain(last))?;
     for case in &run.cases {
         if case.cycles.is_empty() {
             csv.write_record(row(case, None))?;
@@ -88,6 +98,9 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(parameters.partners),
         text(parameters.migration.map(Migration::name)),
         parameters.flush.name().to_owned(),
+        text(parameters.fault.map(Fault::name)),
+        text(parameters.demote_after),
+        text(parameters.promote_after),
         if parameters.pcid { "on" } else { "off" }.to_owned(),
         parameters.vcpus.to_string(),
         case.outcome.to_string(),
@@ -111,6 +124,8 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     ];
     row.extend(COUNTER_NAMES.iter().map(|name| text(case.per_round_trip(name))));
     row.push(text(case.kvm_exits_per_round_trip));
+    row.push(text(case.other_calls.and_then(|calls| calls.answered_meanwhile.per_round_trip)));
+    row.push(text(case.other_calls.and_then(|calls| calls.failed.per_round_trip)));
     row
 }
 
@@ -125,11 +140,11 @@ mod tests {
         write_csv(&mut file, &run_record()).unwrap();
         let mut reader = csv::Reader::from_reader(file.as_slice());
         let width = reader.headers().unwrap().len();
-        assert_eq!(width, COLUMNS.len() + COUNTER_NAMES.len() + 1);
+        assert_eq!(width, COLUMNS.len() + COUNTER_NAMES.len() + LAST_COLUMNS.len());
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[23], &call[36]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[26], &call[39]), ("call", "2000", "2"));
     }
 }

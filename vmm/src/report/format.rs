@@ -56,8 +56,14 @@ pub fn placements(case: &Parameters) -> String {
 /// What the placements column is called.
 pub fn placements_heading(workload: Workload) -> &'static str {
     match workload {
-        Workload::Empty | Workload::NullSystemCall | Workload::Chain | Workload::Migrate => "client",
-        Workload::Call | Workload::Directions | Workload::Touch | Workload::Slots => "client → server",
+        Workload::Empty
+        | Workload::NullSystemCall
+        | Workload::Chain
+        | Workload::Migrate
+        | Workload::MigrateUnderLoad => "client",
+        Workload::Call | Workload::Directions | Workload::Touch | Workload::Slots | Workload::Faults => {
+            "client → server"
+        }
         Workload::Relay => "client → relay → server",
         Workload::Alternate => "A → server ← B",
     }
@@ -69,6 +75,8 @@ pub fn channel(name: &str) -> &str {
         "client_to_server" => "request",
         "server_to_client" => "reply",
         "round_trip" => "round trip",
+        "until_error" => "until error",
+        "until_answer" => "until answer",
         other => other,
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::format;
 use super::record::{CaseRecord, RunRecord, RunState};
-use crate::experiment::parameter::Workload;
 
 /// The notes of a run, most important first.
 pub fn notes(run: &RunRecord) -> Vec<String> {
@@ -30,7 +29,7 @@ fn failures(run: &RunRecord) -> impl Iterator<Item = String> {
 fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
     run.cases.iter().filter(|case| case.expected.agrees == Some(false)).map(|case| {
         let counted = case.per_round_trip("page_table_loads").unwrap_or_default();
-        let expected = case.expected.page_table_loads_per_round_trip;
+        let expected = case.expected.page_table_loads_per_round_trip.unwrap_or_default();
         format!(
             "(!) {}: {} page-table loads per round trip were counted; the rule of the resident space says {expected}.",
             case.name,
@@ -109,7 +108,7 @@ fn disturbed(run: &RunRecord) -> Option<String> {
 /// The flush thresholds of cases in which pages were flushed.
 fn flush_thresholds(run: &RunRecord) -> Vec<String> {
     let mut notes: BTreeMap<String, usize> = BTreeMap::new();
-    let migrating = run.cases.iter().filter(|case| case.parameters.workload == Workload::Migrate);
+    let migrating = run.cases.iter().filter(|case| case.parameters.workload.migrates());
     for flush in
         migrating.filter_map(|case| case.flush.as_ref()).filter(|flush| flush.threshold_pages != Some(0))
     {

@@ -152,6 +152,9 @@ pub struct CaseRecord {
     pub timing_reason: Option<String>,
     /// The kernel's exact counters, summed over vCPUs and launches.
     pub counters: BTreeMap<String, CountRecord>,
+    /// Calls of the thread that calls all the while, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_calls: Option<OtherCallsRecord>,
     /// What the rule of the resident space says the counters must be.
     pub expected: ExpectedRecord,
     /// KVM's own statistics between the marks, summed over launches.
@@ -203,11 +206,21 @@ pub struct CountRecord {
     pub per_round_trip: Option<f64>,
 }
 
+/// Calls of a thread that calls all the while, between the marks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherCallsRecord {
+    /// Answered while servers were being moved.
+    pub answered_meanwhile: CountRecord,
+    /// Failed: the server was stopped before it answered.
+    pub failed: CountRecord,
+}
+
 /// What must come out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedRecord {
-    /// Loads of a page table that one round trip needs.
-    pub page_table_loads_per_round_trip: u64,
+    /// Loads of a page table that one round trip needs; absent where no rule gives their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_table_loads_per_round_trip: Option<u64>,
     /// Whether that came out; absent when the case was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agrees: Option<bool>,

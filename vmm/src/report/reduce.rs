@@ -9,10 +9,12 @@ use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::record::{
     CaseRecord, ChannelRecord, CountRecord, ExpectedRecord, HostRecord, LaunchRecord, LensRecord,
+    OtherCallsRecord,
 };
 use super::statistics::Summary;
 use super::timing;
 use crate::experiment::case::Case;
+use crate::experiment::parameter::Workload;
 use crate::experiment::topology::Topology;
 use crate::lens::Reading;
 use crate::machine::guest::GuestRun;
@@ -52,6 +54,7 @@ pub fn case_record(
         empty_pair_median_cycles: None,
         timing_valid: timing_reason.is_none(),
         timing_reason,
+        other_calls: other_calls(case, &runs, round_trips),
         expected: expected(case, &counters, round_trips),
         kvm_exits_per_round_trip: kvm_stats
             .get("exits")
@@ -155,8 +158,21 @@ fn expected(case: &Case, counters: &BTreeMap<String, CountRecord>, round_trips: 
     let counted = counters.get("page_table_loads").filter(|_| round_trips > 0);
     ExpectedRecord {
         page_table_loads_per_round_trip: loads,
-        agrees: counted.map(|counted| Some(counted.total) == loads.checked_mul(round_trips)),
+        agrees: counted
+            .zip(loads)
+            .map(|(counted, loads)| Some(counted.total) == loads.checked_mul(round_trips)),
     }
+}
+
+fn other_calls(case: &Case, runs: &[&GuestRun], round_trips: u64) -> Option<OtherCallsRecord> {
+    let sum = |field: fn(&GuestRun) -> u64| {
+        let total = runs.iter().fold(0u64, |sum, run| sum.saturating_add(field(run)));
+        CountRecord { total, per_round_trip: per_round_trip(total, round_trips) }
+    };
+    (case.parameters.workload == Workload::MigrateUnderLoad).then(|| OtherCallsRecord {
+        answered_meanwhile: sum(|run| run.calls_answered_meanwhile),
+        failed: sum(|run| run.calls_failed),
+    })
 }
 
 fn sum_of_stats(runs: &[&GuestRun]) -> BTreeMap<String, u64> {

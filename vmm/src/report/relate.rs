@@ -61,7 +61,9 @@ fn in_user_spaces(case: &Parameters) -> Parameters {
         server: user(case.server),
         relay: user(case.relay),
         other_client: user(case.other_client),
-        moved: case.moved.map(|_| 0),
+        // Whoever moves by itself stays where it is without the number.
+        moved: case.moved.or(case.promote_after).map(|_| 0),
+        promote_after: None,
         same_space: false,
         transfer: Transfer::Switch,
         ..what_is_measured(case)

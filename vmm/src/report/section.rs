@@ -2,7 +2,7 @@
 
 use super::format;
 use super::grid::{Column, KEEP};
-use super::record::{CaseRecord, ChannelRecord, RunRecord};
+use super::record::{CaseRecord, ChannelRecord, CountRecord, OtherCallsRecord, RunRecord};
 use crate::experiment::parameter::{Flush, Workload};
 
 /// Cases that stand together in one table.
@@ -105,7 +105,7 @@ fn constant(column: &Column) -> Option<&str> {
     column.cells.iter().all(|cell| cell == first).then_some(first)
 }
 
-fn setting_columns(rows: &[Row<'_>]) -> [Column; 9] {
+fn setting_columns(rows: &[Row<'_>]) -> [Column; 12] {
     let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
         (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
         (Some(client), Some(server)) => {
@@ -126,6 +126,11 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 9] {
             Flush::Threshold => String::new(),
             flush => flush.name().replace('_', " "),
         }),
+        column(rows, "fault", KEEP, false, |(case, _)| {
+            case.parameters.fault.map_or(String::new(), |fault| fault.name().replace('_', " "))
+        }),
+        column(rows, "demote\nafter", KEEP, true, |(case, _)| number(case.parameters.demote_after)),
+        column(rows, "promote\nafter", KEEP, true, |(case, _)| number(case.parameters.promote_after)),
         column(rows, "pages", KEEP, true, |(case, _)| pages(case)),
         column(rows, "words", KEEP, true, |(case, _)| {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
@@ -137,7 +142,7 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 9] {
     ]
 }
 
-fn count_columns(rows: &[Row<'_>]) -> [Column; 8] {
+fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
     let count = |case: &CaseRecord, name: &str| case.per_round_trip(name).map(format::count);
     // The counters span whole round trips, so they stand in the row of the first channel only.
     let is_whole = |row: &Row<'_>| {
@@ -145,8 +150,20 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 8] {
     };
     let moving = |name: &'static str| {
         move |row: &Row<'_>| match row.0.parameters.workload {
-            Workload::Migrate if is_whole(row) => count(row.0, name).unwrap_or_default(),
+            workload if workload.migrates() && is_whole(row) => count(row.0, name).unwrap_or_default(),
             _ => String::new(),
+        }
+    };
+    let faulting = |name: &'static str| {
+        move |row: &Row<'_>| match row.0.parameters.workload {
+            Workload::Faults if is_whole(row) => total(row.0, name),
+            _ => String::new(),
+        }
+    };
+    let others = |field: fn(&OtherCallsRecord) -> CountRecord| {
+        move |row: &Row<'_>| {
+            let calls = row.0.other_calls.as_ref().filter(|_| is_whole(row));
+            calls.and_then(|calls| field(calls).per_round_trip).map_or(String::new(), format::count)
         }
     };
     let counter = |name: &'static str| {
@@ -165,6 +182,11 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 8] {
         column(rows, "pages\nremapped", 9, true, moving("pages_remapped")),
         column(rows, "INV-\nLPGs", 9, true, moving("invlpg")),
         column(rows, "full\nflushes", 9, true, moving("tlb_full_flushes")),
+        column(rows, "calls\nmeanwhile", 9, true, others(|calls| calls.answered_meanwhile)),
+        column(rows, "calls\nfailed", 9, true, others(|calls| calls.failed)),
+        column(rows, "all\nfaults", 9, true, faulting("faults")),
+        column(rows, "restarts\nby kernel", 9, true, faulting("restarts")),
+        column(rows, "demo-\ntions", 9, true, faulting("demotions")),
         column(rows, "frames\ntaken", 9, true, |row| match row.0.parameters.workload {
             Workload::Slots if is_whole(row) => count(row.0, "frames_taken").unwrap_or_default(),
             _ => String::new(),
@@ -187,7 +209,12 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 8] {
     ]
 }
 
-fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 6] {
+/// A count over all round trips.
+fn total(case: &CaseRecord, name: &str) -> String {
+    case.counters.get(name).map_or(String::new(), |count| format::grouped(count.total))
+}
+
+fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 7] {
     let unit = if run.host.tsc_counts_instructions { "instructions" } else { "cycles" };
     let all_doubtful = rows.iter().all(|(case, _)| !case.timing_valid);
     let mark = if all_doubtful { "*" } else { "" };
@@ -213,6 +240,11 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 6] {
         }),
         column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| {
             cycles(row, |channel| channel.summary.p99)
+        }),
+        // What a caller has to be prepared for.
+        column(rows, &format!("worst{mark}\n{unit}"), KEEP, true, |row| match row.0.parameters.workload {
+            workload if workload.migrates() => cycles(row, |channel| channel.summary.max),
+            _ => String::new(),
         }),
         column(rows, "median\nns", 2, true, |row| {
             // Nanoseconds of what is no time would only invite comparison.

@@ -34,6 +34,8 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         channel_count: 1,
         samples,
         measured_tsc_cycles: 1_000_000,
+        calls_answered_meanwhile: 0,
+        calls_failed: 0,
         cpus: vec![CpuReport { online: 1, apic_id: 0, begin, end }],
         faults: Vec::new(),
         kvm_stats: BTreeMap::from([("exits".to_owned(), 5)]),

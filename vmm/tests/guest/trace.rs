@@ -1,6 +1,6 @@
 //! The trace lens: exact counts on a real guest, the same on every KVM.
 
-use abi::program::{self, workload};
+use abi::program::{self, client as argument, workload};
 use abi::report::feature;
 use inkbed::lens::stream::Event;
 use inkbed::lens::tlb::{BUILT_IN, Model, WhatIf};
@@ -202,4 +202,28 @@ fn pcids_change_the_loads_and_not_their_number() {
         _ => true,
     };
     assert!(events.iter().all(keeps));
+}
+
+/// DESIGN.md, invariant 7: to stop a server, start it again and call it twice takes the same instructions whether it is alone
+/// or one of a thousand.
+#[test]
+fn nothing_takes_longer_with_a_thousand_servers() {
+    for (place, placement) in
+        [(Place::User, abi::plan::placement::USER), (Place::Kernel, abi::plan::placement::KERNEL)]
+    {
+        let instructions = |count: usize| {
+            let driver = client(Place::User, workload::RESTART, ROUND_TRIPS + 1, 0).with(|plan| {
+                plan.arguments[argument::MOVED] = 1;
+                plan.arguments[argument::METHOD] = placement.into();
+            });
+            let mut servers = vec![driver];
+            servers.extend((0..count).map(|_| server(program::NULL, place)));
+            let mut config = config(&servers);
+            config.memory_bytes = 256 << 20;
+            let trace = traced(&config)?.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(trace.summary.varying, 0, "{place:?}, {count} servers");
+            Some(trace.summary.counts.instructions)
+        };
+        assert_eq!(instructions(1), instructions(1_000), "{place:?}");
+    }
 }

@@ -24,6 +24,8 @@ fn honest() -> Report {
         driver_status: 0,
         begin_tsc: 1_000,
         end_tsc: 4_000,
+        calls_answered_meanwhile: 0,
+        calls_failed: 0,
         fault_count: 0,
         last_words_cpu: 0,
         faults: [Fault::default(); FAULTS_KEPT],

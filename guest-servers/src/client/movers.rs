@@ -1,0 +1,134 @@
+//! Moving, stopping and breaking servers while they are called.
+
+use abi::call::{migrate, status};
+use abi::plan::placement;
+use abi::program::{client, method};
+use rt::clock::{StealTime, mark, now, sample};
+use rt::{Error, Message, Start, call};
+
+use super::load::Load;
+use super::{Failure, empty_call};
+
+/// Stops the server behind a handle, starts it again, calls it twice.
+pub fn restart(steal_time: &StealTime, handle: u64, placement: u32) -> Result<[u64; 4], Failure> {
+    let server = handle + 1;
+    let (stop, stopped) = sample(steal_time, || rt::call::stop(server));
+    stopped?;
+    let (start, started) = sample(steal_time, || rt::call::start(server, placement));
+    started?;
+    let (first, answer) = sample(steal_time, || call(handle, Message::EMPTY));
+    answer?;
+    let (second, answer) = sample(steal_time, || call(handle, Message::EMPTY));
+    answer?;
+    Ok([stop, start, first, second])
+}
+
+/// Has server 1, behind handle 0, fault, and waits until it answers again: by itself, or because it is started.
+pub fn fault(steal_time: &StealTime, label: u32, placement: u32) -> Result<[u64; 3], Failure> {
+    let (error, answer) = sample(steal_time, || call(0, Message::word(label, 0)));
+    if answer != Err(Error(status::PARTNER_DEAD)) {
+        return Err(Failure(client::STATUS_WRONG_ANSWER));
+    }
+    let (back, answer) = sample(steal_time, || {
+        call(0, Message::EMPTY).or_else(|_| {
+            rt::call::start(1, placement).or_else(|_| rt::call::start(1, placement::USER))?;
+            call(0, Message::EMPTY)
+        })
+    });
+    answer?;
+    let (next, answer) = sample(steal_time, empty_call);
+    answer?;
+    Ok([error, back, next])
+}
+
+/// How long to wait for a server that is busy when it is to be relocated.
+const DEADLINE_CYCLES: u64 = 1_000_000_000;
+
+/// The servers that this client has the kernel move, and how.
+pub struct Movers {
+    last: u64,
+    method: u64,
+}
+
+impl Movers {
+    pub fn new(start: &Start) -> Result<Movers, Failure> {
+        let method = start.argument(client::METHOD);
+        if method > method::RESTART {
+            return Err(Failure(client::STATUS_BAD_ARGUMENT));
+        }
+        Ok(Movers { last: start.argument(client::MOVED), method })
+    }
+
+    /// Moves all of them; it is a failure if one stays.
+    pub fn move_all(&self, how: u64) -> Result<(), Failure> {
+        let moved = if self.method == method::GROUP {
+            rt::call::migrate(1, how | migrate::WITH_GROUP)?[0]
+        } else {
+            let mut moved = 0;
+            for server in 1..=self.last {
+                moved += self.move_one(server, how)?;
+            }
+            moved
+        };
+        if moved == self.last { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
+    }
+
+    /// Moves one; returns the number moved.
+    fn move_one(&self, server: u64, how: u64) -> Result<u64, Failure> {
+        match self.method {
+            method::RELOCATE => rt::call::relocate(server, how, DEADLINE_CYCLES)?,
+            method::RESTART => {
+                let into_kernel = how & migrate::TO_KERNEL != 0;
+                rt::call::stop(server)?;
+                rt::call::start(server, if into_kernel { placement::KERNEL } else { placement::USER })?;
+            }
+            _ => return Ok(rt::call::migrate(server, how)?[0]),
+        }
+        Ok(1)
+    }
+
+    /// Moves all of them, then calls: what the move takes, and how long the caller is without an answer.
+    fn move_and_call(&self, how: u64, steal_time: &StealTime) -> Result<[u64; 2], Failure> {
+        let version = steal_time.version();
+        let begin = now();
+        self.move_all(how)?;
+        let moved = now();
+        empty_call()?;
+        let end = now();
+        Ok([moved.wrapping_sub(begin), end.wrapping_sub(begin)].map(|span| mark(steal_time, version, span)))
+    }
+
+    pub fn there_and_back(&self, steal_time: &StealTime) -> Result<[u64; 6], Failure> {
+        let (before, answer) = sample(steal_time, empty_call);
+        answer?;
+        let [move_in, gap_in] = self.move_and_call(migrate::TO_KERNEL, steal_time)?;
+        let (after, answer) = sample(steal_time, empty_call);
+        answer?;
+        let [move_out, gap_out] = self.move_and_call(0, steal_time)?;
+        Ok([before, move_in, gap_in, after, move_out, gap_out])
+    }
+
+    /// Moves all of them in and out while the second thread calls.
+    pub fn there_and_back_under_load(
+        &self,
+        steal_time: &StealTime,
+        load: &Load,
+    ) -> Result<[u64; 4], Failure> {
+        let [move_in, gap_in] = self.move_under_load(migrate::TO_KERNEL, steal_time, load)?;
+        let [move_out, gap_out] = self.move_under_load(0, steal_time, load)?;
+        Ok([move_in, gap_in, move_out, gap_out])
+    }
+
+    fn move_under_load(&self, how: u64, steal_time: &StealTime, load: &Load) -> Result<[u64; 2], Failure> {
+        load.wait_for_answer();
+        let version = steal_time.version();
+        load.watch();
+        let begin = now();
+        self.move_all(how)?;
+        let moved = now();
+        load.moved();
+        // Only then the gap around the move has ended.
+        load.wait_for_answer();
+        Ok([moved.wrapping_sub(begin), load.longest_gap()].map(|span| mark(steal_time, version, span)))
+    }
+}
