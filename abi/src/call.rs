@@ -40,10 +40,12 @@ pub mod number {
     pub const SET_MESSAGE_BUFFER: u32 = 8;
     /// RSI = number of bytes, at most 32, in R12 to R15. Prints on the console.
     pub const WRITE_CONSOLE: u32 = 9;
-    /// Driver only. The measured part begins.
+    /// Driver only. The measured part begins. RDI = threads of the driver that measure together, and wait here for each
+    /// other; 0 is 1.
     pub const MEASURE_BEGIN: u32 = 10;
     /// Driver only. The measured part has ended. RDI = round trips, RSI = samples per round trip, R12 = samples
-    /// written in all, R13 = calls answered while servers moved, R14 = calls that failed then.
+    /// written, R13 = calls answered while servers moved, R14 = calls that failed then, each as this thread has counted.
+    /// Waits for as many threads as the first mark did.
     pub const MEASURE_END: u32 = 11;
     /// Driver only. Ends the case. RDI = status.
     pub const FINISH: u32 = 12;
@@ -67,8 +69,12 @@ pub mod number {
     /// RDI = address, RSI = bytes of the caller's state: writable memory of its image, without pointers, that is carried
     /// over when it is relocated ([`super::migrate::RELOCATE`]). 0 bytes for none.
     pub const SET_STATE: u32 = 18;
+    /// Driver only. Moves a thread to another CPU while the system runs. RDI = index of its server in the plan, RSI = its
+    /// number in the server, R12 = CPU, one of those that the server is spread over. Not for servers whose threads have
+    /// endpoints of their own.
+    pub const MOVE_THREAD: u32 = 19;
     /// Number of system calls.
-    pub const COUNT: u32 = 19;
+    pub const COUNT: u32 = 20;
 }
 
 /// Results of a system call, in RAX.

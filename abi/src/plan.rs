@@ -41,8 +41,13 @@ pub struct PlanServer {
     pub trust_group: u32,
     /// Priority of its threads, 0 (lowest) to [`PRIORITY_MAX`].
     pub priority: u32,
-    /// Number of threads, at least 1. All start at the program's entry and wait on the same endpoint.
+    /// Number of threads, at least 1. All start at the program's entry. Thread i runs on CPU
+    /// `first_cpu + i % cpu_count`, and receives at the endpoint that the server has there.
     pub thread_count: u32,
+    /// First CPU that its threads run on.
+    pub first_cpu: u32,
+    /// Number of CPUs, from that one on, that its threads are spread over, at least 1.
+    pub cpu_count: u32,
     /// Index of its first right in the array of rights.
     pub first_right: u32,
     /// Number of its rights; a program names them by handles 0, 1, 2, …
@@ -58,6 +63,10 @@ pub struct PlanServer {
     /// of them; with this one it is put into trust group 2 and starts again in user space, for the last time. 0: its first
     /// fault is its end.
     pub demote_after: u32,
+    /// Pages of each thread's stack, at most [`crate::region::STACK_PAGES_MAX`], which 0 stands for, too.
+    pub stack_pages: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// Arguments, as the program defines them; see [`crate::program`].
     pub arguments: [u64; ARGUMENT_COUNT],
 }
@@ -79,6 +88,12 @@ pub mod server_flag {
     /// This server may be moved between user space and the kernel while it runs. It gets a slot of the kernel's half as
     /// its home, whose addresses it keeps in every placement, and, in user space, a space of its own.
     pub const MIGRATABLE: u32 = 1 << 1;
+    /// Every thread of this server has an endpoint of its own, as L4's threads have: [`super::PlanRight::thread`] names it.
+    /// Without this flag all threads on one CPU share one.
+    pub const THREAD_ENDPOINTS: u32 = 1 << 2;
+    /// The server's rights are dealt out to its CPUs, in `cpu_count` parts of equal size: its threads on CPU
+    /// `first_cpu + n` get the n-th part, and name its rights by handles from 0 on.
+    pub const RIGHTS_PER_CPU: u32 = 1 << 3;
 }
 
 /// Where a server runs: values of [`PlanServer::placement`].
@@ -107,12 +122,13 @@ pub mod trust {
 pub struct PlanRight {
     /// Index of the server that may be reached.
     pub target: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Thread of the target that it leads to, if the target has [`server_flag::THREAD_ENDPOINTS`]; else 0, and it leads to
+    /// the threads on the caller's own CPU, or, if there are none, on one of the target's CPUs.
+    pub thread: u32,
     /// What the target sees as the sender of messages that come through this right.
     pub badge: u64,
 }
 
 const _: () = assert!(size_of::<Plan>() == 16);
-const _: () = assert!(size_of::<PlanServer>() == 112);
+const _: () = assert!(size_of::<PlanServer>() == 128);
 const _: () = assert!(size_of::<PlanRight>() == 16);

@@ -5,7 +5,7 @@
 //! | 0 | R, RX, RW as the ELF says | image of the program, linked at 0, position independent |
 //! | [`KERNEL_INTERFACE_OFFSET`] | RX | kernel interface page: the stubs |
 //! | [`START_INFO_OFFSET`] | R | [`StartInfo`] |
-//! | [`CLOCK_OFFSET`] | R | KVM's steal-time record of CPU 0, where there is one |
+//! | [`CLOCK_OFFSET`] | R | KVM's steal-time records, one per CPU, where there are any |
 //! | [`THREAD_OFFSET`] + n × [`THREAD_STRIDE`] | guard, then RW | stack of thread n |
 //! | [`WORKING_SET_OFFSET`] | RW | working set |
 //! | [`SAMPLES_OFFSET`] | RW | samples, for the driver of the case only |
@@ -22,8 +22,14 @@ pub const KERNEL_INTERFACE_OFFSET: u64 = 0xf_0000;
 /// Start information, one page.
 pub const START_INFO_OFFSET: u64 = 0xf_1000;
 
-/// Page with KVM's steal-time record, see [`StartInfo::steal_time`].
+/// KVM's steal-time records, see [`StartInfo::steal_time_cpus`].
 pub const CLOCK_OFFSET: u64 = 0xf_2000;
+
+/// Bytes of one steal-time record, aligned to its size (Documentation/virt/kvm/x86/msr.rst).
+pub const CLOCK_SIZE: u64 = 64;
+
+/// CPUs that there is room for: the others have no record.
+pub const CLOCK_COUNT_MAX: u32 = ((THREAD_OFFSET - CLOCK_OFFSET) / CLOCK_SIZE) as u32;
 
 /// Area of thread 0.
 pub const THREAD_OFFSET: u64 = 0x10_0000;
@@ -31,8 +37,8 @@ pub const THREAD_OFFSET: u64 = 0x10_0000;
 /// Distance between the areas of two threads, bytes.
 pub const THREAD_STRIDE: u64 = 0x8000;
 
-/// Mapped bytes of a thread's stack; it ends where the next thread's area begins, so that a guard lies below it.
-pub const STACK_SIZE: u64 = 0x4000;
+/// Most pages of a thread's stack; it ends where the next thread's area begins, so that a guard lies below it.
+pub const STACK_PAGES_MAX: u64 = 4;
 
 /// Most threads of one server.
 pub const THREADS_MAX: u32 = ((WORKING_SET_OFFSET - THREAD_OFFSET) / THREAD_STRIDE) as u32;
@@ -63,7 +69,7 @@ pub const fn stack_end(base: u64, index: u32) -> u64 {
 }
 
 /// What a server is told about itself. Every thread starts at the program's ELF entry with RDI = base of the region,
-/// RSI = index of the thread in the server, RSP = end of its stack minus 8.
+/// RSI = index of the thread in the server, RDX = index of its CPU, RSP = end of its stack minus 8.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct StartInfo {
@@ -77,8 +83,8 @@ pub struct StartInfo {
     pub right_count: u32,
     /// Pages of its working set.
     pub working_set_pages: u32,
-    /// 1 when the page at [`CLOCK_OFFSET`] holds KVM's steal-time record.
-    pub steal_time: u32,
+    /// CPUs, from the first on, that have a steal-time record at [`CLOCK_OFFSET`] + n × [`CLOCK_SIZE`].
+    pub steal_time_cpus: u32,
     /// Room for samples, in samples; 0 unless the server is the driver.
     pub sample_capacity: u64,
     /// Arguments from the plan.

@@ -215,12 +215,18 @@ pub struct Counters {
     pub ipc_fast: u64,
     /// IPC operations that took the slow path.
     pub ipc_slow: u64,
+    /// Of these, calls, sends and notifications to a server on another CPU.
+    pub ipc_remote: u64,
     /// Calls that the caller's own thread ran in the server's direct entry.
     pub ipc_direct: u64,
     /// System calls of any kind, IPC included.
     pub system_calls: u64,
     /// Inter-processor interrupts sent.
     pub ipis: u64,
+    /// Times that this CPU stood still for another one.
+    pub standstills: u64,
+    /// Times that this CPU flushed TLB entries for another one.
+    pub shootdowns: u64,
     /// Timer interrupts taken.
     pub timer_interrupts: u64,
     /// Exceptions taken from servers, and servers that ended themselves.
@@ -231,6 +237,8 @@ pub struct Counters {
     pub promotions: u64,
     /// Servers that lost their trust.
     pub demotions: u64,
+    /// Threads that ended with their server.
+    pub threads_ended: u64,
 }
 
 /// Number of counters in [`Counters`].
@@ -249,14 +257,18 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "context_switches",
     "ipc_fast",
     "ipc_slow",
+    "ipc_remote",
     "ipc_direct",
     "system_calls",
     "ipis",
+    "standstills",
+    "shootdowns",
     "timer_interrupts",
     "faults",
     "restarts",
     "promotions",
     "demotions",
+    "threads_ended",
 ];
 
 impl Counters {
@@ -274,22 +286,26 @@ impl Counters {
             self.context_switches,
             self.ipc_fast,
             self.ipc_slow,
+            self.ipc_remote,
             self.ipc_direct,
             self.system_calls,
             self.ipis,
+            self.standstills,
+            self.shootdowns,
             self.timer_interrupts,
             self.faults,
             self.restarts,
             self.promotions,
             self.demotions,
+            self.threads_ended,
         ]
     }
 }
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 152);
-const _: () = assert!(size_of::<CpuReport>() == 312);
+const _: () = assert!(size_of::<Counters>() == 184);
+const _: () = assert!(size_of::<CpuReport>() == 376);
 const _: () = assert!(
     size_of::<Report>() == 88 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -1,4 +1,7 @@
-//! One CPU's record: who runs, which space is resident, who is ready, what was counted.
+//! One CPU's record: who runs, which space is resident, who is ready, what was counted, what other CPUs want.
+//!
+//! Only its own CPU touches it, with three exceptions: anybody may post letters, anybody may read the counters, and whoever
+//! has all others stand still ([`crate::world`]) may do everything.
 
 use core::cell::Cell;
 
@@ -6,42 +9,71 @@ use abi::report::Counters;
 
 use crate::arch;
 use crate::endpoint::Endpoint;
+use crate::ipc::remote;
 use crate::kernel::Kernel;
+use crate::mailbox::Mailbox;
+use crate::rendezvous::Seat;
 use crate::schedule::ReadyQueue;
+use crate::server::Server;
 use crate::space::{PRESERVE_TLB, Space};
+use crate::sync::{AtomicU64, Ordering};
 use crate::thread::{State, Thread};
+use crate::world;
 
-/// Exact counters, as cells; see [`Counters`] for what each means.
+/// A counter that its own CPU changes, without a lock, and that any CPU may read.
+#[derive(Default)]
+#[repr(transparent)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Its value.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.get().wrapping_add(amount), Ordering::Relaxed);
+    }
+}
+
+/// Exact counters; see [`Counters`] for what each means.
 #[derive(Default)]
 #[repr(C)]
 #[expect(missing_docs, reason = "documented in abi::report::Counters")]
 pub struct CounterCells {
     /// Thread switches other than those of [`CounterCells::ipc_fast`].
-    pub switches_slow: Cell<u64>,
-    pub page_table_loads: Cell<u64>,
-    pub page_table_loads_preserving_tlb: Cell<u64>,
+    pub switches_slow: Counter,
+    pub page_table_loads: Counter,
+    pub page_table_loads_preserving_tlb: Counter,
     /// Full flushes other than those by page-table loads.
-    pub tlb_full_flushes_alone: Cell<u64>,
-    pub invlpg: Cell<u64>,
-    pub frames_taken: Cell<u64>,
-    pub frames_given_back: Cell<u64>,
-    pub pages_remapped: Cell<u64>,
-    pub ipc_fast: Cell<u64>,
-    pub ipc_slow: Cell<u64>,
-    pub ipc_direct: Cell<u64>,
-    pub system_calls_not_ipc: Cell<u64>,
-    pub ipis: Cell<u64>,
-    pub timer_interrupts: Cell<u64>,
-    pub faults: Cell<u64>,
-    pub restarts: Cell<u64>,
-    pub promotions: Cell<u64>,
-    pub demotions: Cell<u64>,
+    pub tlb_full_flushes_alone: Counter,
+    pub invlpg: Counter,
+    pub frames_taken: Counter,
+    pub frames_given_back: Counter,
+    pub pages_remapped: Counter,
+    pub ipc_fast: Counter,
+    pub ipc_slow: Counter,
+    pub ipc_remote: Counter,
+    pub ipc_direct: Counter,
+    pub system_calls_not_ipc: Counter,
+    pub ipis: Counter,
+    pub standstills: Counter,
+    pub shootdowns: Counter,
+    pub timer_interrupts: Counter,
+    pub faults: Counter,
+    pub restarts: Counter,
+    pub promotions: Counter,
+    pub demotions: Counter,
+    pub threads_ended: Counter,
 }
 
 /// Adds one to a counter.
 #[inline]
-pub fn count(counter: &Cell<u64>) {
-    counter.set(counter.get().wrapping_add(1));
+pub fn count(counter: &Counter) {
+    counter.add(1);
 }
 
 impl CounterCells {
@@ -65,17 +97,21 @@ impl CounterCells {
             context_switches: switches,
             ipc_fast: fast,
             ipc_slow: slow,
+            ipc_remote: self.ipc_remote.get(),
             ipc_direct: direct,
             system_calls: fast
                 .wrapping_add(slow)
                 .wrapping_add(direct)
                 .wrapping_add(self.system_calls_not_ipc.get()),
             ipis: self.ipis.get(),
+            standstills: self.standstills.get(),
+            shootdowns: self.shootdowns.get(),
             timer_interrupts: self.timer_interrupts.get(),
             faults: self.faults.get(),
             restarts: self.restarts.get(),
             promotions: self.promotions.get(),
             demotions: self.demotions.get(),
+            threads_ended: self.threads_ended.get(),
         }
     }
 }
@@ -103,6 +139,16 @@ pub struct Cpu {
     pub ready: ReadyQueue,
     /// What all CPUs share.
     pub kernel: Cell<Option<&'static Kernel>>,
+    /// Identifier of its local APIC.
+    pub apic_id: Cell<u32>,
+    /// Threads that come home, or bring a message for a server here.
+    pub letters: Mailbox<Thread>,
+    /// Endpoints here that have got notification bits from other CPUs.
+    pub notified: Mailbox<Endpoint>,
+    /// Its place where all CPUs but one stand still.
+    pub seat: Seat,
+    /// A server that has proved stable, and moves into the kernel as soon as this CPU leaves it.
+    pub promotion: Cell<Option<&'static Server>>,
 }
 
 impl Cpu {
@@ -130,16 +176,100 @@ impl Cpu {
         arch::load_page_table(value);
     }
 
-    /// Makes a thread that was blocked ready.
+    /// Makes a thread that was blocked ready, or sends it home if it is another CPU's. In that case nobody here may touch
+    /// it any more.
     pub fn make_ready(&self, thread: &'static Thread) {
-        self.ready.push_back(thread);
+        thread.queued_at.set(None);
+        if thread.cpu.get() == self.index.get() {
+            thread.is_away.set(false);
+            self.ready.push_back(thread);
+        } else {
+            self.post(thread.cpu.get(), thread);
+        }
+    }
+
+    /// Gives a thread that is in no queue to another CPU.
+    pub fn post(&self, cpu: u32, thread: &'static Thread) {
+        self.with_cpu(cpu, |target| target.letters.post(thread));
+    }
+
+    /// Gives an endpoint with new notification bits to its CPU.
+    pub fn post_notification(&self, endpoint: &'static Endpoint) {
+        self.with_cpu(endpoint.cpu.get(), |target| target.notified.post(endpoint));
+    }
+
+    /// The CPU that a thread runs on.
+    pub fn of(&'static self, thread: &Thread) -> &'static Cpu {
+        self.kernel.get().and_then(|kernel| kernel.cpu(thread.cpu.get())).unwrap_or(self)
+    }
+
+    /// Posts to another CPU, and interrupts it if it has to be told.
+    fn with_cpu(&self, cpu: u32, post: impl FnOnce(&Cpu) -> bool) {
+        let Some(target) = self.kernel.get().and_then(|kernel| kernel.cpu(cpu)) else { return };
+        if post(target) {
+            self.interrupt(target);
+        }
+    }
+
+    /// Has another CPU look what it is wanted for ([`Cpu::attend`]).
+    pub fn interrupt(&self, target: &Cpu) {
+        count(&self.counters.ipis);
+        arch::interrupt_cpu(target);
+    }
+
+    /// Does what other CPUs want of this one: stands still for one of them, takes letters. Its own thread, if one was
+    /// running, must have all its state in its context; it runs on only if it is still `current`. False if nothing was
+    /// wanted.
+    pub fn attend(&'static self) -> bool {
+        let stood_still = world::stand_still_if_called(self);
+        let promoted = world::promote_now(self);
+        if stood_still || promoted {
+            self.look_at_current_again();
+        }
+        self.take_letters() || stood_still || promoted
+    }
+
+    /// Takes all letters. False if there were none.
+    pub fn take_letters(&'static self) -> bool {
+        let mut any = false;
+        for thread in self.letters.collect() {
+            any = true;
+            remote::arrive(self, thread);
+        }
+        for endpoint in self.notified.collect() {
+            any = true;
+            remote::take_notification(self, endpoint);
+        }
+        any
+    }
+
+    /// While this CPU stood still, its current thread may have ended, gone to another CPU, or moved to another space.
+    fn look_at_current_again(&self) {
+        let Some(current) = self.current.get() else { return };
+        if current.cpu.get() != self.index.get() || current.state.get() != State::Running {
+            self.current.set(None);
+        } else if let Some(space) = current.space.get()
+            && !self.resident.get().is_some_and(|resident| core::ptr::eq(resident, space))
+        {
+            self.load(space);
+        }
+    }
+
+    /// Another CPU has interrupted this one, while a thread ran whose registers are in its context. Returns the thread that
+    /// runs next.
+    pub fn interrupted(&'static self) -> &'static Thread {
+        self.attend();
+        match self.current.get() {
+            Some(current) => self.reschedule(current, None),
+            None => self.run_next(),
+        }
     }
 
     /// Decides who runs now, after a system call of `current` that may have blocked it or made others ready, and makes
     /// that thread the running one. `preferred` (the partner that just got a message, ready too) runs before others of
     /// its priority. Waits for an interrupt when nobody can run.
     pub fn reschedule(
-        &self,
+        &'static self,
         current: &'static Thread,
         preferred: Option<&'static Thread>,
     ) -> &'static Thread {
@@ -161,11 +291,13 @@ impl Cpu {
     }
 
     /// Takes the first ready thread, waiting for one if need be, and makes it the running one.
-    pub fn run_next(&self) -> &'static Thread {
+    pub fn run_next(&'static self) -> &'static Thread {
         let next = loop {
-            match self.ready.pop() {
-                Some(next) => break next,
-                None => arch::idle(self),
+            if let Some(next) = self.ready.pop() {
+                break next;
+            }
+            if !self.attend() {
+                arch::idle(self);
             }
         };
         // Whoever interrupts or ends its call and goes on without another in between was not switched away from.
@@ -189,7 +321,7 @@ impl Cpu {
 
     /// The timer has interrupted `current`, whose registers are in its context: another one of its priority gets its
     /// turn. Returns the thread that runs next.
-    pub fn time_slice_over(&self, current: &'static Thread) -> &'static Thread {
+    pub fn time_slice_over(&'static self, current: &'static Thread) -> &'static Thread {
         count(&self.counters.timer_interrupts);
         self.ready.set_time_slice(false);
         if self.ready.occupied() >> current.priority() == 0 {

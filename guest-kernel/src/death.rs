@@ -7,12 +7,14 @@ use abi::report::Fault;
 use crate::arch;
 use crate::cpu::{Cpu, count};
 use crate::server::Server;
+use crate::space::Space;
 use crate::thread::{State, Thread};
 use crate::trust;
+use crate::world;
 
 /// Ends `server` because of `fault`, and with it the case if the server drives it; its policy may have it start again.
 /// Returns the thread that runs next.
-pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Thread {
+pub fn kill(cpu: &'static Cpu, server: &'static Server, fault: &Fault) -> &'static Thread {
     count(&cpu.counters.faults);
     if let Some(kernel) = cpu.kernel.get() {
         kernel.report.add_fault(fault);
@@ -20,16 +22,37 @@ pub fn kill(cpu: &Cpu, server: &'static Server, fault: &Fault) -> &'static Threa
             arch::exit(exit_code::DRIVER_DIED);
         }
     }
-    let placement = server.placement.get();
-    take_down(cpu, server);
-    trust::after_fault(cpu, server, placement);
+    if has_to_do_with_other_cpus(cpu, server) {
+        world::stop(cpu, || {
+            // Another CPU may have been first.
+            if !server.is_dead() {
+                let placement = server.placement.get();
+                take_down(cpu, server);
+                trust::after_fault(cpu, server, placement);
+            }
+        });
+    } else {
+        bury(cpu, server);
+        world::take_away_later(cpu, server);
+    }
     cpu.run_next()
+}
+
+/// Whether anything of the server is, or may be known, on another CPU: its threads, where they wait, its pages. If there is
+/// no other CPU nothing has to stand still, and it is all the same.
+fn has_to_do_with_other_cpus(cpu: &Cpu, server: &Server) -> bool {
+    let is_alone = cpu.kernel.get().is_none_or(|kernel| kernel.cpus.len() == 1);
+    let is_elsewhere = |thread: &Thread| thread.cpu.get() != cpu.index.get() || thread.is_away.get();
+    is_alone
+        || server.space.get().is_none_or(Space::is_shared)
+        || server.cpus.count > 1
+        || server.threads.get().iter().any(is_elsewhere)
 }
 
 /// Ends the server whose direct entry `caller` was running when it faulted. The caller gets an error, as if it had
 /// called the server's thread.
 pub fn kill_direct(
-    cpu: &Cpu,
+    cpu: &'static Cpu,
     server: &'static Server,
     caller: &'static Thread,
     fault: &Fault,
@@ -41,35 +64,41 @@ pub fn kill_direct(
 }
 
 /// Ends a server, and gives back what it had.
-pub fn take_down(cpu: &Cpu, server: &'static Server) {
+pub fn take_down(cpu: &'static Cpu, server: &'static Server) {
     bury(cpu, server);
+    give_back(cpu, server);
+}
+
+/// Takes a buried server's region away, and gives back its memory.
+pub fn give_back(cpu: &'static Cpu, server: &'static Server) {
     if let Some(regions) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()) {
         let frames = regions.frames_in_use();
         regions.take_away(cpu, server);
-        let given_back = &cpu.counters.frames_given_back;
-        given_back.set(given_back.get() + (frames - regions.frames_in_use()));
+        cpu.counters.frames_given_back.add(frames - regions.frames_in_use());
     }
 }
 
 /// Takes the server's threads out of every queue and answers everybody who waits for one of them.
-fn bury(cpu: &Cpu, server: &'static Server) {
-    let endpoint = &server.endpoint;
-    endpoint.dead.set(true);
-    endpoint.direct_entry.set(0);
+fn bury(cpu: &'static Cpu, server: &'static Server) {
+    server.set_dead(true);
     server.direct_entry.set(0);
-    endpoint.receivers.clear();
+    server.endpoints.get().iter().for_each(|endpoint| endpoint.receivers.clear());
     for thread in server.threads.get() {
+        count(&cpu.counters.threads_ended);
         bury_thread(cpu, thread);
     }
-    while let Some(sender) = endpoint.senders.pop_front() {
-        sender.set_error(status::PARTNER_DEAD);
-        cpu.make_ready(sender);
+    for endpoint in server.endpoints.get() {
+        endpoint.direct_entry.set(0);
+        while let Some(sender) = endpoint.senders.pop_front() {
+            sender.set_error(status::PARTNER_DEAD);
+            cpu.make_ready(sender);
+        }
     }
 }
 
-fn bury_thread(cpu: &Cpu, thread: &'static Thread) {
+fn bury_thread(cpu: &'static Cpu, thread: &'static Thread) {
     match thread.state.replace(State::Dead) {
-        State::Ready => cpu.ready.remove(thread),
+        State::Ready => cpu.of(thread).ready.remove(thread),
         State::Calling | State::Sending => {
             if let Some(target) = thread.queued_at.get() {
                 target.senders.remove(thread);
@@ -78,13 +107,13 @@ fn bury_thread(cpu: &Cpu, thread: &'static Thread) {
         State::AwaitingReply => {
             // The reply will find nobody to go to.
             if let Some(partner) = thread.partner.take() {
-                partner.caller.set(None);
+                partner.take_caller();
             }
         }
         // All receivers are gone already.
-        State::Receiving | State::New | State::Running | State::Dead => {}
+        State::Receiving | State::New | State::Running | State::AtMark | State::Dead => {}
     }
-    if let Some(caller) = thread.caller.take() {
+    if let Some(caller) = thread.take_caller() {
         caller.set_error(status::PARTNER_DEAD);
         cpu.make_ready(caller);
     }

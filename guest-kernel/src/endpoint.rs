@@ -1,13 +1,21 @@
 //! Endpoints, where the threads of a server receive, and the rights that lead to them.
+//!
+//! An endpoint belongs to one CPU, as its server's threads there do: nobody else touches its cells, so nothing in it is locked.
+//! Whoever is on another CPU has a right to the endpoint's proxy instead. A proxy never has receivers, and that is how the
+//! fast path comes to leave it to the slow one, which finds the way ([`crate::ipc::remote`]). An endpoint whose server has
+//! no thread on this CPU, because it moved away or never had one, leads on in the same way.
 
 use core::cell::Cell;
 use core::ptr;
 
+use crate::mailbox::Letter;
+use crate::partners::Partners;
 use crate::queue::{Queue, Stack};
 use crate::server::Server;
+use crate::sync::{AtomicPtr, AtomicU64};
 
-/// Where messages to one server arrive. At most one of `receivers` and `senders` holds threads. Begins with a cache line, so
-/// that the lines that a call touches do not depend on where in its server it lies.
+/// Where messages to one server arrive. At most one of `receivers` and `senders` holds threads. All zero is an endpoint that
+/// nobody uses. Begins with a cache line, so that the lines that a call touches do not depend on where it lies.
 #[derive(Default)]
 #[repr(C, align(64))]
 pub struct Endpoint {
@@ -21,8 +29,23 @@ pub struct Endpoint {
     pub direct_entry: Cell<u64>,
     /// Whether the server is dead. It has no receivers then.
     pub dead: Cell<bool>,
+    /// The CPU that it belongs to.
+    pub cpu: Cell<u32>,
+    /// Where messages to this endpoint go on to: for a proxy, and where the server has no threads on this CPU.
+    pub elsewhere: Cell<Option<&'static Endpoint>>,
     /// The server.
     pub server: Cell<Option<&'static Server>>,
+    /// With whom the server's threads here have exchanged messages lately.
+    pub partners: Partners,
+    /// Notification bits from other CPUs that this one has not taken yet.
+    pub remote_bits: AtomicU64,
+    link: AtomicPtr<Endpoint>,
+}
+
+impl Letter for Endpoint {
+    fn link(&self) -> &AtomicPtr<Endpoint> {
+        &self.link
+    }
 }
 
 impl Endpoint {
@@ -62,11 +85,25 @@ impl Rights {
         Rights { first: Cell::new(ptr::null()), count: Cell::new(0) }
     }
 
+    /// Exactly these rights.
+    pub fn of(rights: &'static [Right]) -> Rights {
+        let none = Rights::none();
+        none.set(rights);
+        none
+    }
+
     /// Gives exactly these rights.
     pub fn set(&self, rights: &'static [Right]) {
         self.count.set(0);
         self.first.set(rights.as_ptr());
         self.count.set(rights.len() as u64);
+    }
+
+    /// Gives the same rights as `other`.
+    pub fn set_as(&self, other: &Rights) {
+        self.count.set(0);
+        self.first.set(other.first.get());
+        self.count.set(other.count.get());
     }
 
     /// The right with this handle.

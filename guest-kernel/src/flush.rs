@@ -1,5 +1,7 @@
 //! Having the TLB forget pages: page by page up to the flush threshold, all at once above it.
 //!
+//! What several CPUs may hold is forgotten by all of those that do, before anybody can use the memory behind it again.
+//!
 //! The threshold is found at boot, on this CPU ([`find_threshold`]). Where the clock does not tell time it would mean
 //! nothing, and a stated default takes its place.
 
@@ -9,6 +11,8 @@ use abi::plan::flag;
 use crate::arch;
 use crate::cpu::Cpu;
 use crate::server::Server;
+use crate::space::Space;
+use crate::world::{self, SERVERS_MAX};
 
 /// What flushing took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,33 +23,88 @@ pub struct Flushed {
     pub full: u64,
 }
 
-/// Who had a region that is to be forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// One space. If that is not the resident one, its next load flushes.
-    OneSpace,
-    /// Every space: the region was in the kernel.
-    EverySpace,
+/// What a TLB has to forget: the regions of up to [`SERVERS_MAX`] servers, which are where they are until all have done so.
+#[derive(Clone, Copy, Default)]
+pub struct Forget {
+    regions: [Option<(&'static Server, Reach)>; SERVERS_MAX],
+    /// The pages are too many to go one by one.
+    everything: bool,
 }
 
-/// Has this CPU's TLB forget the regions of `servers`, which have `pages` pages together: one decision for all.
+/// Whose TLB may hold a region.
+#[derive(Clone, Copy)]
+pub enum Reach {
+    /// That of every CPU: the region was the kernel's.
+    Everywhere,
+    /// Those of CPUs that load this space.
+    Space(&'static Space),
+}
+
+impl Reach {
+    /// Where the pages of a server that runs in this space, or in the kernel, may be.
+    pub fn of(space: Option<&'static Space>) -> Reach {
+        space.map_or(Reach::Everywhere, Reach::Space)
+    }
+
+    /// Whether the TLB of a CPU may hold them now, under the space that is resident there or under any.
+    fn is_resident_on(self, cpu: &Cpu) -> bool {
+        match self {
+            Reach::Everywhere => true,
+            Reach::Space(space) => cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)),
+        }
+    }
+
+    /// Whether it may hold them under a PCID that is not loaded.
+    fn may_linger_on(self, cpu: &Cpu) -> bool {
+        matches!(self, Reach::Space(space) if space.may_linger_on(cpu.index.get()))
+    }
+}
+
+/// Has the TLBs of all CPUs that may hold them forget the regions of `servers`, which have `pages` pages together: one
+/// decision for all. If there are such other CPUs, they must stand still. Returns what this CPU's TLB took.
 ///
 /// INVLPG takes translations of global pages from all processor contexts, but the way to them, which paging-structure caches
 /// keep for each PCID, from the loaded one only (Intel SDM vol. 3, 5.10.4.1). With PCIDs, what every space had therefore takes
 /// a full flush: the tables on that way may become somebody else's memory.
 pub fn regions(
-    cpu: &Cpu,
-    servers: impl Iterator<Item = &'static Server>,
+    cpu: &'static Cpu,
+    servers: impl Iterator<Item = (&'static Server, Reach)>,
     pages: u64,
-    reach: Reach,
 ) -> Flushed {
-    let mut flushed = Flushed::default();
     let has_pcids = cpu.kernel.get().is_some_and(|kernel| kernel.has_pcids);
-    if pages > threshold(cpu) || has_pcids && reach == Reach::EverySpace {
+    let mut forget = Forget { everything: pages > threshold(cpu), ..Forget::default() };
+    for (place, region) in forget.regions.iter_mut().zip(servers) {
+        match region.1 {
+            Reach::Space(space) => space.set_stale(),
+            Reach::Everywhere => forget.everything |= has_pcids,
+        }
+        *place = Some(region);
+    }
+    let is_concerned = |cpu: &Cpu| {
+        let mut reaches = forget.regions.iter().flatten().map(|(_, reach)| reach);
+        reaches.any(|reach| reach.is_resident_on(cpu) || reach.may_linger_on(cpu))
+    };
+    world::shoot_down(cpu, forget, is_concerned);
+    if is_concerned(cpu) { forget_here(cpu, &forget) } else { Flushed::default() }
+}
+
+/// Has this CPU's TLB forget.
+pub fn forget_here(cpu: &Cpu, forget: &Forget) -> Flushed {
+    let mut flushed = Flushed::default();
+    if forget.everything {
         arch::flush_all(cpu);
         flushed.full = 1;
-    } else {
-        flushed.invlpg = servers.map(|server| arch::flush_region(cpu, server)).sum();
+        return flushed;
+    }
+    for (server, reach) in forget.regions.iter().flatten() {
+        if reach.is_resident_on(cpu) {
+            flushed.invlpg += arch::flush_region(cpu, server);
+        } else if let Reach::Space(space) = reach
+            && reach.may_linger_on(cpu)
+        {
+            arch::flush_space(cpu, space);
+            flushed.full += 1;
+        }
     }
     flushed
 }

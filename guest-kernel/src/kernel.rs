@@ -3,9 +3,12 @@
 use core::cell::Cell;
 
 use crate::arch::Pmu;
+use crate::cpu::Cpu;
 use crate::lifecycle::Regions;
+use crate::mark::Marks;
 use crate::report::ReportWriter;
 use crate::server::Server;
+use crate::world::World;
 
 /// The kernel's root object.
 pub struct Kernel {
@@ -23,4 +26,17 @@ pub struct Kernel {
     pub regions: Cell<Option<&'static dyn Regions>>,
     /// The performance counters around the measured part.
     pub pmu: Pmu,
+    /// All CPUs, by index.
+    pub cpus: &'static [&'static Cpu],
+    /// How all CPUs but one stand still.
+    pub world: World,
+    /// Where the driver's threads wait for each other.
+    pub marks: Marks,
+}
+
+impl Kernel {
+    /// The CPU with this index.
+    pub fn cpu(&self, index: u32) -> Option<&'static Cpu> {
+        self.cpus.get(index as usize).copied()
+    }
 }

@@ -8,7 +8,8 @@
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
 //! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`], [`flush`], [`lifecycle`]: what happens to them.
 //! * [`trust`]: who may run in the kernel, and what is decided about it without the driver.
-//! * [`kernel`], [`report`]: what the VMM is told.
+//! * [`mailbox`], [`rendezvous`], [`world`], [`placing`]: several CPUs. [`sync`] has their atomics.
+//! * [`kernel`], [`mark`], [`report`]: what the VMM is told.
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod arch;
@@ -22,14 +23,18 @@ pub mod kernel;
 pub mod lifecycle;
 #[cfg(target_os = "none")]
 pub mod load;
+pub mod mailbox;
+pub mod mark;
 pub mod memory;
 pub mod message;
 pub mod migrate;
 pub mod partners;
+pub mod placing;
 pub mod plan;
 pub mod queue;
 #[cfg(target_os = "none")]
 pub mod region;
+pub mod rendezvous;
 pub mod report;
 pub mod schedule;
 pub mod server;
@@ -39,8 +44,10 @@ pub mod space;
 pub mod spaces;
 #[cfg(target_os = "none")]
 pub mod start;
+pub mod sync;
 pub mod system_call;
 #[cfg(test)]
 mod testing;
 pub mod thread;
 pub mod trust;
+pub mod world;

@@ -16,21 +16,24 @@ use crate::trust;
 /// Where regions come from, and go to.
 pub trait Regions {
     /// Loads the server's program into a fresh region. Fails with a status, having left nothing behind.
-    fn load(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
+    fn load(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
 
     /// Loads the server's program into a fresh region in another placement, carries its state over, and takes the old region
     /// away. Fails with a status, having changed nothing.
-    fn relocate(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
+    fn relocate(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
 
     /// Takes the server's region away from every page table and TLB, then gives its frames and its slot back.
-    fn take_away(&self, cpu: &Cpu, server: &'static Server);
+    fn take_away(&self, cpu: &'static Cpu, server: &'static Server);
 
     /// Frames handed out and not given back.
     fn frames_in_use(&self) -> u64;
+
+    /// Physical address where KVM may keep its steal-time record of a CPU, if it does and there is room.
+    fn steal_time_of(&self, cpu: u32) -> Option<u64>;
 }
 
 /// Stops a server as if it had ended itself: who waits for it gets an error.
-pub fn stop(cpu: &Cpu, server: &'static Server) -> Result<(), u64> {
+pub fn stop(cpu: &'static Cpu, server: &'static Server) -> Result<(), u64> {
     let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
     if runs || server.is_driver {
         return Err(status::NOT_PERMITTED);
@@ -43,7 +46,7 @@ pub fn stop(cpu: &Cpu, server: &'static Server) -> Result<(), u64> {
 }
 
 /// Starts a server that has stopped or died, from its beginning.
-pub fn start(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+pub fn start(cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
     if !server.is_dead() {
         return Err(status::BAD_ARGUMENT);
     }
@@ -54,25 +57,24 @@ pub fn start(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result
     let regions = kernel.regions.get().ok_or(status::NOT_PERMITTED)?;
     let frames = frames_in_use(cpu);
     regions.load(cpu, server, placement)?;
-    let taken = &cpu.counters.frames_taken;
-    taken.set(taken.get() + (frames_in_use(cpu) - frames));
+    cpu.counters.frames_taken.add(frames_in_use(cpu) - frames);
     server.state.set((0, 0));
-    server.endpoint.notification.set(0);
-    server.endpoint.dead.set(false);
+    server.endpoints.get().iter().for_each(|endpoint| endpoint.notification.set(0));
+    server.set_dead(false);
     server.policy.start_over();
     // The thread that faulted is not switched away from: whoever runs next, even itself, is switched to.
     if cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server)) {
         cpu.current.set(None);
     }
-    for (index, thread) in server.threads.get().iter().enumerate() {
-        begin(cpu, thread, index as u32);
+    for thread in server.threads.get() {
+        begin(cpu, thread);
     }
     Ok(())
 }
 
 /// Moves a server to another address: it starts from its beginning there, with the state that it has offered. Calls that
 /// arrive meanwhile wait. The policy is the caller's affair.
-pub fn relocate(cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+pub fn relocate(cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
     if server.home.is_some() || server.is_driver {
         // A home is an address that is kept; the driver has its samples where they are.
         return Err(status::NOT_PERMITTED);
@@ -87,19 +89,19 @@ pub fn relocate(cpu: &Cpu, server: &'static Server, placement: Placement) -> Res
     let kernel = cpu.kernel.get().ok_or(status::NOT_PERMITTED)?;
     kernel.regions.get().ok_or(status::NOT_PERMITTED)?.relocate(cpu, server, placement)?;
     server.direct_entry.set(0);
-    server.endpoint.direct_entry.set(0);
+    server.endpoints.get().iter().for_each(|endpoint| endpoint.direct_entry.set(0));
     server.state.set((0, 0));
     // All of its threads are there, and no others.
-    server.endpoint.receivers.clear();
-    for (index, thread) in threads.iter().enumerate() {
-        begin(cpu, thread, index as u32);
+    server.endpoints.get().iter().for_each(|endpoint| endpoint.receivers.clear());
+    for thread in threads {
+        begin(cpu, thread);
     }
     Ok(())
 }
 
 /// Has a thread start at the server's entry.
-fn begin(cpu: &Cpu, thread: &'static Thread, index: u32) {
-    thread.begin(stack_end(thread.server.base.get(), index) - 8, index);
+pub(crate) fn begin(cpu: &Cpu, thread: &'static Thread) {
+    thread.begin(stack_end(thread.server.base.get(), thread.index) - 8);
     cpu.make_ready(thread);
 }
 

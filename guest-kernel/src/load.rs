@@ -43,7 +43,8 @@ impl Loader {
     /// Makes server `index` of the plan and loads it. It has neither rights nor threads yet.
     pub fn create(&self, index: u32) -> Result<Server, StartError> {
         let plan = &self.plan[index as usize];
-        plan::check(plan).map_err(|reason| StartError::Plan { server: index, reason })?;
+        plan::check(plan, self.boot.cpu_count)
+            .map_err(|reason| StartError::Plan { server: index, reason })?;
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
         let placement = placement_of(plan);
         let home = match is_migratable(plan) {
@@ -54,7 +55,11 @@ impl Loader {
         let room = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
         let pages = PageRanges::new(room.map_err(out_of_memory)?);
         let home = home.map(|(space, _)| space);
-        let mut server = Server::new(index, placement, place.base, pages, place.space, home, is_driver(plan));
+        let shape = plan::shape_of(plan);
+        for space in place.space.into_iter().chain(home) {
+            space.add_cpus(shape.cpus);
+        }
+        let mut server = Server::new(index, placement, place.base, pages, place.space, home, shape);
         server.trust_group.set(plan.trust_group);
         server.policy = Policy::new(plan);
         self.fill(&server)?;
@@ -93,7 +98,7 @@ impl Loader {
             thread_count: plan.thread_count,
             right_count: plan.right_count,
             working_set_pages: plan.working_set_pages,
-            steal_time: self.pages.steal_time.is_some().into(),
+            steal_time_cpus: self.pages.steal_time_cpus,
             sample_capacity: samples.size / 8,
             arguments: plan.arguments,
         };
@@ -140,7 +145,7 @@ impl Loader {
 }
 
 impl Regions for Loader {
-    fn load(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    fn load(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
         let plan = &self.plan[server.index as usize];
         let home = server.home.map(|home| (home, server.base.get()));
         let place = self
@@ -160,7 +165,7 @@ impl Regions for Loader {
         })
     }
 
-    fn relocate(&self, cpu: &Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    fn relocate(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
         let old = Whereabouts::of(server);
         let (offset, size) = server.state.get();
         let state = (root_of(server), server.base.get() + offset);
@@ -182,24 +187,19 @@ impl Regions for Loader {
         Ok(())
     }
 
-    fn take_away(&self, cpu: &Cpu, server: &'static Server) {
+    fn take_away(&self, cpu: &'static Cpu, server: &'static Server) {
         let region = arch::detach_region(root_of(server), server.base.get());
-        let (is_loaded, reach) = match server.space.get() {
-            Some(space) => {
-                space.set_stale();
-                let is_resident = cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space));
-                (is_resident, Reach::OneSpace)
-            }
-            None => (true, Reach::EverySpace),
-        };
-        if is_loaded {
-            flush::regions(cpu, core::iter::once(server), server.pages.page_count(), reach);
-        }
+        let reach = Reach::of(server.space.get());
+        flush::regions(cpu, core::iter::once((server, reach)), server.pages.page_count());
         self.release(server, region);
     }
 
     fn frames_in_use(&self) -> u64 {
         self.memory.frames_in_use()
+    }
+
+    fn steal_time_of(&self, cpu: u32) -> Option<u64> {
+        self.pages.steal_time_of(cpu)
     }
 }
 

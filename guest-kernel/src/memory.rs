@@ -87,8 +87,8 @@ impl Memory {
         Some(frame)
     }
 
-    /// `count` frames in a row; the physical address of the first one.
-    fn frames(&self, count: u64) -> Result<u64, OutOfMemory> {
+    /// `count` frames in a row that are never given back; the physical address of the first one.
+    pub fn frames(&self, count: u64) -> Result<u64, OutOfMemory> {
         let size = count.checked_mul(PAGE_SIZE).ok_or(OutOfMemory)?;
         for range in &self.ranges {
             if range.top.get() - range.bottom.get() >= size {
@@ -136,6 +136,18 @@ impl Memory {
         let mut value = Some(value);
         let objects = self.objects(1, |_| value.take().ok_or(OutOfMemory))?;
         objects.first().ok_or(OutOfMemory)
+    }
+
+    /// `count` objects in a row that live for ever, all zero. They cost nothing until they are used: free memory is zero.
+    ///
+    /// # Safety
+    /// All zero must be a valid value.
+    pub unsafe fn zeroed_objects<T>(&self, count: usize) -> Result<&'static [T], OutOfMemory> {
+        let size = (count as u64).checked_mul(size_of::<T>() as u64).ok_or(OutOfMemory)?;
+        let address = self.bytes(size, CACHE_LINE_SIZE.max(align_of::<T>() as u64))?;
+        // SAFETY: `bytes` gave zeroed memory of this size and alignment that is mapped for ever and nobody else's, and the
+        // caller says that zero is a value.
+        Ok(unsafe { core::slice::from_raw_parts(arch::physical_pointer(address).cast(), count) })
     }
 
     /// `count` zeros in a row. They cost nothing until they are used: free memory is zero.

@@ -13,6 +13,7 @@ use crate::arch;
 use crate::cpu::{Cpu, count};
 use crate::flush::{self, Flushed, Reach};
 use crate::lifecycle;
+use crate::partners;
 use crate::server::{Placement, Server};
 use crate::thread::Resume;
 use crate::trust;
@@ -30,7 +31,7 @@ pub struct Work {
 
 /// Moves `server`, with its group if [`migrate::WITH_GROUP`] says so. Fails with a status, having moved nobody, if the
 /// server itself may not be moved; members of its group that may not are left where they are.
-pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64> {
+pub fn migrate(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<Work, u64> {
     if how & !migrate::ALL != 0 {
         return Err(status::BAD_ARGUMENT);
     }
@@ -51,7 +52,7 @@ pub fn migrate(cpu: &Cpu, server: &'static Server, how: u64) -> Result<Work, u64
 
 /// Moves a server that has proved stable into the kernel, with its group, if it may run there. It may be about to receive
 /// a message: all that counts of it is in its context.
-pub fn promote(cpu: &Cpu, server: &'static Server) {
+pub fn promote(cpu: &'static Cpu, server: &'static Server) {
     let is_movable = server.home.is_some() && server.placement.get() == Placement::User;
     if is_movable && check_policy(server, Placement::Kernel).is_ok() {
         move_in_place(cpu, server, Placement::Kernel, true);
@@ -60,15 +61,21 @@ pub fn promote(cpu: &Cpu, server: &'static Server) {
 }
 
 /// Moves a server for which all checks have been made, and those of its group that may be moved.
-fn move_in_place(cpu: &Cpu, server: &'static Server, target: Placement, with_group: bool) -> Work {
+fn move_in_place(cpu: &'static Cpu, server: &'static Server, target: Placement, with_group: bool) -> Work {
     let mut group = [None; PARTNERS_MAX + 1];
     group[0] = (server.placement.get() != target).then_some(server);
     if with_group {
-        let members = server.partners.iter().filter(|partner| {
+        let members = partners::of(server).filter(|partner| {
             partner.is_trusted() && partner.placement.get() != target && check(cpu, partner, target).is_ok()
         });
-        for (place, member) in group[1..].iter_mut().zip(members) {
-            *place = Some(member);
+        let mut count = 1;
+        for member in members {
+            // Several CPUs may remember the same one.
+            let is_known = group.iter().flatten().any(|known: &&Server| core::ptr::eq(*known, member));
+            if !is_known && count < group.len() {
+                group[count] = Some(member);
+                count += 1;
+            }
         }
     }
 
@@ -78,20 +85,16 @@ fn move_in_place(cpu: &Cpu, server: &'static Server, target: Placement, with_gro
         work.pages += arch::change_region_privilege(member, target);
         change_threads(member, target);
     }
-    let remapped = &cpu.counters.pages_remapped;
-    remapped.set(remapped.get() + work.pages);
-    let moved = || group.iter().flatten().copied();
-    for home in moved().filter_map(|server| server.home) {
-        // Other processor contexts than the current one cannot be reached by INVLPG.
-        home.set_stale();
-    }
-    let reach = if target == Placement::User { Reach::EverySpace } else { Reach::OneSpace };
-    work.flushed = flush::regions(cpu, moved(), work.pages, reach);
+    cpu.counters.pages_remapped.add(work.pages);
+    // Where they were is what has to be forgotten.
+    let reach = |home| if target == Placement::Kernel { Reach::of(home) } else { Reach::Everywhere };
+    let moved = group.iter().flatten().map(|server| (*server, reach(server.home)));
+    work.flushed = flush::regions(cpu, moved, work.pages);
     work
 }
 
 /// Moves one server to another address.
-fn relocate(cpu: &Cpu, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
+fn relocate(cpu: &'static Cpu, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
     if how & migrate::WITH_GROUP != 0 {
         return Err(status::BAD_ARGUMENT);
     }
@@ -128,7 +131,10 @@ fn change_threads(server: &Server, target: Placement) {
     let space = if target == Placement::User { server.home } else { None };
     server.placement.set(target);
     server.space.set(space);
-    server.endpoint.direct_entry.set(if target == Placement::Kernel { server.direct_entry.get() } else { 0 });
+    let direct_entry = if target == Placement::Kernel { server.direct_entry.get() } else { 0 };
+    for endpoint in server.endpoints.get() {
+        endpoint.direct_entry.set(direct_entry);
+    }
     for thread in server.threads.get() {
         thread.placement.set(target);
         thread.space.set(space);

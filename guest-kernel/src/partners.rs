@@ -5,17 +5,35 @@ use core::ptr;
 
 use abi::plan::PARTNERS_MAX;
 
+use crate::endpoint::Endpoint;
 use crate::server::Server;
 use crate::thread::Thread;
 
 /// Notes, on both sides, a message to a server that may migrate. Messages to others need no note: neither may such a
 /// receiver move, nor could it be moved with its sender. A server is no partner of itself.
+///
+/// A sender on another CPU has noted its side before it went away.
 pub fn note(sender: &Thread, receiver: &Thread) {
     if ptr::eq(sender.server, receiver.server) {
         return;
     }
-    sender.server.partners.note(receiver.server);
-    receiver.server.partners.note(sender.server);
+    if sender.cpu.get() == receiver.cpu.get() {
+        sender.endpoint.get().partners.note(receiver.server);
+    }
+    receiver.endpoint.get().partners.note(sender.server);
+}
+
+/// Notes, on the sender's side, a message to an endpoint on another CPU.
+pub fn note_sent(sender: &Thread, target: &Endpoint) {
+    let is_worth_it = |server: &&Server| server.home.is_some() && !ptr::eq(*server, sender.server);
+    if let Some(server) = target.server.get().filter(is_worth_it) {
+        sender.endpoint.get().partners.note(server);
+    }
+}
+
+/// The trusted partners of a server, those of its first CPU first.
+pub fn of(server: &Server) -> impl Iterator<Item = &'static Server> + '_ {
+    server.endpoints.get().iter().flat_map(|endpoint| endpoint.partners.iter())
 }
 
 /// The trusted servers among the last partners, the latest first. Untrusted ones are not worth a place: they may not

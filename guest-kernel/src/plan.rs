@@ -6,11 +6,11 @@ use core::slice;
 
 use abi::boot::BootInfo;
 use abi::plan::{PRIORITY_MAX, Plan, PlanRight, PlanServer, placement, server_flag, trust};
-use abi::region::{THREADS_MAX, WORKING_SET_PAGES_MAX};
+use abi::region::{STACK_PAGES_MAX, THREADS_MAX, WORKING_SET_PAGES_MAX};
 
 use crate::arch;
 use crate::image::ImageError;
-use crate::server::Placement;
+use crate::server::{Placement, Shape, Spread};
 use crate::trust::may_run;
 
 /// Why the plan cannot be started. `server` is its index in the plan.
@@ -88,8 +88,22 @@ pub fn placement_of(plan: &PlanServer) -> Placement {
     if plan.placement == placement::KERNEL { Placement::Kernel } else { Placement::User }
 }
 
-/// What the VMM should have made sure of.
-pub fn check(plan: &PlanServer) -> Result<(), &'static str> {
+/// The CPUs that the server's threads are spread over.
+pub fn cpus_of(plan: &PlanServer) -> Spread {
+    Spread { first: plan.first_cpu, count: plan.cpu_count.max(1) }
+}
+
+/// What never changes about the server.
+pub fn shape_of(plan: &PlanServer) -> Shape {
+    Shape {
+        is_driver: is_driver(plan),
+        cpus: cpus_of(plan),
+        thread_endpoints: plan.flags & server_flag::THREAD_ENDPOINTS != 0,
+    }
+}
+
+/// What the VMM should have made sure of, for a machine of `cpu_count` CPUs.
+pub fn check(plan: &PlanServer, cpu_count: u32) -> Result<(), &'static str> {
     if plan.placement > placement::KERNEL {
         return Err("there is no such placement");
     }
@@ -108,6 +122,16 @@ pub fn check(plan: &PlanServer) -> Result<(), &'static str> {
     if plan.working_set_pages > WORKING_SET_PAGES_MAX {
         return Err("its working set is too large");
     }
+    let cpus = cpus_of(plan);
+    if u64::from(cpus.first) + u64::from(cpus.count) > u64::from(cpu_count) {
+        return Err("it is spread over more CPUs than there are");
+    }
+    if u64::from(plan.stack_pages) > STACK_PAGES_MAX {
+        return Err("its stacks are too large");
+    }
+    if plan.promote_after != 0 && cpus.count > 1 {
+        return Err("it cannot prove stable: nobody counts its messages on several CPUs");
+    }
     if plan.promote_after != 0 && !(is_migratable(plan) && may_run(plan.trust_group, Placement::Kernel)) {
         return Err("it cannot prove stable: it may not migrate, or is not in trust group 1");
     }
@@ -124,8 +148,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let good = PlanServer { thread_count: 1, trust_group: 4, ..PlanServer::default() };
-        assert_eq!(check(&good), Ok(()));
-        assert_eq!(check(&PlanServer { placement: placement::KERNEL, trust_group: 1, ..good }), Ok(()));
+        assert_eq!(check(&good, 2), Ok(()));
+        assert_eq!(check(&PlanServer { placement: placement::KERNEL, trust_group: 1, ..good }, 2), Ok(()));
         let in_kernel = PlanServer { placement: placement::KERNEL, ..good };
         let wrong = [
             PlanServer { placement: u32::MAX, ..good },
@@ -135,6 +159,10 @@ mod tests {
             PlanServer { trust_group: 3, ..in_kernel },
             PlanServer { trust_group: 4, ..in_kernel },
             PlanServer { thread_count: 0, ..good },
+            PlanServer { first_cpu: 2, ..good },
+            PlanServer { first_cpu: 1, cpu_count: 2, ..good },
+            PlanServer { first_cpu: u32::MAX, cpu_count: u32::MAX, ..good },
+            PlanServer { stack_pages: 5, ..good },
             PlanServer { thread_count: THREADS_MAX + 1, ..good },
             PlanServer { priority: PRIORITY_MAX + 1, ..good },
             PlanServer { working_set_pages: WORKING_SET_PAGES_MAX + 1, ..good },
@@ -143,7 +171,7 @@ mod tests {
             PlanServer { demote_after: 1, flags: server_flag::DRIVER, ..good },
         ];
         for plan in wrong {
-            assert!(check(&plan).is_err(), "{plan:?}");
+            assert!(check(&plan, 2).is_err(), "{plan:?}");
         }
     }
 }

@@ -82,7 +82,7 @@ impl Queue {
 }
 
 /// A stack of threads. All zero is an empty one. The fast path pushes and pops in two instructions each; what it does not
-/// need, there is not: nobody can be taken out of the middle.
+/// need, a link back, there is not: to take somebody out of the middle takes a walk.
 #[derive(Default)]
 #[repr(C)]
 pub struct Stack {
@@ -116,6 +116,20 @@ impl Stack {
         let thread = self.top.get()?;
         self.take_off(thread);
         Some(thread)
+    }
+
+    /// Takes out `thread`, wherever it is; true if it was there. Takes as long as there are threads above it: only for
+    /// operations that have nothing to do with IPC.
+    pub fn remove(&self, thread: &'static Thread) -> bool {
+        let mut link = &self.top;
+        while let Some(other) = link.get() {
+            if core::ptr::eq(other, thread) {
+                link.set(thread.links.next.get());
+                return true;
+            }
+            link = &other.links.next;
+        }
+        false
     }
 
     /// Forgets all threads.
@@ -175,6 +189,11 @@ mod tests {
                     0..=4 if !model.contains(&index) => { stack.push(threads[index]); model.push(index); }
                     5 | 6 => prop_assert!(same(stack.pop(), model.pop().map(|index| threads[index]))),
                     7 if index == 0 => { stack.clear(); model.clear(); }
+                    7 => {
+                        let position = model.iter().position(|&other| other == index);
+                        prop_assert_eq!(stack.remove(threads[index]), position.is_some());
+                        position.map(|position| model.remove(position));
+                    }
                     _ => {}
                 }
                 prop_assert!(same(stack.top(), model.last().map(|&index| threads[index])));

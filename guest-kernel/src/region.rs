@@ -10,8 +10,8 @@ use abi::boot::PhysicalRange;
 use abi::call::number;
 use abi::plan::PlanServer;
 use abi::region::{
-    CLOCK_OFFSET, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, STACK_SIZE, START_INFO_OFFSET, StartInfo,
-    WORKING_SET_OFFSET, stack_end, stub_offset,
+    CLOCK_COUNT_MAX, CLOCK_OFFSET, CLOCK_SIZE, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, STACK_PAGES_MAX,
+    START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET, stack_end, stub_offset,
 };
 
 use crate::arch::{self, Access, Frames};
@@ -25,8 +25,10 @@ pub struct SharedPages {
     pub user_interface: u64,
     /// Kernel interface page with stubs that jump into the kernel.
     pub kernel_interface: u64,
-    /// KVM's steal-time record, if there is one.
-    pub steal_time: Option<u64>,
+    /// First of the frames with KVM's steal-time records.
+    steal_time: u64,
+    /// CPUs that have one.
+    pub steal_time_cpus: u32,
 }
 
 /// A region to fill.
@@ -72,14 +74,26 @@ impl From<OutOfMemory> for RegionError {
 }
 
 impl SharedPages {
-    /// Makes the shared pages.
-    pub fn new(memory: &Memory, steal_time: bool) -> Result<SharedPages, OutOfMemory> {
+    /// Makes the shared pages, with room for a steal-time record for each of so many CPUs.
+    pub fn new(memory: &Memory, steal_time_cpus: u32) -> Result<SharedPages, OutOfMemory> {
+        let steal_time_cpus = steal_time_cpus.min(CLOCK_COUNT_MAX);
         Ok(SharedPages {
             user_interface: user_interface(memory)?,
             kernel_interface: kernel_interface(memory)?,
-            steal_time: if steal_time { Some(memory.frame()?) } else { None },
+            steal_time: memory.frames(steal_time_pages(steal_time_cpus))?,
+            steal_time_cpus,
         })
     }
+
+    /// Where KVM may keep its steal-time record of a CPU, if there is room.
+    pub fn steal_time_of(&self, cpu: u32) -> Option<u64> {
+        (cpu < self.steal_time_cpus).then(|| self.steal_time + u64::from(cpu) * CLOCK_SIZE)
+    }
+}
+
+/// Pages that hold so many records.
+fn steal_time_pages(cpus: u32) -> u64 {
+    (u64::from(cpus) * CLOCK_SIZE).div_ceil(PAGE_SIZE)
 }
 
 /// `mov eax, number; syscall; ret` for every system call.
@@ -158,9 +172,8 @@ impl Region<'_> {
     pub fn add_kernel_pages(&self, pages: &SharedPages, info: &StartInfo) -> Result<(), OutOfMemory> {
         let interface = if self.user { pages.user_interface } else { pages.kernel_interface };
         self.map(KERNEL_INTERFACE_OFFSET, Frames::Shared(interface), 1, Access::EXECUTE)?;
-        if let Some(frame) = pages.steal_time {
-            self.map(CLOCK_OFFSET, Frames::Shared(frame), 1, Access::READ)?;
-        }
+        let clock_pages = steal_time_pages(pages.steal_time_cpus);
+        self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), clock_pages, Access::READ)?;
         self.map(START_INFO_OFFSET, Frames::Own, 1, Access::READ)?;
         let frame = arch::frame_of(self.root, self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
         let target: *mut StartInfo =
@@ -172,9 +185,10 @@ impl Region<'_> {
 
     /// Maps stacks and working set as the plan asks.
     pub fn add_memory(&self, plan: &PlanServer) -> Result<(), OutOfMemory> {
+        let pages = if plan.stack_pages == 0 { STACK_PAGES_MAX } else { plan.stack_pages.into() };
         for thread in 0..plan.thread_count {
-            let pages = STACK_SIZE / PAGE_SIZE;
-            self.map(stack_end(0, thread) - STACK_SIZE, Frames::Own, pages, Access::WRITE)?;
+            let offset = stack_end(0, thread) - pages * PAGE_SIZE;
+            self.map(offset, Frames::Own, pages, Access::WRITE)?;
         }
         self.map(WORKING_SET_OFFSET, Frames::Own, u64::from(plan.working_set_pages), Access::WRITE)
     }

@@ -8,6 +8,7 @@ use abi::pmu::PmuReport;
 use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report};
 
 use crate::cpu::Cpu;
+use crate::sync::{AtomicU32, Ordering};
 
 /// The report of the case. All writes are volatile: nobody in the guest ever reads them.
 #[derive(Clone, Copy)]
@@ -82,23 +83,27 @@ impl ReportWriter {
         }
     }
 
-    /// Notes the first mark, with the counters of `cpu`.
-    pub fn measure_begin(&self, cpu: &Cpu, tsc: u64) {
-        let counters = cpu.counters.snapshot();
-        // SAFETY: `new`'s promise, and the index was checked when the CPU came up.
-        unsafe {
-            addr_of_mut!((*self.cpus.add(cpu.index.get() as usize)).begin).write_volatile(counters);
-            addr_of_mut!((*self.report).begin_tsc).write_volatile(tsc);
+    /// Notes the first mark, with the counters of all CPUs.
+    pub fn measure_begin(&self, cpus: &[&Cpu], tsc: u64) {
+        for (index, cpu) in cpus.iter().enumerate().take(self.cpu_count as usize) {
+            let counters = cpu.counters.snapshot();
+            // SAFETY: `new`'s promise, and the index is in range.
+            unsafe { addr_of_mut!((*self.cpus.add(index)).begin).write_volatile(counters) }
         }
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).begin_tsc).write_volatile(tsc) }
         self.set_state(abi::report::state::MEASURING);
     }
 
-    /// Notes the second mark, with the counters of `cpu` and what the driver counted.
-    pub fn measure_end(&self, cpu: &Cpu, tsc: u64, measured: &Measured) {
-        let counters = cpu.counters.snapshot();
-        // SAFETY: `new`'s promise, and the index was checked when the CPU came up.
+    /// Notes the second mark, with the counters of all CPUs and what the driver counted.
+    pub fn measure_end(&self, cpus: &[&Cpu], tsc: u64, measured: &Measured) {
+        for (index, cpu) in cpus.iter().enumerate().take(self.cpu_count as usize) {
+            let counters = cpu.counters.snapshot();
+            // SAFETY: `new`'s promise, and the index is in range.
+            unsafe { addr_of_mut!((*self.cpus.add(index)).end).write_volatile(counters) }
+        }
+        // SAFETY: `new`'s promise.
         unsafe {
-            addr_of_mut!((*self.cpus.add(cpu.index.get() as usize)).end).write_volatile(counters);
             addr_of_mut!((*self.report).end_tsc).write_volatile(tsc);
             addr_of_mut!((*self.report).round_trips).write_volatile(measured.round_trips);
             addr_of_mut!((*self.report).channel_count).write_volatile(measured.channel_count);
@@ -131,17 +136,16 @@ impl ReportWriter {
 
     /// Notes a server's death.
     pub fn add_fault(&self, fault: &Fault) {
-        // SAFETY: `new`'s promise, and the index is checked.
+        // SAFETY: `new`'s promise, and the index is checked. Several CPUs may be here at once.
         unsafe {
-            let count = addr_of_mut!((*self.report).fault_count);
-            let index = count.read_volatile();
+            let count = AtomicU32::from_ptr(addr_of_mut!((*self.report).fault_count));
+            let index = count.fetch_add(1, Ordering::Relaxed);
             if (index as usize) < FAULTS_KEPT {
                 addr_of_mut!((*self.report).faults)
                     .cast::<Fault>()
                     .add(index as usize)
                     .write_volatile(*fault);
             }
-            count.write_volatile(index.saturating_add(1));
         }
     }
 

@@ -5,8 +5,9 @@ use core::cell::Cell;
 use abi::plan::trust;
 
 use crate::endpoint::{Endpoint, Rights};
-use crate::partners::Partners;
+use crate::mailbox::Letter;
 use crate::space::Space;
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::thread::Thread;
 use crate::trust::Policy;
 
@@ -69,6 +70,43 @@ impl PageRanges {
     }
 }
 
+/// CPUs in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// Index of the first one.
+    pub first: u32,
+    /// Their number, at least 1.
+    pub count: u32,
+}
+
+impl Spread {
+    /// The first CPU only.
+    pub const ONE: Spread = Spread { first: 0, count: 1 };
+
+    /// Whether a CPU is among them.
+    pub fn contains(self, cpu: u32) -> bool {
+        cpu.wrapping_sub(self.first) < self.count
+    }
+
+    /// The smallest row that holds all of both.
+    pub fn joined(self, other: Spread) -> Spread {
+        let first = self.first.min(other.first);
+        let end = (self.first + self.count).max(other.first + other.count);
+        Spread { first, count: end - first }
+    }
+}
+
+/// What the plan says about a server that never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether it drives the case.
+    pub is_driver: bool,
+    /// The CPUs that its threads are spread over.
+    pub cpus: Spread,
+    /// Whether each of its threads has an endpoint of its own.
+    pub thread_endpoints: bool,
+}
+
 /// A server. Clients are servers too: what they do with their endpoint is their affair.
 pub struct Server {
     /// Index in the plan.
@@ -95,16 +133,29 @@ pub struct Server {
     pub direct_entry: Cell<u64>,
     /// Offset in its region, and bytes, of the state that it hands over when it is relocated.
     pub state: Cell<(u64, u64)>,
-    /// With whom it has exchanged messages lately.
-    pub partners: Partners,
     /// Whether it drives the case.
     pub is_driver: bool,
-    /// Where its threads receive.
-    pub endpoint: Endpoint,
-    /// Whom it may reach.
-    pub rights: Rights,
+    /// The CPUs that its threads are spread over.
+    pub cpus: Spread,
+    /// Whether each of its threads has an endpoint of its own.
+    pub has_thread_endpoints: bool,
+    /// Where its threads receive: one endpoint for each of its CPUs, or one for each of its threads.
+    pub endpoints: Cell<&'static [Endpoint]>,
+    /// What other CPUs have in the place of each endpoint.
+    pub proxies: Cell<&'static [Endpoint]>,
+    /// Whom it may reach, from each of its CPUs.
+    pub rights: Cell<&'static [Rights]>,
+    /// Whether it has died.
+    dead: AtomicU32,
     /// Its threads.
     pub threads: Cell<&'static [Thread]>,
+    link: AtomicPtr<Server>,
+}
+
+impl Letter for Server {
+    fn link(&self) -> &AtomicPtr<Server> {
+        &self.link
+    }
 }
 
 impl Server {
@@ -116,7 +167,7 @@ impl Server {
         pages: PageRanges,
         space: Option<&'static Space>,
         home: Option<&'static Space>,
-        is_driver: bool,
+        shape: Shape,
     ) -> Server {
         Server {
             index,
@@ -131,11 +182,15 @@ impl Server {
             user_place: Cell::new(space.map(|space| (space, base))),
             direct_entry: Cell::new(0),
             state: Cell::new((0, 0)),
-            partners: Partners::default(),
-            is_driver,
-            endpoint: Endpoint::default(),
-            rights: Rights::none(),
+            is_driver: shape.is_driver,
+            cpus: shape.cpus,
+            has_thread_endpoints: shape.thread_endpoints,
+            endpoints: Cell::new(&[]),
+            proxies: Cell::new(&[]),
+            rights: Cell::new(&[]),
+            dead: AtomicU32::new(0),
             threads: Cell::new(&[]),
+            link: AtomicPtr::default(),
         }
     }
 
@@ -146,6 +201,45 @@ impl Server {
 
     /// Whether it has died.
     pub fn is_dead(&self) -> bool {
-        self.endpoint.dead.get()
+        self.dead.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that it has died, or has been started again, on all its endpoints.
+    pub fn set_dead(&self, dead: bool) {
+        self.dead.store(dead.into(), Ordering::Relaxed);
+        for endpoint in self.endpoints.get() {
+            endpoint.dead.set(dead);
+        }
+    }
+
+    /// The CPU that a thread starts on.
+    pub fn cpu_of_thread(&self, index: u32) -> u32 {
+        self.cpus.first + index % self.cpus.count
+    }
+
+    /// Where a thread receives when it starts.
+    pub fn endpoint_of_thread(&self, index: u32) -> &'static Endpoint {
+        let endpoints = self.endpoints.get();
+        &endpoints[index as usize % endpoints.len()]
+    }
+
+    /// Where a right to it leads on a CPU: to its endpoint there, or else to the proxy of that of a thread, or of one of its
+    /// CPUs.
+    pub fn endpoint_for(&self, cpu: u32, thread: u32) -> &'static Endpoint {
+        let index = if self.has_thread_endpoints {
+            thread
+        } else if self.cpus.contains(cpu) {
+            cpu - self.cpus.first
+        } else {
+            cpu % self.cpus.count
+        } as usize;
+        let endpoint = &self.endpoints.get()[index];
+        if endpoint.cpu.get() == cpu { endpoint } else { &self.proxies.get()[index] }
+    }
+
+    /// Whom its threads on a CPU may reach.
+    pub fn rights_on(&self, cpu: u32) -> Rights {
+        let rights = self.rights.get().get(cpu.wrapping_sub(self.cpus.first) as usize);
+        rights.cloned().unwrap_or(Rights::none())
     }
 }

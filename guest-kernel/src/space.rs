@@ -2,6 +2,8 @@
 
 use core::cell::Cell;
 
+use crate::server::Spread;
+
 /// Bit 63 of a value for CR3: keep the TLB entries of the PCID that is loaded (Intel SDM vol. 3, 4.10.4.1).
 pub const PRESERVE_TLB: u64 = 1 << 63;
 
@@ -14,8 +16,12 @@ pub struct Space {
     pub root: u64,
     /// What to load into CR3 when the TLB's entries of the space are true, and when they may not be.
     load_values: [u64; 2],
-    /// What to load into CR3 next: the second of them as long as the TLB may hold what the page tables no longer say.
+    /// What to load into CR3 next: the second of them as long as the TLB may hold what the page tables no longer say. Only
+    /// the one CPU that loads this space changes it; if there are several, it stays the first: they flush at once
+    /// ([`crate::flush`]).
     next_load_value: Cell<u64>,
+    /// The CPUs whose threads run in it.
+    cpus: Cell<Option<Spread>>,
     /// Physical address of the level-3 table of its home, if it is that of a server that may migrate, else 0.
     pub own_level3: Cell<u64>,
 }
@@ -26,7 +32,13 @@ impl Space {
         let pcid = if use_pcid && index < PCID_MAX { index + 1 } else { 0 };
         let flushing = root | pcid;
         let load_values = [if pcid == 0 { flushing } else { flushing | PRESERVE_TLB }, flushing];
-        Space { root, load_values, next_load_value: Cell::new(flushing), own_level3: Cell::new(0) }
+        Space {
+            root,
+            load_values,
+            next_load_value: Cell::new(flushing),
+            cpus: Cell::new(None),
+            own_level3: Cell::new(0),
+        }
     }
 
     /// The value to load into CR3 now. The first load, and the first one after [`Space::set_stale`], flushes what the
@@ -36,9 +48,35 @@ impl Space {
         self.next_load_value.replace(self.load_values[0])
     }
 
-    /// Notes that a mapping was taken away while the TLB may hold it.
+    /// Notes that a mapping was taken away while the TLB may hold it: the next load flushes.
     pub fn set_stale(&self) {
-        self.next_load_value.set(self.load_values[1]);
+        if !self.is_shared() {
+            self.next_load_value.set(self.load_values[1]);
+        }
+    }
+
+    /// Notes that threads on these CPUs run in it, before they do.
+    pub fn add_cpus(&self, cpus: Spread) {
+        self.cpus.set(Some(self.cpus.get().map_or(cpus, |others| others.joined(cpus))));
+        if self.is_shared() {
+            // No TLB can hold anything of a PCID that was never loaded.
+            self.next_load_value.set(self.load_values[0]);
+        }
+    }
+
+    /// Whether threads on several CPUs run in it.
+    pub fn is_shared(&self) -> bool {
+        self.cpus.get().is_some_and(|cpus| cpus.count > 1)
+    }
+
+    /// Whether the TLB of a CPU may hold entries of this space while another one is loaded there.
+    pub fn may_linger_on(&self, cpu: u32) -> bool {
+        self.pcid() != 0 && self.is_shared() && self.cpus.get().is_some_and(|cpus| cpus.contains(cpu))
+    }
+
+    /// Its PCID, 0 when there is none.
+    pub fn pcid(&self) -> u64 {
+        self.load_values[1] & PCID_MAX
     }
 }
 

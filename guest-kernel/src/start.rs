@@ -6,16 +6,18 @@ use core::fmt::{self, Write as _};
 use abi::address::{HOME_COUNT, SLOT_COUNT};
 use abi::boot::{BootInfo, flag};
 use abi::flush::FlushReport;
-use abi::plan::{PlanRight, PlanServer};
-use abi::region::{START_INFO_OFFSET, stack_end};
+use abi::plan::{PlanRight, PlanServer, server_flag};
+use abi::region::START_INFO_OFFSET;
 use abi::report::feature;
 
 use crate::arch;
 use crate::cpu::Cpu;
-use crate::endpoint::Right;
+use crate::endpoint::{Endpoint, Right, Rights};
 use crate::flush;
 use crate::kernel::Kernel;
+use crate::lifecycle;
 use crate::load::Loader;
+use crate::mark::Marks;
 use crate::memory::{Memory, OutOfMemory};
 use crate::plan::{self, StartError, is_driver, is_migratable};
 use crate::region::SharedPages;
@@ -24,14 +26,15 @@ use crate::server::Server;
 use crate::slot::FreeSlots;
 use crate::spaces::Spaces;
 use crate::thread::Thread;
+use crate::world::World;
 
 /// The features to use of those detected: PCIDs only if the plan asks for them.
 pub fn choose_features(boot: &BootInfo, detected: u64) -> u64 {
     if plan::read(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
 }
 
-/// Loads all servers of the plan and makes their threads ready on `cpu`.
-pub fn start(
+/// Loads all servers of the plan, with all their threads, none of which runs yet.
+pub fn load(
     boot: &'static BootInfo,
     cpu: &'static Cpu,
     report: ReportWriter,
@@ -44,16 +47,14 @@ pub fn start(
     }
     let no_memory = |_: OutOfMemory| StartError::OutOfMemory { server: 0 };
     let memory = Memory::make(boot.free_memory).map_err(no_memory)?;
-    let pages = SharedPages::new(memory, features & feature::STEAL_TIME != 0).map_err(no_memory)?;
+    let steal_time_cpus = if features & feature::STEAL_TIME != 0 { boot.cpu_count } else { 0 };
+    let pages = SharedPages::new(memory, steal_time_cpus).map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
     let home_count = servers.iter().filter(|plan| is_migratable(plan)).count();
     if home_count > HOME_COUNT {
         return Err(StartError::Plan { server: 0, reason: "more than 255 servers may migrate" });
     }
     arch::add_homes(home_count, memory).map_err(no_memory)?;
-    if let Some(frame) = pages.steal_time {
-        arch::enable_steal_time(frame);
-    }
     if servers.iter().filter(|plan| is_driver(plan)).count() > 1 {
         return Err(StartError::Plan { server: 0, reason: "more than one server drives the case" });
     }
@@ -70,6 +71,11 @@ pub fn start(
         has_pcids: use_pcid,
         flush_threshold_pages: flush.threshold_pages,
         pmu,
+        cpus: memory
+            .objects(boot.cpu_count as usize, |index| Ok(arch::cpu(index as u32)))
+            .map_err(no_memory)?,
+        world: World::default(),
+        marks: Marks::default(),
     };
     cpu.kernel.set(Some(memory.object(kernel).map_err(no_memory)?));
 
@@ -88,12 +94,13 @@ pub fn start(
         kernel.regions.set(Some(loader));
     }
     for (server, plan) in created.iter().zip(servers) {
-        let rights = resolve_rights(memory, created, plan, rights, server.index)?;
-        server.rights.set(rights);
-        server.endpoint.server.set(Some(server));
+        make_endpoints(memory, server, plan).map_err(out_of_memory_at(server))?;
     }
     for (server, plan) in created.iter().zip(servers) {
-        start_threads(memory, cpu, server, plan)?;
+        server.rights.set(resolve_rights(memory, created, plan, rights, server)?);
+        let thread = |index| Ok(Thread::new(server, index as u32, plan.priority as u8));
+        let threads = memory.objects(plan.thread_count as usize, thread);
+        server.threads.set(threads.map_err(out_of_memory_at(server))?);
     }
     if boot.flags & flag::VERBOSE != 0 {
         describe(created, features);
@@ -130,43 +137,80 @@ fn create_all(loader: &Loader) -> Result<&'static [Server], StartError> {
     created.map_err(|OutOfMemory| failure.unwrap_or(StartError::OutOfMemory { server: 0 }))
 }
 
-/// The server's part of the plan's rights, with the endpoints that they lead to.
+fn out_of_memory_at(server: &Server) -> impl Fn(OutOfMemory) -> StartError {
+    let server = server.index;
+    move |OutOfMemory| StartError::OutOfMemory { server }
+}
+
+/// Makes every thread ready on its CPU. All CPUs must be there.
+pub fn launch(cpu: &'static Cpu) {
+    for server in cpu.kernel.get().map_or(&[][..], |kernel| kernel.servers.get()) {
+        for thread in server.threads.get() {
+            lifecycle::begin(cpu, thread);
+        }
+    }
+}
+
+/// Makes the server's endpoints, and their proxies if there are other CPUs.
+fn make_endpoints(memory: &Memory, server: &'static Server, plan: &PlanServer) -> Result<(), OutOfMemory> {
+    let count = if server.has_thread_endpoints { plan.thread_count } else { server.cpus.count } as usize;
+    // SAFETY: all zero is an endpoint that nobody uses.
+    let make = || unsafe { memory.zeroed_objects::<Endpoint>(count) };
+    let (endpoints, proxies) = (make()?, make()?);
+    for (index, (endpoint, proxy)) in endpoints.iter().zip(proxies).enumerate() {
+        for either in [endpoint, proxy] {
+            either.cpu.set(server.cpu_of_thread(index as u32));
+            either.server.set(Some(server));
+        }
+        proxy.elsewhere.set(Some(endpoint));
+        if index >= plan.thread_count as usize {
+            endpoint.elsewhere.set(Some(&endpoints[index % plan.thread_count as usize]));
+        }
+    }
+    server.endpoints.set(endpoints);
+    server.proxies.set(proxies);
+    Ok(())
+}
+
+/// The server's part of the plan's rights, for each of its CPUs.
 fn resolve_rights(
     memory: &Memory,
     servers: &'static [Server],
     plan: &PlanServer,
     rights: &[PlanRight],
-    index: u32,
-) -> Result<&'static [Right], StartError> {
-    let wrong = StartError::Plan { server: index, reason: "its rights are not in the plan, or lead nowhere" };
+    server: &Server,
+) -> Result<&'static [Rights], StartError> {
+    let wrong = StartError::Plan {
+        server: server.index,
+        reason: "its rights are not in the plan, or lead nowhere, or cannot be dealt out to its CPUs",
+    };
     let first = plan.first_right as usize;
     let own =
         first.checked_add(plan.right_count as usize).and_then(|end| rights.get(first..end)).ok_or(wrong)?;
-    if own.iter().any(|right| right.target as usize >= servers.len()) {
+    let leads_somewhere = |right: &PlanRight| {
+        let target = servers.get(right.target as usize);
+        target.is_some_and(|target| {
+            right.thread == 0
+                || target.has_thread_endpoints && (right.thread as usize) < target.endpoints.get().len()
+        })
+    };
+    let cpus = server.cpus.count as usize;
+    let are_dealt_out = plan.flags & server_flag::RIGHTS_PER_CPU != 0;
+    if !own.iter().all(leads_somewhere) || are_dealt_out && own.len() % cpus != 0 {
         return Err(wrong);
     }
-    let resolved = memory.objects(own.len(), |index| {
-        Ok(Right { endpoint: &servers[own[index].target as usize].endpoint, badge: own[index].badge })
-    });
-    resolved.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })
-}
-
-/// Makes the server's threads, ready to run at its entry.
-fn start_threads(
-    memory: &Memory,
-    cpu: &'static Cpu,
-    server: &'static Server,
-    plan: &PlanServer,
-) -> Result<(), StartError> {
-    let threads =
-        memory.objects(plan.thread_count as usize, |_| Ok(Thread::new(server, plan.priority as u8)));
-    let threads = threads.map_err(|OutOfMemory| StartError::OutOfMemory { server: server.index })?;
-    server.threads.set(threads);
-    for (index, thread) in threads.iter().enumerate() {
-        thread.begin(stack_end(server.base.get(), index as u32) - 8, index as u32);
-        cpu.make_ready(thread);
-    }
-    Ok(())
+    let per_cpu = |index: usize| {
+        let part = own.len() / cpus;
+        let own = if are_dealt_out { &own[index * part..(index + 1) * part] } else { own };
+        let cpu = server.cpus.first + index as u32;
+        let resolved = memory.objects(own.len(), |index| {
+            let right = &own[index];
+            let endpoint = servers[right.target as usize].endpoint_for(cpu, right.thread);
+            Ok(Right { endpoint, badge: right.badge })
+        })?;
+        Ok(Rights::of(resolved))
+    };
+    memory.objects(cpus, per_cpu).map_err(out_of_memory_at(server))
 }
 
 /// Says on the console what runs where.

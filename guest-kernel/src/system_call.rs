@@ -2,19 +2,15 @@
 
 use abi::call::{Tag, number, status};
 use abi::plan::placement;
-use abi::port::{doorbell, exit_code};
+use abi::port::exit_code;
 use abi::region::IMAGE_SIZE_MAX;
 use abi::report::{FAULT_EXIT, Fault};
 
 use crate::cpu::{Cpu, count};
 use crate::lifecycle::Regions;
-use crate::report::Measured;
 use crate::server::{Placement, Server};
 use crate::thread::Thread;
-use crate::{arch, death, ipc, lifecycle, migrate};
-
-/// Most samples per round trip that a driver may announce.
-const CHANNEL_COUNT_MAX: u64 = 16;
+use crate::{arch, death, ipc, lifecycle, mark, migrate, placing, world};
 
 /// Does system call `call` for the current thread, whose registers are in its context, and returns the thread that
 /// runs next.
@@ -34,6 +30,8 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
             return cpu.run_next();
         }
         number::EXIT => return exit(cpu, thread, first),
+        number::MEASURE_BEGIN => return mark::begin(cpu, thread, first),
+        number::MEASURE_END => return mark::end(cpu, thread, first, second),
         _ => {}
     }
     let result = match call {
@@ -42,11 +40,10 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::SET_DIRECT_ENTRY => set_direct_entry(thread, first),
         number::SET_STATE => set_state(thread, first, second),
         number::WRITE_CONSOLE => write_console(thread, second),
-        number::MEASURE_BEGIN => measure_begin(cpu, thread),
-        number::MEASURE_END => measure_end(cpu, thread, first, second),
-        number::MIGRATE => migrate(cpu, thread, first, second),
-        number::STOP => stop(cpu, thread, first),
-        number::START => start(cpu, thread, first, second),
+        number::MIGRATE => return change(cpu, thread, || migrate(cpu, thread, first, second)),
+        number::STOP => return change(cpu, thread, || stop(cpu, thread, first)),
+        number::START => return change(cpu, thread, || start(cpu, thread, first, second)),
+        number::MOVE_THREAD => return change(cpu, thread, || move_thread(cpu, thread, first, second)),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
     };
@@ -89,7 +86,7 @@ fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
     }
     server.direct_entry.set(address);
     if server.placement.get() == Placement::Kernel {
-        server.endpoint.direct_entry.set(address);
+        thread.endpoint.get().direct_entry.set(address);
     }
     status::OK
 }
@@ -113,7 +110,29 @@ fn write_console(thread: &Thread, size: u64) -> u64 {
     status::OK
 }
 
-fn migrate(cpu: &Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
+/// Does a system call that changes what all CPUs use, and sets its result. Returns the thread that runs next.
+fn change(cpu: &'static Cpu, thread: &'static Thread, call: impl FnOnce() -> u64) -> &'static Thread {
+    let is_current = || cpu.current.get().is_some_and(|current| core::ptr::eq(current, thread));
+    world::stop(cpu, || {
+        // Another CPU may have ended the caller meanwhile.
+        if is_current() {
+            let result = call();
+            thread.set_results(result, 0, Tag(0));
+        }
+    });
+    if is_current() { cpu.reschedule(thread, None) } else { cpu.run_next() }
+}
+
+fn move_thread(cpu: &'static Cpu, thread: &Thread, server: u64, index: u64) -> u64 {
+    let target = thread.context.words[0].get();
+    let moved = server_of_driver(cpu, thread, server).and_then(|server| {
+        let moving = usize::try_from(index).ok().and_then(|index| server.threads.get().get(index));
+        placing::move_thread(cpu, moving.ok_or(status::BAD_ARGUMENT)?, target)
+    });
+    moved.err().unwrap_or(status::OK)
+}
+
+fn migrate(cpu: &'static Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
     let server = match server_of_driver(cpu, thread, index) {
         Ok(server) => server,
         Err(error) => return error,
@@ -137,13 +156,13 @@ fn server_of_driver(cpu: &Cpu, thread: &Thread, index: u64) -> Result<&'static S
     kernel.servers.get().get(index).ok_or(status::BAD_ARGUMENT)
 }
 
-fn stop(cpu: &Cpu, thread: &Thread, index: u64) -> u64 {
+fn stop(cpu: &'static Cpu, thread: &Thread, index: u64) -> u64 {
     let stopped = server_of_driver(cpu, thread, index).and_then(|server| lifecycle::stop(cpu, server));
     tell_frames_in_use(cpu, thread);
     stopped.err().unwrap_or(status::OK)
 }
 
-fn start(cpu: &Cpu, thread: &Thread, index: u64, place: u64) -> u64 {
+fn start(cpu: &'static Cpu, thread: &Thread, index: u64, place: u64) -> u64 {
     let placement = match u32::try_from(place) {
         Ok(placement::USER) => Placement::User,
         Ok(placement::KERNEL) => Placement::Kernel,
@@ -159,39 +178,6 @@ fn start(cpu: &Cpu, thread: &Thread, index: u64, place: u64) -> u64 {
 fn tell_frames_in_use(cpu: &Cpu, thread: &Thread) {
     let regions = cpu.kernel.get().and_then(|kernel| kernel.regions.get());
     thread.context.words[0].set(regions.map_or(0, Regions::frames_in_use));
-}
-
-fn measure_begin(cpu: &Cpu, thread: &Thread) -> u64 {
-    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
-        return status::NOT_PERMITTED;
-    };
-    kernel.pmu.prepare();
-    // Starting up has left a time slice behind that nobody needs: it would end in the middle of a sample.
-    cpu.stop_unneeded_timer(thread);
-    arch::ring_doorbell(doorbell::MEASURE_BEGIN);
-    kernel.report.measure_begin(cpu, arch::time_stamp_counter());
-    kernel.pmu.start();
-    status::OK
-}
-
-fn measure_end(cpu: &Cpu, thread: &Thread, round_trips: u64, channel_count: u64) -> u64 {
-    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
-        return status::NOT_PERMITTED;
-    };
-    if !(1..=CHANNEL_COUNT_MAX).contains(&channel_count) {
-        return status::BAD_ARGUMENT;
-    }
-    let tsc = arch::time_stamp_counter();
-    kernel.pmu.stop();
-    let [sample_count, calls_answered_meanwhile, calls_failed, _] =
-        thread.context.words.each_ref().map(|word| word.get());
-    let channel_count = channel_count as u32;
-    let measured =
-        Measured { round_trips, channel_count, sample_count, calls_answered_meanwhile, calls_failed };
-    kernel.report.measure_end(cpu, tsc, &measured);
-    arch::ring_doorbell(doorbell::MEASURE_END);
-    kernel.report.set_pmu(&kernel.pmu.finish());
-    status::OK
 }
 
 fn finish(cpu: &Cpu, thread: &Thread, exit_status: u64) -> u64 {

@@ -1,8 +1,8 @@
 //! Objects for tests of the portable logic.
 
 use crate::cpu::Cpu;
-use crate::endpoint::Right;
-use crate::server::{PageRanges, Placement, Server};
+use crate::endpoint::{Endpoint, Right};
+use crate::server::{PageRanges, Placement, Server, Shape, Spread};
 use crate::space::Space;
 use crate::thread::{State, Thread};
 
@@ -25,11 +25,30 @@ pub fn server(placement: Placement, priority: u8) -> &'static Thread {
 
 /// A server with one thread in a given space.
 pub fn server_in(placement: Placement, space: Option<&'static Space>, priority: u8) -> &'static Thread {
-    let server =
-        Box::leak(Box::new(Server::new(0, placement, 1 << 32, PageRanges::default(), space, space, false)));
-    let threads = Box::leak(Box::new([Thread::new(server, priority)]));
+    server_on(placement, space, priority, 0)
+}
+
+/// A server with one thread on the CPU with this index.
+pub fn server_on(
+    placement: Placement,
+    space: Option<&'static Space>,
+    priority: u8,
+    cpu: u32,
+) -> &'static Thread {
+    let shape = Shape { is_driver: false, cpus: Spread { first: cpu, count: 1 }, thread_endpoints: false };
+    let pages = PageRanges::default();
+    let server: &'static Server =
+        Box::leak(Box::new(Server::new(0, placement, 1 << 32, pages, space, space, shape)));
+    let [endpoint, proxy]: &'static [[Endpoint; 1]; 2] = Box::leak(Box::default());
+    for either in [&endpoint[0], &proxy[0]] {
+        either.cpu.set(cpu);
+        either.server.set(Some(server));
+    }
+    proxy[0].elsewhere.set(Some(&endpoint[0]));
+    server.endpoints.set(endpoint);
+    server.proxies.set(proxy);
+    let threads = Box::leak(Box::new([Thread::new(server, 0, priority)]));
     server.threads.set(threads);
-    server.endpoint.server.set(Some(server));
     &threads[0]
 }
 
@@ -38,7 +57,7 @@ pub fn give_rights(from: &Thread, targets: &[&'static Thread]) {
     let rights: Vec<Right> = targets
         .iter()
         .zip(100..)
-        .map(|(target, badge)| Right { endpoint: &target.server.endpoint, badge })
+        .map(|(target, badge)| Right { endpoint: target.server.endpoint_for(from.cpu.get(), 0), badge })
         .collect();
     from.rights.set(rights.leak());
 }
@@ -55,5 +74,5 @@ pub fn cpu_running(running: &'static Thread) -> &'static Cpu {
 /// Has `thread` wait for messages, as if it had called WAIT.
 pub fn wait(thread: &'static Thread) {
     thread.state.set(State::Receiving);
-    thread.server.endpoint.receivers.push(thread);
+    thread.endpoint.get().receivers.push(thread);
 }

@@ -1,17 +1,21 @@
 //! Threads: registers, state, and the links that IPC goes along.
 //!
-//! A thread is owned by one CPU; only that CPU's kernel code touches it. That is why its fields are plain cells.
+//! A thread is owned by one CPU; only that CPU's kernel code touches it. That is why its fields are plain cells. The owner is
+//! the CPU that the thread runs on, except while it waits for a server on another one: then it has been sent there as a
+//! letter ([`crate::ipc::remote`]), and comes back as one.
 
 use core::cell::Cell;
 
 use abi::call::{Tag, status};
 
 use crate::endpoint::{Endpoint, Rights};
+use crate::mailbox::Letter;
 use crate::message::Buffer;
 use crate::queue::Links;
 use crate::schedule::PRIORITY_COUNT;
 use crate::server::{Placement, Server};
 use crate::space::Space;
+use crate::sync::AtomicPtr;
 
 /// The registers of a thread that does not run. Assembly reads and writes them by offset. The first four are those of the
 /// fast path.
@@ -65,6 +69,8 @@ pub enum State {
     AwaitingReply,
     /// In the receivers' queue of its own endpoint.
     Receiving,
+    /// As a thread of the driver: waits at a mark for the others.
+    AtMark,
     /// Will never run again.
     Dead,
 }
@@ -75,12 +81,12 @@ pub enum State {
 pub struct Thread {
     /// Whom it may reach: its server's rights.
     pub rights: Rights,
-    /// As a server: the caller that it owes a reply.
+    /// The endpoint where it receives: its server's on its CPU.
+    pub endpoint: Cell<&'static Endpoint>,
+    /// As a server: the caller that it owes a reply, if that runs on the same CPU.
     pub caller: Cell<Option<&'static Thread>>,
     /// As a client that awaits a reply: the thread that took its call.
     pub partner: Cell<Option<&'static Thread>>,
-    /// The server that it belongs to.
-    pub server: &'static Server,
     /// The queue that it is in.
     pub links: Links,
     /// What it is doing.
@@ -100,12 +106,29 @@ pub struct Thread {
     pub context: Context,
     /// While it is queued as a sender: the tag of its message. Words 0 to 3 are in [`Context::words`].
     pub tag: Cell<Tag>,
-    /// While it is queued as a sender: where.
+    /// While it is queued as a sender, or on its way there: where.
     pub queued_at: Cell<Option<&'static Endpoint>>,
     /// While it is queued as a sender: the badge of the right that it used.
     pub badge: Cell<u64>,
     /// Where message words 4 and up are.
     pub buffer: Cell<Option<Buffer>>,
+    /// The server that it belongs to.
+    pub server: &'static Server,
+    /// Its number in the server.
+    pub index: u32,
+    /// As a server: the caller that it owes a reply, if that runs on another CPU. At most one of this and `caller` is there.
+    pub remote_caller: Cell<Option<&'static Thread>>,
+    /// The CPU that it runs on.
+    pub cpu: Cell<u32>,
+    /// Whether it has been sent to another CPU. Only its own CPU touches this.
+    pub is_away: Cell<bool>,
+    link: AtomicPtr<Thread>,
+}
+
+impl Letter for Thread {
+    fn link(&self) -> &AtomicPtr<Thread> {
+        &self.link
+    }
 }
 
 // Two cache lines.
@@ -113,11 +136,14 @@ const _: () = assert!(core::mem::offset_of!(Thread, state) == 56);
 const _: () = assert!(core::mem::offset_of!(Thread, context) + core::mem::offset_of!(Context, rax) <= 128);
 
 impl Thread {
-    /// A thread of `server` that has never run; [`Thread::begin`] makes it fit to.
-    pub fn new(server: &'static Server, priority: u8) -> Thread {
+    /// Thread `index` of `server`, which has never run; [`Thread::begin`] makes it fit to.
+    pub fn new(server: &'static Server, index: u32, priority: u8) -> Thread {
+        let cpu = server.cpu_of_thread(index);
         Thread {
-            rights: server.rights.clone(),
+            rights: server.rights_on(cpu),
+            endpoint: Cell::new(server.endpoint_of_thread(index)),
             caller: Cell::new(None),
+            remote_caller: Cell::new(None),
             partner: Cell::new(None),
             server,
             links: Links::default(),
@@ -133,14 +159,17 @@ impl Thread {
             queued_at: Cell::new(None),
             badge: Cell::new(0),
             buffer: Cell::new(None),
+            index,
+            cpu: Cell::new(cpu),
+            is_away: Cell::new(false),
+            link: AtomicPtr::default(),
         }
     }
 
-    /// Has a thread that is in no queue start at its server's entry with the given stack. `index` is its number in the
-    /// server.
-    pub fn begin(&self, stack_pointer: u64, index: u32) {
+    /// Has a thread that is in no queue start at its server's entry with the given stack.
+    pub fn begin(&self, stack_pointer: u64) {
         let (server, context) = (self.server, &self.context);
-        for register in [&context.rax, &context.rcx, &context.rdx, &context.rbx, &context.rbp, &context.r8] {
+        for register in [&context.rax, &context.rcx, &context.rbx, &context.rbp, &context.r8] {
             register.set(0);
         }
         for register in [&context.r9, &context.r10, &context.r11].into_iter().chain(&context.words) {
@@ -149,13 +178,15 @@ impl Thread {
         context.rip.set(server.entry.get());
         context.rsp.set(stack_pointer);
         context.rdi.set(server.base.get());
-        context.rsi.set(u64::from(index));
+        context.rsi.set(u64::from(self.index));
+        context.rdx.set(u64::from(self.cpu.get()));
         context.rflags.set(RFLAGS_INTERRUPTS_ON);
         self.resume.set(Resume::Everything);
         self.placement.set(server.placement.get());
         self.space.set(server.space.get());
         self.state.set(State::New);
         self.caller.set(None);
+        self.remote_caller.set(None);
         self.partner.set(None);
         self.queued_at.set(None);
         self.buffer.set(None);
@@ -166,6 +197,25 @@ impl Thread {
     pub fn priority(&self) -> usize {
         // The plan's check keeps it in range; the mask spares the ready queue's bounds check.
         usize::from(self.priority) & (PRIORITY_COUNT - 1)
+    }
+
+    /// Takes the caller that is owed a reply, wherever it runs.
+    pub fn take_caller(&self) -> Option<&'static Thread> {
+        self.caller.take().or_else(|| self.remote_caller.take())
+    }
+
+    /// The caller that is owed a reply, wherever it runs.
+    pub fn owed(&self) -> Option<&'static Thread> {
+        self.caller.get().or_else(|| self.remote_caller.get())
+    }
+
+    /// Owes `caller` a reply.
+    pub fn set_caller(&self, caller: &'static Thread) {
+        if caller.cpu.get() == self.cpu.get() {
+            self.caller.set(Some(caller));
+        } else {
+            self.remote_caller.set(Some(caller));
+        }
     }
 
     /// Sets what the thread's system call returns, apart from message words.

@@ -9,10 +9,10 @@ use abi::plan::{PlanServer, trust};
 
 use crate::cpu::{Cpu, count};
 use crate::lifecycle;
-use crate::migrate;
 use crate::partners;
 use crate::server::{Placement, Server};
 use crate::thread::Thread;
+use crate::world;
 
 /// The talk's rule: only group 1, critical and trusted, may run in the kernel.
 pub fn may_run(group: u32, placement: Placement) -> bool {
@@ -85,17 +85,17 @@ enum Verdict {
 /// A server that may migrate has got a message: notes the partners, and moves the server into the kernel, with its group,
 /// once it has proved stable. Both threads' registers must be in their contexts, as far as they count.
 #[cold]
-pub fn message_received(cpu: &Cpu, sender: &Thread, receiver: &Thread) {
+pub fn message_received(cpu: &'static Cpu, sender: &Thread, receiver: &Thread) {
     partners::note(sender, receiver);
     let server = receiver.server;
     if server.policy.proved_stable() {
-        migrate::promote(cpu, server);
+        world::promote_soon(cpu, server);
     }
 }
 
 /// A server has ended by a fault in this placement, and its callers have been told. Starts it again if its policy has it
 /// so. What cannot be started, for want of memory, stays dead.
-pub fn after_fault(cpu: &Cpu, server: &'static Server, placement: Placement) {
+pub fn after_fault(cpu: &'static Cpu, server: &'static Server, placement: Placement) {
     let next = match server.policy.judge_fault(placement) {
         Verdict::StaysDead => return,
         Verdict::Forgiven => Placement::Kernel,
@@ -117,6 +117,7 @@ mod tests {
     use abi::plan::PARTNERS_MAX;
 
     use super::*;
+    use crate::migrate;
     use crate::testing::{cpu_running, thread};
 
     #[test]
@@ -184,8 +185,8 @@ mod tests {
                     let now = server.trust_group.get();
                     prop_assert!(may_run(now, server.placement.get()));
                     prop_assert!(now == group || (group, now) == (1, 2));
-                    prop_assert!(server.partners.iter().count() <= PARTNERS_MAX);
-                    prop_assert!(server.partners.iter().all(|partner| !core::ptr::eq(partner, *server)));
+                    prop_assert!(crate::partners::of(server).count() <= PARTNERS_MAX);
+                    prop_assert!(crate::partners::of(server).all(|partner| !core::ptr::eq(partner, *server)));
                     prop_assert!(server.threads.get().iter().all(|thread| thread.placement.get() == server.placement.get()));
                 }
             }

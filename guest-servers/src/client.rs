@@ -31,7 +31,7 @@ impl From<Error> for Failure {
 }
 
 fn serve(start: Start) -> ! {
-    if start.thread != 0 {
+    if start.thread != 0 && is_load(&start) {
         LOAD.call_all_the_while();
     }
     let status = match run(&start) {
@@ -39,6 +39,11 @@ fn serve(start: Start) -> ! {
         Err(Failure(status)) => status,
     };
     rt::call::finish(status)
+}
+
+/// Whether the threads but the first one do not measure, but call all the while.
+fn is_load(start: &Start) -> bool {
+    start.argument(client::WORKLOAD) == workload::MIGRATE_UNDER_LOAD
 }
 
 fn run(start: &Start) -> Result<(), Failure> {
@@ -55,7 +60,9 @@ fn run(start: &Start) -> Result<(), Failure> {
             })
         }
         workload::CALL => {
-            Movers::new(start)?.move_all(migrate::TO_KERNEL)?;
+            if start.thread == 0 {
+                Movers::new(start)?.move_all(migrate::TO_KERNEL)?;
+            }
             let question = Question::new(start)?;
             measure(start, || {
                 let (cycles, answer) = sample(&steal_time, || call(0, question.message));
@@ -121,21 +128,21 @@ fn empty_call() -> Result<(), Failure> {
     if answer.message.tag == Tag(0) { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
 }
 
-/// Warm-up, marks, and one line of samples for each round trip.
+/// Warm-up, marks, and one line of samples for each round trip. All threads that measure do so between the same marks.
 fn measure<const CHANNELS: usize>(
     start: &Start,
     mut round_trip: impl FnMut() -> Result<[u64; CHANNELS], Failure>,
 ) -> Result<(), Failure> {
-    let mut samples = Samples::new(start);
+    let round_trips = start.argument(client::ROUND_TRIPS);
+    let mut samples = Samples::of_thread(start, round_trips * CHANNELS as u64);
     // The warm-up writes its samples, too, so that nothing is touched for the first time between the marks.
     for _ in 0..start.argument(client::WARM_UP) {
         samples.clear();
         round_trip()?.into_iter().for_each(|sample| samples.push(sample));
     }
     samples.clear();
-    let round_trips = start.argument(client::ROUND_TRIPS);
     LOAD.reset();
-    rt::call::measure_begin();
+    rt::call::measure_begin(if is_load(start) { 1 } else { start.info().thread_count.into() });
     for _ in 0..round_trips {
         round_trip()?.into_iter().for_each(|sample| samples.push(sample));
     }

@@ -8,6 +8,7 @@ use crate::cpu::Cpu;
 use crate::flush::ClockKind;
 use crate::message::Buffer;
 use crate::server::{Placement, Server};
+use crate::space::Space;
 use crate::thread::Thread;
 
 /// What the kernel told the machine to do.
@@ -19,6 +20,10 @@ pub enum Action {
     ArmTimer,
     /// The whole TLB was flushed.
     FlushAll,
+    /// The CPU with this index was interrupted.
+    InterruptCpu(u32),
+    /// All entries of the space with this root were flushed.
+    FlushSpace(u64),
     /// The region with this base was flushed, page by page.
     FlushRegion(u64),
 }
@@ -54,6 +59,16 @@ pub fn idle(_cpu: &Cpu) {
     panic!("nobody is ready");
 }
 
+/// There are no interrupts here: a test that waits for another CPU would hang.
+pub fn wait_for_interrupt() {
+    panic!("no other CPU is there");
+}
+
+/// Remembers that a CPU was interrupted.
+pub fn interrupt_cpu(target: &Cpu) {
+    remember(Action::InterruptCpu(target.index.get()));
+}
+
 /// Copies `count` words.
 ///
 /// # Safety
@@ -87,6 +102,11 @@ pub fn move_interrupted(_server: &Server, _thread: &Thread, _target: Placement) 
 /// Remembers the flush.
 pub fn flush_all(_cpu: &Cpu) {
     remember(Action::FlushAll);
+}
+
+/// Remembers the flush.
+pub fn flush_space(_cpu: &Cpu, space: &Space) {
+    remember(Action::FlushSpace(space.root));
 }
 
 /// Remembers the flush of three pages.

@@ -6,8 +6,9 @@
 //! * `stop_timer()`: no interrupt, after all.
 //! * `change_region_privilege(server, target)`, `move_call_return(server, thread, target)`,
 //!   `move_interrupted(server, thread, target)`, migration.
-//! * `flush_region(cpu, server)`, `flush_all(cpu)`, `clock_kind()`, `measure_flush(base, memory, report)`: the TLB.
+//! * `flush_region(cpu, server)`, `flush_space(cpu, space)`, `flush_all(cpu)`, `clock_kind()`, `measure_flush(base, memory, report)`: the TLB.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
+//! * `interrupt_cpu(target)`: has another CPU look what it is wanted for; `wait_for_interrupt()` waits for that.
 //! * `Pmu`: the performance counters, around the measured part.
 
 #[cfg(target_os = "none")]

@@ -8,7 +8,7 @@
 //!
 //! * Everything here belongs to this CPU: no lock, no atomic access. Whoever cannot be reached by plain stores looks like
 //!   an endpoint without receivers, or a server that owes nobody a reply.
-//! * Receivers are a [`crate::queue::Stack`]: nobody is taken out of its middle, and an endpoint with receivers is neither
+//! * Receivers are a [`crate::queue::Stack`]: an endpoint with receivers is neither
 //!   dead nor has it senders or notification bits.
 //! * [`crate::schedule::ReadyQueue`] folds priorities and the time slice into the one number that is compared here.
 //! * A fast IPC is one thread switch and is counted once, as the former (`CounterCells::snapshot`).
@@ -54,22 +54,23 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     }
     // A server that may migrate remembers its partners, and has a policy.
     if receiver.is_migratable {
-        return call_migratable(right, tag, caller, cpu, receiver);
+        return call_migratable(handle, tag, caller, cpu, receiver);
     }
     // ---- POINT OF NO RETURN: the call happens. ----
     hand_over(right, receiver, caller, cpu)
 }
 
 /// The end of a call to a server that may migrate, and does so now if its policy has it so. Apart, so that the way without it
-/// need not save a register. Its parameters are in the same registers as those of [`call`] as far as they are the same.
+/// need not save a register. Its parameters are where those of [`call`] are.
 #[cold]
 extern "sysv64" fn call_migratable(
-    right: &'static Right,
-    _tag: Tag,
+    handle: u64,
+    tag: Tag,
     caller: &'static Thread,
     cpu: &'static Cpu,
     receiver: &'static Thread,
 ) -> FastExit {
+    let Some(right) = caller.rights.get(handle) else { return take_slow_path(handle, tag, caller) };
     let exit = hand_over(right, receiver, caller, cpu);
     trust::message_received(cpu, caller, receiver);
     exit
@@ -106,7 +107,7 @@ pub extern "sysv64" fn reply_and_wait(
     // Somebody must be owed an answer.
     let Some(caller) = server.caller.get() else { return take_slow_path(argument, tag, server) };
     // Nothing must be there for the server to receive.
-    let endpoint = &server.server.endpoint;
+    let endpoint = server.endpoint.get();
     if endpoint.has_something_to_receive() {
         return take_slow_path(argument, tag, server);
     }

@@ -264,7 +264,7 @@ fn notifications_add_up_until_somebody_receives_them() {
     system_call(cpu, number::YIELD, 0, EMPTY, [0; 4]);
     system_call(cpu, number::WAIT, 0, EMPTY, [0; 4]);
     assert_eq!(results(server), (status::OK, 0, Tag::NOTIFICATION | 1, [0b101, 0, 0, 0]));
-    assert_eq!(server.server.endpoint.notification.get(), 0);
+    assert_eq!(server.endpoint.get().notification.get(), 0);
 }
 
 proptest! {
@@ -311,7 +311,7 @@ proptest! {
 fn check(cpu: &'static Cpu, threads: &[&'static Thread], idle: &'static Thread) -> Result<(), TestCaseError> {
     let current = cpu.current.get().unwrap();
     for thread in threads.iter().copied().chain([idle]) {
-        let endpoint = &thread.server.endpoint;
+        let endpoint = thread.endpoint.get();
         let state = thread.state.get();
         prop_assert_eq!(state == State::Running, same(current, thread), "exactly the current thread runs");
         prop_assert_eq!(endpoint.dead.get(), state == State::Dead);

@@ -136,9 +136,9 @@ pub fn write_console(text: &[u8]) {
     }
 }
 
-/// As the driver of the case: the measured part begins.
-pub fn measure_begin() {
-    system_call::<{ number::MEASURE_BEGIN }>(Registers::default());
+/// As the driver of the case: the measured part begins, once so many of its threads have come here.
+pub fn measure_begin(threads: u64) {
+    system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, ..Registers::default() });
 }
 
 /// What happened to the calls of others while the driver measured.

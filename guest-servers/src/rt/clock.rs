@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use abi::region::CLOCK_OFFSET;
+use abi::region::{CLOCK_OFFSET, CLOCK_SIZE};
 use abi::report::SAMPLE_DISTURBED;
 
 use crate::Start;
@@ -27,14 +27,13 @@ pub struct StealTime {
 }
 
 impl StealTime {
-    /// The record of this server's CPU.
+    /// The record of this thread's CPU.
     pub fn new(start: &Start) -> StealTime {
         /// Offset of the field `version` in the record (Documentation/virt/kvm/x86/msr.rst).
         const VERSION_OFFSET: u64 = 8;
-        let address = (start.base + CLOCK_OFFSET + VERSION_OFFSET) as usize;
-        StealTime {
-            version: (start.info().steal_time != 0).then(|| core::ptr::with_exposed_provenance(address)),
-        }
+        let address = (start.base + CLOCK_OFFSET + start.cpu * CLOCK_SIZE + VERSION_OFFSET) as usize;
+        let is_there = start.cpu < u64::from(start.info().steal_time_cpus);
+        StealTime { version: is_there.then(|| core::ptr::with_exposed_provenance(address)) }
     }
 
     /// A number that changes whenever the hypervisor has put this CPU on a host CPU anew.

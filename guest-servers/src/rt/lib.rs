@@ -20,8 +20,8 @@ macro_rules! server {
     ($serve:path) => {
         /// Every thread of the server starts here; see `abi::region::StartInfo`.
         #[unsafe(no_mangle)]
-        extern "sysv64" fn inkbed_start(base: u64, thread: u64) -> ! {
-            $serve($crate::Start::new(base, thread))
+        extern "sysv64" fn inkbed_start(base: u64, thread: u64, cpu: u64) -> ! {
+            $serve($crate::Start { base, thread, cpu })
         }
 
         #[panic_handler]

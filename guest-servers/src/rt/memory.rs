@@ -3,7 +3,7 @@
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::with_exposed_provenance;
 
-use abi::call::MESSAGE_WORDS_MAX;
+use abi::call::{MESSAGE_WORDS_MAX, status};
 use abi::region::{SAMPLES_OFFSET, WORKING_SET_OFFSET};
 
 use crate::Start;
@@ -22,9 +22,11 @@ unsafe impl Sync for Page {}
 static BUFFER: Page = Page(UnsafeCell::new([0; WORDS]));
 
 /// Registers the message buffer of the server's first thread, and returns it: word `i` is message word `i`, for
-/// `i >= 4`. Cells, because the kernel writes there, too.
+/// `i >= 4`. Cells, because the kernel writes there, too. There is none for other threads: that is an error.
 pub fn message_buffer(start: &Start) -> Result<&'static [Cell<u64>; WORDS], Error> {
-    assert!(start.thread == 0, "only the first thread has a buffer");
+    if start.thread != 0 {
+        return Err(Error(status::NO_BUFFER));
+    }
     set_message_buffer(BUFFER.0.get().expose_provenance() as u64)?;
     // SAFETY: only this thread uses the page, and only through cells.
     Ok(unsafe { &*BUFFER.0.get().cast() })
@@ -52,7 +54,15 @@ pub fn touch(pages: &[[Cell<u64>; WORDS_PER_PAGE]], count: usize) {
     }
 }
 
-/// The samples of the driver of the case.
+fn all_samples(start: &Start) -> &'static [Cell<u64>] {
+    let address = (start.base + SAMPLES_OFFSET) as usize;
+    // SAFETY: the kernel has mapped room for this many samples there, for the driver of the case only.
+    unsafe {
+        core::slice::from_raw_parts(with_exposed_provenance(address), start.info().sample_capacity as usize)
+    }
+}
+
+/// The samples of one thread of the driver of the case.
 pub struct Samples {
     room: &'static [Cell<u64>],
     count: usize,
@@ -61,15 +71,15 @@ pub struct Samples {
 impl Samples {
     /// Room for as many samples as the VMM has given.
     pub fn new(start: &Start) -> Samples {
-        let address = (start.base + SAMPLES_OFFSET) as usize;
-        // SAFETY: the kernel has mapped room for this many samples there, for the driver of the case only.
-        let room = unsafe {
-            core::slice::from_raw_parts(
-                with_exposed_provenance(address),
-                start.info().sample_capacity as usize,
-            )
-        };
-        Samples { room, count: 0 }
+        Samples { room: all_samples(start), count: 0 }
+    }
+
+    /// The part of this thread, if each leaves `count` of them: the threads' parts follow each other.
+    pub fn of_thread(start: &Start, count: u64) -> Samples {
+        let first = start.thread.saturating_mul(count);
+        let part = usize::try_from(first).ok().zip(usize::try_from(first.saturating_add(count)).ok());
+        let room = part.and_then(|(first, end)| all_samples(start).get(first..end));
+        Samples { room: room.unwrap_or_default(), count: 0 }
     }
 
     /// Adds a sample; one that finds no room is lost.

@@ -19,18 +19,15 @@ pub struct Start {
     pub base: u64,
     /// Number of the thread in the server.
     pub thread: u64,
+    /// Index of the CPU that it starts on.
+    pub cpu: u64,
 }
 
 impl Start {
-    /// From the registers of the thread's entry.
-    pub fn new(base: u64, thread: u64) -> Start {
-        Start { base, thread }
-    }
-
     /// The first thread of the server that runs this code: a region is aligned to its size.
     pub fn of_this_server() -> Start {
         let code = Start::of_this_server as *const () as u64;
-        Start { base: code & !(REGION_SIZE - 1), thread: 0 }
+        Start { base: code & !(REGION_SIZE - 1), thread: 0, cpu: 0 }
     }
 
     /// The start information, which never changes.

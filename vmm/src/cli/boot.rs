@@ -61,7 +61,7 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
         let first_right = rights.len() as u32;
         rights.extend(participant.may_call.iter().map(|target| PlanRight {
             target: *target as u32,
-            reserved: 0,
+            thread: 0,
             badge: index as u64,
         }));
         let mut server = PlanServer {

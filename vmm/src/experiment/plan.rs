@@ -34,7 +34,7 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         let first_right = rights.len() as u32;
         rights.extend(participant.may_call.iter().map(|target| PlanRight {
             target: *target as u32,
-            reserved: 0,
+            thread: 0,
             badge: index as u64,
         }));
         let mut server = plan_server(participant, modules.index_of(&participant.program)?);

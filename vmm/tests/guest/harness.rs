@@ -98,7 +98,7 @@ pub fn config(servers: &[Server]) -> GuestConfig {
         rights.extend(server.rights.iter().map(|&target| PlanRight {
             target,
             badge: index as u64,
-            reserved: 0,
+            thread: 0,
         }));
         plans.push(plan);
     }
@@ -159,14 +159,18 @@ pub fn counted(run: &GuestRun) -> Counters {
         context_switches: difference(|counters| counters.context_switches),
         ipc_fast: difference(|counters| counters.ipc_fast),
         ipc_slow: difference(|counters| counters.ipc_slow),
+        ipc_remote: difference(|counters| counters.ipc_remote),
         ipc_direct: difference(|counters| counters.ipc_direct),
         system_calls: difference(|counters| counters.system_calls),
         ipis: difference(|counters| counters.ipis),
+        standstills: difference(|counters| counters.standstills),
+        shootdowns: difference(|counters| counters.shootdowns),
         timer_interrupts: difference(|counters| counters.timer_interrupts),
         faults: difference(|counters| counters.faults),
         restarts: difference(|counters| counters.restarts),
         promotions: difference(|counters| counters.promotions),
         demotions: difference(|counters| counters.demotions),
+        threads_ended: difference(|counters| counters.threads_ended),
     }
 }
 

@@ -19,6 +19,7 @@ mod path_length;
 mod pmu;
 mod relocation;
 mod scheduling;
+mod smp;
 mod start;
 mod trace;
 mod trust;

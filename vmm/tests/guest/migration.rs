@@ -108,7 +108,7 @@ fn a_moved_server_is_out_of_reach_where_it_was() {
 
 /// A chain of servers moves in together: one pause, one flush decision, and no page-table loads behind it.
 #[test]
-fn a_group_moves_with_one_flush_decision() {
+fn a_group_moves_in_and_no_tlb_has_anything_to_forget() {
     let driver = scenario(Place::User, scenario::MIGRATE_GROUP, 0);
     let first = migratable(program::RELAY, Place::User).reaching(&[2]);
     let servers = [driver, first, migratable(program::ECHO, Place::User)];
@@ -118,10 +118,8 @@ fn a_group_moves_with_one_flush_decision() {
         };
         assert_eq!((status, moved, last), (status::OK, 2, status::OK));
         assert!(pages > 0);
-        assert!(
-            (invlpg == pages) != (full_flushes == 1),
-            "{invlpg} INVLPGs, {full_flushes} flushes, {pages} pages"
-        );
+        // Neither server's space is loaded while the driver moves them.
+        assert_eq!((invlpg, full_flushes), (0, 0));
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the VMM's first instruction to the first thread.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::address::KERNEL_STACK;
 use abi::boot::{
@@ -8,17 +8,19 @@ use abi::boot::{
 };
 use abi::report::feature;
 use x86_64::VirtAddr;
-use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr, SFMask, Star};
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::gdt::SegmentSelector;
 
 use super::{descriptors, entry, features, last_words, machine, paging, timer};
 use crate::cpu::Cpu;
+use crate::report::ReportWriter;
 use crate::start;
 
 /// CPUs that have come up, the first one not counted.
 static CPUS_ONLINE: AtomicU32 = AtomicU32::new(0);
+/// Whether the plan is loaded: only then the others may run threads.
+static LOADED: AtomicBool = AtomicBool::new(false);
 
 /// Brings this CPU up, and the whole system on the first one.
 ///
@@ -42,19 +44,27 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
         last_words::refuse(format_args!("this CPU has no x2APIC, which the kernel's timer needs"));
     }
     // SAFETY: the CPU has x2APIC, and its gates are loaded.
-    let apic_id = unsafe { timer::start(boot, features) };
-    if let Some(report) = last_words::report() {
-        if index == 0 {
-            start_system(boot, cpu, features, apic_id);
-        }
-        features::enable(features & !feature::PCID);
-        report.set_online(index, apic_id);
-        CPUS_ONLINE.fetch_add(1, Ordering::Release);
+    cpu.apic_id.set(unsafe { timer::start(boot, features) });
+    let features = start::choose_features(boot, features);
+    features::enable(features);
+    let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
+    report.set_online(index, cpu.apic_id.get());
+    if index == 0 {
+        start_system(boot, cpu, report, features);
+    } else {
+        join_system(boot, cpu);
     }
-    loop {
-        interrupts::disable();
-        x86_64::instructions::hlt();
+    if let Some(record) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()?.steal_time_of(index)) {
+        enable_steal_time(record);
     }
+    if index == 0 {
+        start::launch(cpu);
+        report.set_state(abi::report::state::STARTED);
+        machine::ring_doorbell(abi::port::doorbell::STARTED);
+    }
+    let first = cpu.run_next();
+    // SAFETY: the thread's context is complete, and the kernel's stack is not needed any more.
+    unsafe { entry::start_first(first) }
 }
 
 /// SYSCALL and SYSRET (Intel SDM vol. 3, 5.8.8), and GS for both sides of SWAPGS.
@@ -81,34 +91,36 @@ fn set_up_system_calls(cpu: &'static Cpu) {
     KernelGsBase::write(VirtAddr::zero());
 }
 
-/// On the first CPU: starts the plan and goes to its first thread.
-fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, detected: u64, apic_id: u32) -> ! {
+/// On the first CPU: loads the plan while the others come up, and waits for them.
+fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter, features: u64) {
     paging::set_kernel_root(boot.root_table);
-    let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
-    let features = start::choose_features(boot, detected);
-    features::enable(features);
     report.begin(features);
-    report.set_online(cpu.index.get(), apic_id);
-    if let Err(error) = start::start(boot, cpu, report, features) {
+    if let Err(error) = start::load(boot, cpu, report, features) {
         last_words::refuse(format_args!("{error}"));
     }
-    // A CPU that is still coming up would disturb the measurement. Interrupts are on meanwhile: a virtual CPU that spins
-    // with interrupts off may keep the others from the only host CPU.
     while CPUS_ONLINE.load(Ordering::Acquire) + 1 < boot.cpu_count {
-        interrupts::enable();
-        core::hint::spin_loop();
-        interrupts::disable();
+        machine::wait_for_interrupt();
     }
-    report.set_state(abi::report::state::STARTED);
-    machine::ring_doorbell(abi::port::doorbell::STARTED);
-    let first = cpu.run_next();
-    // SAFETY: the thread's context is complete, and the kernel's stack is not needed any more.
-    unsafe { entry::start_first(first) }
+    for other in 1..boot.cpu_count {
+        machine::cpu(other).kernel.set(cpu.kernel.get());
+    }
+    LOADED.store(true, Ordering::Release);
+}
+
+/// On the other CPUs: tells that this one is up, and waits until the plan is loaded. The first thread that is given to this
+/// CPU wakes it.
+fn join_system(boot: &'static BootInfo, cpu: &'static Cpu) {
+    if CPUS_ONLINE.fetch_add(1, Ordering::AcqRel) + 2 == boot.cpu_count {
+        cpu.interrupt(machine::cpu(0));
+    }
+    while !LOADED.load(Ordering::Acquire) {
+        machine::wait_for_interrupt();
+    }
 }
 
 /// Has KVM keep its steal-time record for this CPU at a physical address that is 64-byte aligned and zero
 /// (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_STEAL_TIME).
-pub fn enable_steal_time(address: u64) {
+fn enable_steal_time(address: u64) {
     const MSR_KVM_STEAL_TIME: Msr = Msr::new(0x4b56_4d03);
     const ENABLE: u64 = 1;
     // SAFETY: the caller found the feature; KVM writes only to the 64 bytes at `address`.

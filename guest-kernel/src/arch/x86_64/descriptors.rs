@@ -13,8 +13,8 @@ use x86_64::structures::tss::TaskStateSegment;
 use super::traps;
 use crate::cpu::Cpu;
 
-/// Number of vectors with a gate: the exceptions, the timer, and the spurious interrupt of the local APIC.
-pub const VECTOR_COUNT: usize = 34;
+/// Number of vectors with a gate: the exceptions, the timer, the spurious interrupt of the local APIC, other CPUs.
+pub const VECTOR_COUNT: usize = 35;
 
 /// What lies in [`CPU_RECORD`]. All zero at boot.
 #[repr(C)]

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use abi::address::PAGE_SIZE;
 use abi::flush::{FlushReport, POINT_PAGES, WORKING_SET_PAGES};
 use x86_64::VirtAddr;
-use x86_64::instructions::tlb::{self, InvPcidCommand};
+use x86_64::instructions::tlb::{self, InvPcidCommand, Pcid};
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::machine::time_stamp_counter;
@@ -16,6 +16,7 @@ use crate::cpu::{Cpu, count};
 use crate::flush::{ClockKind, judge_clock};
 use crate::memory::{Memory, OutOfMemory};
 use crate::server::Server;
+use crate::space::Space;
 
 /// Whether this CPU has INVPCID.
 static HAS_INVPCID: AtomicBool = AtomicBool::new(false);
@@ -36,6 +37,18 @@ pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
         }
     }
     flushed
+}
+
+/// Has this CPU's TLB forget a space that is not resident: all that it holds for its PCID.
+pub fn flush_space(cpu: &Cpu, space: &Space) {
+    if HAS_INVPCID.load(Ordering::Relaxed) {
+        let pcid = Pcid::new(space.pcid() as u16).unwrap_or(Pcid::new(0).expect("0 is a PCID"));
+        // SAFETY: CPUID announces the instruction; the TLB only caches what the page tables say.
+        unsafe { tlb::flush_pcid(InvPcidCommand::Single(pcid)) };
+        count(&cpu.counters.tlb_full_flushes_alone);
+    } else {
+        flush_all(cpu);
+    }
 }
 
 /// Has this CPU's TLB forget everything.

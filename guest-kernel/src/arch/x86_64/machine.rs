@@ -1,13 +1,15 @@
 //! Single instructions, and the ports of the machine model, as functions.
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 
+use abi::address::CPU_RECORD;
 use abi::port::{DOORBELL, EXIT, SERIAL};
 use x86_64::instructions::interrupts;
 use x86_64::instructions::port::PortWriteOnly;
 
 use super::paging;
 use crate::cpu::Cpu;
+use crate::kernel::Kernel;
 use crate::message::Buffer;
 use crate::server::Server;
 
@@ -46,13 +48,44 @@ pub fn time_stamp_counter() -> u64 {
     }
 }
 
-/// Waits for an interrupt; returns after it was handled. Ends the case if none can come.
+/// Waits for an interrupt because nobody can run; returns after it was handled. Ends the case if none can come: from a
+/// single CPU that is plain, with several the VMM sees it by the time that none of them runs.
 pub fn idle(cpu: &Cpu) {
-    if !cpu.ready.has_time_slice() && cpu.kernel.get().is_some_and(|kernel| kernel.has_driver.get()) {
+    let ends_here = |kernel: &Kernel| kernel.has_driver.get() && kernel.cpus.len() == 1;
+    if !cpu.ready.has_time_slice() && cpu.kernel.get().is_some_and(ends_here) {
         exit(abi::port::exit_code::DEADLOCK);
     }
-    interrupts::enable_and_hlt();
-    interrupts::disable();
+    wait_for_interrupt();
+}
+
+/// Waits for an interrupt; returns after it was handled.
+///
+/// Interrupts are off before and after. One that comes between STI and HLT ends the wait, too: hardware holds it back
+/// until HLT, and where an emulator does not, the handler goes on behind HLT ([`after_halt`]).
+#[inline]
+pub fn wait_for_interrupt() {
+    halt_until_interrupt();
+}
+
+/// See [`wait_for_interrupt`].
+#[unsafe(naked)]
+extern "sysv64" fn halt_until_interrupt() {
+    naked_asm!("sti", "hlt", "cli", "ret")
+}
+
+/// Where to go on after an interrupt of the kernel's own code at `rip`: behind HLT, if it has not been executed yet.
+pub fn after_halt(rip: u64) -> u64 {
+    const STI_SIZE: u64 = 1;
+    const HLT_SIZE: u64 = 1;
+    let halt = halt_until_interrupt as *const () as u64 + STI_SIZE;
+    if rip == halt { rip + HLT_SIZE } else { rip }
+}
+
+/// The record of the CPU with this index.
+pub fn cpu(index: u32) -> &'static Cpu {
+    // SAFETY: the VMM has mapped a record for every CPU, all zero, which is a valid `Cpu`; it lives for ever, and has
+    // interior mutability only.
+    unsafe { &*core::ptr::with_exposed_provenance(CPU_RECORD.start(index) as usize) }
 }
 
 /// Tells the VMM; one of [`abi::port::doorbell`].

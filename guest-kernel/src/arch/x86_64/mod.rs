@@ -19,11 +19,12 @@ use core::mem::offset_of;
 
 use crate::cpu::Cpu;
 
-pub use boot::{boot, enable_steal_time};
-pub use flush::{clock_kind, flush_all, flush_region, measure_flush, set_has_invpcid};
+pub use boot::boot;
+pub use flush::{clock_kind, flush_all, flush_region, flush_space, measure_flush, set_has_invpcid};
 pub use last_words::panic;
 pub use machine::{
-    copy_words, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter, write_console,
+    copy_words, cpu, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter,
+    wait_for_interrupt, write_console,
 };
 pub use migration::{
     change_region_privilege, hang_home, move_call_return, move_interrupted, set_interface_pages,
@@ -33,7 +34,7 @@ pub use paging::{
     kernel_root, map, new_root, physical_pointer, release_region,
 };
 pub use pmu::Pmu;
-pub use timer::{arm_timer, stop_timer};
+pub use timer::{arm_timer, interrupt_cpu, stop_timer};
 
 /// Where the jump of the `kernel` stub of system call `call` goes.
 pub fn kernel_door(call: u32) -> u64 {

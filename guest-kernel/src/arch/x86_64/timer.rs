@@ -1,4 +1,5 @@
-//! The local APIC in x2APIC mode, and its timer: one interrupt at the end of a time slice, none when nobody shares.
+//! The local APIC in x2APIC mode: its timer (one interrupt at the end of a time slice, none when nobody shares), and
+//! interrupts to other CPUs.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,11 +9,14 @@ use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
 
 use super::machine::time_stamp_counter;
+use crate::cpu::Cpu;
 
 /// Vector of the timer's interrupt.
 pub const TIMER_VECTOR: u64 = 32;
 /// Vector of the local APIC's spurious interrupt.
 const SPURIOUS_VECTOR: u64 = 33;
+/// Vector of the interrupt that other CPUs send: this one is wanted for something.
+pub const ATTENTION_VECTOR: u64 = 34;
 
 /// Time slice of threads that share a priority, in units of 1/s: 10 ms.
 const TIME_SLICES_PER_SECOND: u64 = 100;
@@ -24,6 +28,8 @@ const X2APIC_END_OF_INTERRUPT: Msr = Msr::new(0x80b);
 const X2APIC_SPURIOUS_VECTOR: Msr = Msr::new(0x80f);
 /// Interrupts 32 to 63 that are requested and not yet taken.
 const X2APIC_INTERRUPT_REQUEST: Msr = Msr::new(0x821);
+/// Interrupt command register: destination in the upper half, vector in the lower.
+const X2APIC_INTERRUPT_COMMAND: Msr = Msr::new(0x830);
 const X2APIC_TIMER_VECTOR: Msr = Msr::new(0x832);
 const X2APIC_TIMER_INITIAL_COUNT: Msr = Msr::new(0x838);
 const X2APIC_TIMER_DIVIDE: Msr = Msr::new(0x83e);
@@ -90,6 +96,16 @@ pub fn stop_timer() {
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
+}
+
+/// Interrupts another CPU, to have it look what it is wanted for.
+///
+/// WRMSR to an x2APIC register does not wait for stores before it (Intel SDM vol. 3, 12.12.3), but what the other CPU is to
+/// see was stored by a locked instruction, or is ordered by one.
+pub fn interrupt_cpu(target: &Cpu) {
+    let destination = u64::from(target.apic_id.get()) << 32;
+    // SAFETY: x2APIC mode is on, and the vector has a gate on every CPU that is up.
+    unsafe { { X2APIC_INTERRUPT_COMMAND }.write(destination | ATTENTION_VECTOR) };
 }
 
 /// Tells the local APIC that the interrupt has been taken.

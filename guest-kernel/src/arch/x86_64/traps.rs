@@ -16,7 +16,8 @@ use abi::report::{Fault, Registers};
 use super::descriptors::VECTOR_COUNT;
 use super::entry::{resume, system_call_entry};
 use super::last_words;
-use super::timer::{TIMER_VECTOR, end_of_interrupt};
+use super::machine;
+use super::timer::{ATTENTION_VECTOR, TIMER_VECTOR, end_of_interrupt};
 use crate::cpu::Cpu;
 use crate::death;
 use crate::server::Server;
@@ -219,6 +220,10 @@ extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'sta
         end_of_interrupt();
         return cpu.time_slice_over(thread);
     }
+    if frame.vector == ATTENTION_VECTOR {
+        end_of_interrupt();
+        return cpu.interrupted();
+    }
     thread
 }
 
@@ -232,15 +237,19 @@ fn is_critical(vector: u64) -> bool {
     matches!(vector, 2 | 8 | 18)
 }
 
-/// An interrupt while the kernel was idle, or an exception in the kernel's own code.
-extern "sysv64" fn trap_in_kernel(frame: &TrapFrame) {
-    if frame.vector < TIMER_VECTOR {
-        last_words::kernel_bug(frame);
+/// An interrupt while the kernel waited for one, or an exception in the kernel's own code.
+extern "sysv64" fn trap_in_kernel(frame: &mut TrapFrame) {
+    match frame.vector {
+        0..TIMER_VECTOR => last_words::kernel_bug(frame),
+        TIMER_VECTOR => {
+            end_of_interrupt();
+            super::this_cpu().timer_fired_while_idle();
+        }
+        // Who waits looks for itself what this CPU is wanted for.
+        ATTENTION_VECTOR => end_of_interrupt(),
+        _ => {}
     }
-    if frame.vector == TIMER_VECTOR {
-        end_of_interrupt();
-        super::this_cpu().timer_fired_while_idle();
-    }
+    frame.rip = machine::after_halt(frame.rip);
 }
 
 /// Puts all registers of an interrupted thread in its context.

@@ -1,0 +1,143 @@
+//! Threads on several CPUs: IPC between them, servers that serve all of them, and changes while they run.
+
+use abi::call::status;
+use abi::plan::{server_flag, trust};
+use abi::program::{self, crash, scenario, workload};
+use abi::report::Counters;
+use inkbed::machine::guest::GuestRun;
+
+use crate::harness::{
+    BOTH_PLACES, Place, Server, boot, client, config, counted, finish_config, scenario, server,
+};
+
+/// The same server on another CPU.
+fn on(cpu: u32, server: Server) -> Server {
+    server.with(|plan| plan.first_cpu = cpu)
+}
+
+/// Boots with so many CPUs; the guest must finish with status 0.
+fn finish_on(vcpus: u32, servers: &[Server]) -> Option<GuestRun> {
+    let mut config = config(servers);
+    config.vcpus = vcpus;
+    finish_config(&config)
+}
+
+/// Everything that the scenarios see of a server on the same CPU, they see of one on another.
+#[test]
+fn a_server_on_another_cpu_answers_as_one_on_this() {
+    let pairs = [
+        (scenario::ECHO_ALL_SIZES, program::ECHO),
+        (scenario::RIGHTS, program::NULL),
+        (scenario::COUNT, program::COUNTER),
+        (scenario::SEND, program::COUNTER),
+        (scenario::BAD_MESSAGES, program::NULL),
+    ];
+    for (number, program) in pairs {
+        for place in BOTH_PLACES {
+            let driver = scenario(Place::User, number, 0);
+            let Some(here) = finish_on(2, &[driver.clone(), server(program, place)]) else { return };
+            let Some(there) = finish_on(2, &[driver, on(1, server(program, place))]) else { return };
+            assert_eq!(here.samples, there.samples, "scenario {number}, {place:?}");
+            assert!(!here.samples.is_empty());
+            let (here, there) = (counted(&here), counted(&there));
+            assert_eq!(here.ipc_remote, 0);
+            assert!(there.ipc_remote > 0 && there.ipis > 0, "{there:?}");
+        }
+    }
+}
+
+/// A call to another CPU is one message there and one back, whoever sleeps meanwhile: no IPC is counted twice, and a page table is
+/// loaded only where the next thread's space is not resident.
+#[test]
+fn a_remote_call_takes_two_interrupts_and_no_load() {
+    const CALLS: u64 = 50;
+    for client_place in BOTH_PLACES {
+        for server_place in BOTH_PLACES {
+            let driver = client(client_place, workload::CALL, CALLS, 0);
+            let servers = [driver, on(1, server(program::NULL, server_place))];
+            let Some(run) = finish_on(2, &servers) else { return };
+            let Counters { ipc_remote, ipis, page_table_loads, standstills, .. } = counted(&run);
+            let case = format!("{client_place:?} to {server_place:?}");
+            assert_eq!((ipc_remote, ipis), (CALLS, 2 * CALLS), "{case}");
+            assert_eq!((page_table_loads, standstills), (0, 0), "{case}");
+        }
+    }
+}
+
+/// One thread of the driver and one of the server on each CPU: all calls stay where they are made.
+#[test]
+fn a_server_with_a_thread_on_each_cpu_serves_all_of_them_locally() {
+    const CALLS: u64 = 100;
+    for vcpus in [2, 4] {
+        for place in BOTH_PLACES {
+            let spread =
+                |server: Server| server.with(|plan| (plan.cpu_count, plan.thread_count) = (vcpus, vcpus));
+            let driver = client(Place::User, workload::CALL, CALLS, 4);
+            let servers = [spread(driver), spread(server(program::ECHO, place))];
+            let Some(run) = finish_on(vcpus, &servers) else { return };
+            let all = counted(&run);
+            assert_eq!(run.round_trips, CALLS * u64::from(vcpus));
+            assert_eq!(run.samples.len() as u64, run.round_trips);
+            assert!(run.samples.iter().all(|sample| *sample > 0));
+            assert_eq!((all.ipc_fast, all.ipc_remote), (2 * run.round_trips, 0), "{vcpus} CPUs, {place:?}");
+            for cpu in &run.cpus {
+                assert_eq!(cpu.end.ipc_fast - cpu.begin.ipc_fast, 2 * CALLS);
+            }
+        }
+    }
+}
+
+/// All clients call one thread: each call is answered, and only those from other CPUs travel.
+#[test]
+fn one_thread_serves_callers_of_all_cpus() {
+    const CALLS: u64 = 40;
+    for place in BOTH_PLACES {
+        let driver = client(Place::User, workload::CALL, CALLS, 4)
+            .with(|plan| (plan.cpu_count, plan.thread_count) = (3, 3));
+        let Some(run) = finish_on(3, &[driver, server(program::ECHO, place)]) else { return };
+        assert_eq!((run.round_trips, run.samples.len() as u64), (3 * CALLS, 3 * CALLS));
+        assert_eq!(counted(&run).ipc_remote, 2 * CALLS, "{place:?}");
+    }
+}
+
+/// Who dies on another CPU leaves its callers an error, and everybody else alone.
+#[test]
+fn a_server_that_dies_on_another_cpu_leaves_errors() {
+    for label in [crash::PAGE_FAULT, crash::INVALID_OPCODE, crash::EXIT, crash::NO_REPLY] {
+        for place in BOTH_PLACES {
+            let driver = scenario(Place::User, scenario::CRASH, label.into()).reaching(&[1, 2]);
+            let others = |cpu| [on(cpu, server(program::CRASH, place)), server(program::ECHO, Place::User)];
+            let [crash, echo] = others(0);
+            let Some(here) = finish_on(2, &[driver.clone(), crash, echo]) else { return };
+            let [crash, echo] = others(1);
+            let Some(there) = finish_on(2, &[driver, crash, echo]) else { return };
+            assert_eq!(here.samples, there.samples, "label {label}, {place:?}");
+            assert_eq!(there.samples.last(), Some(&status::OK));
+        }
+    }
+}
+
+/// A counter on another CPU moves into the kernel and out again between calls from there; nothing is lost or doubled.
+#[test]
+fn a_server_on_another_cpu_keeps_its_state_while_it_migrates() {
+    const TURNS: u64 = 200;
+    let counter = server(program::COUNTER, Place::User).with(|plan| {
+        plan.flags |= server_flag::MIGRATABLE;
+        plan.trust_group = trust::CRITICAL_TRUSTED;
+        plan.first_cpu = 1;
+    });
+    let driver = scenario(Place::User, scenario::MIGRATE_COUNTER, TURNS);
+    for pcid in [0, abi::plan::flag::PCID] {
+        let mut config = config(&[driver.clone(), counter.clone()]);
+        (config.vcpus, config.plan_flags) = (2, pcid);
+        let Some(run) = boot(&config) else { return };
+        if pcid != 0 && run.features & abi::report::feature::PCID == 0 {
+            println!("skipped: the guest's CPU has no pcid");
+            continue;
+        }
+        assert_eq!(run.samples, [TURNS, TURNS], "{:?}", run.outcome);
+        let counted = counted(&run);
+        assert_eq!(counted.standstills, TURNS);
+        assert!(counted.shootdowns > 0);
+    }
+}
