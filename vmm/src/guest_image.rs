@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -12,15 +11,13 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/guest.rs"));
 }
 
-/// Kernel and servers, and one hash over all of them.
+/// Kernel and servers.
 #[derive(Clone, Debug)]
 pub struct GuestImage {
     /// The kernel.
     pub kernel: Elf,
     /// The server programs, in the order of [`abi::program::ALL`].
     pub servers: Vec<Elf>,
-    /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
-    pub sha256: String,
 }
 
 /// Why a file of the user's cannot take the place of an embedded one.
@@ -47,32 +44,32 @@ pub enum GuestImageError {
 impl GuestImage {
     /// The guest that was built with this VMM.
     pub fn embedded() -> GuestImage {
-        let elf = |name: &str, bytes: &[u8]| Elf { name: name.to_owned(), bytes: Arc::from(bytes) };
+        let elf = |name: &str, bytes: &'static [u8]| Elf { name: name.to_owned(), bytes: bytes.into() };
         let servers = embedded::SERVERS.iter().map(|(name, bytes)| elf(name, bytes)).collect();
-        GuestImage::new(elf("guest-kernel", embedded::KERNEL), servers)
+        GuestImage { kernel: elf("guest-kernel", embedded::KERNEL), servers }
     }
 
     /// The same servers under the kernel in the file `path`.
     pub fn with_kernel(self, path: &Path) -> Result<GuestImage, GuestImageError> {
-        Ok(GuestImage::new(read_elf(path)?, self.servers))
+        Ok(GuestImage { kernel: read_elf(path)?, servers: self.servers })
     }
 
     /// The same kernel with the servers of the folder `folder`, one file per program, named like it.
     pub fn with_servers(self, folder: &Path) -> Result<GuestImage, GuestImageError> {
         let servers = abi::program::ALL.iter().map(|name| read_elf(&folder.join(name)));
-        Ok(GuestImage::new(self.kernel, servers.collect::<Result<_, _>>()?))
+        Ok(GuestImage { kernel: self.kernel, servers: servers.collect::<Result<_, _>>()? })
     }
 
-    fn new(kernel: Elf, servers: Vec<Elf>) -> GuestImage {
+    /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
+    pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
-        for elf in std::iter::once(&kernel).chain(&servers) {
+        for elf in std::iter::once(&self.kernel).chain(&self.servers) {
             hash.update(elf.name.as_bytes());
             hash.update([0]);
             hash.update((elf.bytes.len() as u64).to_le_bytes());
-            hash.update(&elf.bytes);
+            hash.update(&elf.bytes[..]);
         }
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        GuestImage { kernel, servers, sha256 }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -95,13 +92,14 @@ mod tests {
 
     #[test]
     fn hash_covers_names_order_and_bytes() {
-        let elf = |name: &str, bytes: &[u8]| Elf { name: name.to_owned(), bytes: Arc::from(bytes) };
-        let image = GuestImage::new(elf("k", b"1"), vec![elf("a", b"2"), elf("b", b"3")]);
-        let renamed = GuestImage::new(elf("k", b"1"), vec![elf("a", b"2"), elf("c", b"3")]);
-        let shifted = GuestImage::new(elf("k", b"12"), vec![elf("a", b""), elf("b", b"3")]);
-        assert_eq!(image.sha256.len(), 64);
-        assert_ne!(image.sha256, renamed.sha256);
-        assert_ne!(image.sha256, shifted.sha256);
+        let elf = |name: &str, bytes: &'static [u8]| Elf { name: name.to_owned(), bytes: bytes.into() };
+        let image = |kernel, servers: [Elf; 2]| GuestImage { kernel, servers: servers.to_vec() }.sha256();
+        let plain = image(elf("k", b"1"), [elf("a", b"2"), elf("b", b"3")]);
+        let renamed = image(elf("k", b"1"), [elf("a", b"2"), elf("c", b"3")]);
+        let shifted = image(elf("k", b"12"), [elf("a", b""), elf("b", b"3")]);
+        assert_eq!(plain.len(), 64);
+        assert_ne!(plain, renamed);
+        assert_ne!(plain, shifted);
     }
 
     #[test]

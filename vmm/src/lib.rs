@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod experiment;
 pub mod guest_image;
+pub mod guests;
 pub mod host;
 pub mod lens;
 pub mod machine;

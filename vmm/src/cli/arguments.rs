@@ -98,7 +98,7 @@ pub struct RunArguments {
     /// Memory of every guest, such as 64M or 1G
     #[arg(long, value_name = "SIZE", help_heading = "Instead of what the file says")]
     pub memory: Option<MemorySize>,
-    /// Any of samples, warm_up, launches, deadline_seconds, vcpus, memory, pcid
+    /// Any of samples, warm_up, launches, deadline_seconds, vcpus, memory, huge_pages, guests, pcid
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Instead of what the file says")]
     pub set: Vec<String>,
     /// What guests are made of.

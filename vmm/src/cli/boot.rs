@@ -17,7 +17,7 @@ use crate::experiment::plan::plan_server;
 use crate::experiment::topology::Participant;
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
-use crate::machine::guest::{Console, GuestConfig, GuestRun, Outcome};
+use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
 use crate::machine::run;
 use crate::report::outcome::{OutcomeRecord, ServerFaultRecord};
 
@@ -45,9 +45,18 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
     let wanted = if arguments.server.is_empty() { default_servers() } else { arguments.server.clone() };
     let mut servers = Vec::new();
     let mut rights = Vec::new();
+    // Only what is started: every page of a program that is copied into guest memory costs the start some time.
+    let mut modules: Vec<Elf> = Vec::new();
     for (index, argument) in wanted.iter().enumerate() {
-        let module = image.servers.iter().position(|elf| elf.name == argument.program);
-        let module = module.ok_or_else(|| no_such_program(image, &argument.program))?;
+        let known = modules.iter().position(|elf| elf.name == argument.program);
+        let module = match known {
+            Some(module) => module,
+            None => {
+                let elf = image.servers.iter().find(|elf| elf.name == argument.program);
+                modules.push(elf.ok_or_else(|| no_such_program(image, &argument.program))?.clone());
+                modules.len() - 1
+            }
+        };
         let participant = Participant {
             program: argument.program.clone(),
             placement: argument.placement,
@@ -77,12 +86,13 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
     }
     Ok(GuestConfig {
         kernel: image.kernel.clone(),
-        modules: image.servers.clone(),
+        modules,
         servers,
         rights,
         plan_flags: 0,
         vcpus: arguments.vcpus,
         memory_bytes: arguments.memory.bytes,
+        huge_pages: HugePages::No,
         sample_capacity: ROUND_TRIPS,
         pin: guest::pin(&arguments.guest)?,
         deadline: arguments.deadline.map(Duration::from_secs),

@@ -6,6 +6,7 @@ use anstream::eprintln;
 
 use crate::experiment::error::ConfigError;
 use crate::guest_image::GuestImageError;
+use crate::guests::cgroup::QuotaError;
 use crate::machine::MachineError;
 use crate::report::store::StoreError;
 
@@ -82,6 +83,9 @@ fn classify(error: &anyhow::Error) -> (End, Option<String>) {
         return (end, Some(error.fix()));
     }
     if error.downcast_ref::<GuestImageError>().is_some() {
+        return (End::Usage, None);
+    }
+    if error.downcast_ref::<QuotaError>().is_some() {
         return (End::Usage, None);
     }
     if let Some(error) = error.downcast_ref::<MachineError>() {

@@ -22,7 +22,7 @@ pub(super) fn image(arguments: &GuestArguments) -> anyhow::Result<GuestImage> {
 /// What the results say about the guest.
 pub(super) fn record(arguments: &GuestArguments, image: &GuestImage) -> GuestRecord {
     GuestRecord {
-        sha256: image.sha256.clone(),
+        sha256: image.sha256(),
         kernel_file: arguments.kernel.as_ref().map(|path| path.display().to_string()),
         servers_folder: arguments.servers.as_ref().map(|path| path.display().to_string()),
     }

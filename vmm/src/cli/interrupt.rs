@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 
 use crate::machine::StopFlag;
 
@@ -17,19 +17,21 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens for SIGINT, SIGTERM and SIGHUP from now on.
+    /// Listens for SIGINT, SIGTERM and SIGHUP from now on. No thread waits for them: starting one is a tenth of the time
+    /// that a guest takes to its first output.
     pub(super) fn listen() -> anyhow::Result<Interrupt> {
         let interrupt = Interrupt { stop: StopFlag::new()?, raised: Arc::default() };
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-        let listener = interrupt.clone();
-        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for _ in signals.forever() {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let listener = interrupt.clone();
+            let on_signal = move || {
                 if listener.raised.swap(true, Ordering::SeqCst) {
-                    std::process::exit(130);
+                    low_level::exit(130);
                 }
                 listener.stop.stop();
-            }
-        })?;
+            };
+            // SAFETY: The handler does what a signal handler may: it swaps an atomic, writes to an event, or exits at once.
+            unsafe { low_level::register(signal, on_signal) }?;
+        }
         Ok(interrupt)
     }
 

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::experiment::case::Case;
 use crate::experiment::run::Observer;
-use crate::report::record::CaseRecord;
+use crate::report::record::{CaseRecord, LaunchRecord};
 
 /// The bar, and a line on standard error for every case that fails.
 pub(super) struct Progress {
@@ -46,7 +46,12 @@ impl Observer for Progress {
 /// A failed case with everything that its guests left behind.
 pub(super) fn failure(case: &CaseRecord) -> String {
     let mut text = format!("failed: {}: {}", case.name, case.outcome);
-    let failed = case.launches.iter().find(|launch| !launch.outcome.is_success());
+    let mut failed = case.launches.iter().filter(|launch| !launch.outcome.is_success());
+    if case.density.is_some() {
+        failed.by_ref().for_each(|launch| text.push_str(&lost_guest(launch)));
+        return text;
+    }
+    let failed = failed.next();
     for fault in failed.iter().flat_map(|launch| &launch.server_faults) {
         text.push_str(&format!("\n  {} died: {} at {}", fault.program, fault.description, fault.location));
     }
@@ -55,6 +60,25 @@ pub(super) fn failure(case: &CaseRecord) -> String {
     }
     if let Some(console) = failed.and_then(|launch| launch.console_tail.as_ref()) {
         text.push_str(&format!("\n  console:\n    {}", console.replace('\n', "\n    ")));
+    }
+    text
+}
+
+/// One guest of many that did not end well: which, how, and its last words.
+fn lost_guest(launch: &LaunchRecord) -> String {
+    let mut text = String::new();
+    if let Some(process) = &launch.process {
+        text.push_str(&format!("\n  guest {}", process.guest));
+    }
+    text.push_str(&format!(": {}", launch.outcome));
+    for fault in &launch.server_faults {
+        text.push_str(&format!("\n    {} died: {} at {}", fault.program, fault.description, fault.location));
+    }
+    if let Some(last_words) = launch.outcome.last_words() {
+        text.push_str(&format!("\n    {}", last_words.to_string().replace('\n', "\n    ")));
+    }
+    if let Some(console) = &launch.console_tail {
+        text.push_str(&format!("\n    console:\n      {}", console.replace('\n', "\n      ")));
     }
     text
 }

@@ -17,6 +17,7 @@ use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::experiment::run::{KvmRunner, Runner, now};
 use crate::guest_image::GuestImage;
+use crate::guests::cgroup;
 use crate::report::record::{ExperimentRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION};
 use crate::report::store::{ResultsFolder, read_record};
 use crate::report::table;
@@ -39,6 +40,9 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
     let host = Host::probe()?;
     let planned = plan(arguments, &overrides, &host.limits(programs(&image)))?;
+    if planned.iter().any(|planned| planned.experiment.quotas.is_some()) {
+        cgroup::available()?;
+    }
     let interrupt = Interrupt::listen()?;
     let mut end = End::Success;
     for planned in &planned {
@@ -121,7 +125,8 @@ fn run_one(
     let results = ResultsFolder::create(&path, arguments.overwrite)?;
     let guests = KvmRunner { stop: interrupt.stop.clone() };
     let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
-    let runner = Runner { guests: &guests, image, pin: &pin, results: &results };
+    let quotas = planned.experiment.quotas.as_ref();
+    let runner = Runner { guests: &guests, image, pin: &pin, quotas, results: &results };
     let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);
     progress.finish();
     if outcome.is_err() {
@@ -181,6 +186,7 @@ fn record(
             description: experiment.description.clone(),
             file: planned.file.path.display().to_string(),
             file_sha256: planned.file.sha256(),
+            quotas: experiment.quotas.clone(),
             overrides: changed,
         },
         started_utc: now(),

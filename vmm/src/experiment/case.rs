@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
 use super::parameter::{Fault, Flush, Migration, Placement, Transfer, Workload};
+use crate::machine::guest::HugePages;
 
 /// A case with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +81,12 @@ pub struct Parameters {
     pub vcpus: u32,
     /// Memory of the guest, bytes.
     pub memory_bytes: u64,
+    /// Pages of the host that the memory is made of.
+    #[serde(default, skip_serializing_if = "HugePages::is_default")]
+    pub huge_pages: HugePages,
+    /// Guests at once, each in a process of its own. Absent: one guest in this process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guests: Option<u32>,
     /// Seconds after which a guest is taken for hung.
     pub deadline_seconds: u64,
     /// Round trips before the first sample.
@@ -130,6 +137,10 @@ impl Parameters {
         parts.push(format!("pcid={}", if self.pcid { "on" } else { "off" }));
         if self.vcpus != 1 {
             parts.push(format!("vcpus={}", self.vcpus));
+        }
+        parts.extend(self.guests.map(|guests| format!("guests={guests}")));
+        if self.huge_pages != HugePages::No {
+            parts.push(format!("huge-pages={}", self.huge_pages.name()));
         }
         parts.join("/")
     }

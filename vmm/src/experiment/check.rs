@@ -13,6 +13,7 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
 use super::parameter::{Migration, Placement, Transfer, Workload};
 use super::size::MemorySize;
+use crate::machine::guest::HugePages;
 
 /// What this host and this build allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ const PARTNERS_MAX: i64 = abi::plan::PARTNERS_MAX as i64;
 /// Memory that each server of many needs: image, stack, page tables and the kernel's objects, with some room to spare.
 const SERVER_BYTES: u64 = 64 << 10;
 
+/// Most guests at once.
+const GUESTS_MAX: i64 = 1024;
+
 /// Longest deadline: a day.
 const DEADLINE_SECONDS_MAX: i64 = 86_400;
 
@@ -65,6 +69,7 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
             (1..=i64::from(CPU_COUNT_MAX), "the room in the guest's address map")
         }
         "vcpus" => (1..=i64::from(limits.vcpus_max), "the most that KVM allows here"),
+        "guests" => (1..=GUESTS_MAX, "more than one machine is likely to hold"),
         "samples" => (1..=samples_max as i64, "the room for samples"),
         "warm_up" => (0..=1_000_000_000, "longer than any case needs"),
         "launches" => (1..=10_000, "longer than any case needs"),
@@ -251,6 +256,11 @@ pub(super) fn combination(
             format!("{} of memory are too little for this case", MemorySize { bytes: case.memory_bytes });
         let fix = format!("set `memory` to {} or more", MemorySize::mebibytes(needed.div_ceil(1 << 20)));
         return Err(file.error_at(memory_span.unwrap_or(span), message, fix));
+    }
+    if case.huge_pages == HugePages::Reserved && !case.memory_bytes.is_multiple_of(2 << 20) {
+        let message =
+            format!("{} of memory are no whole huge pages", MemorySize { bytes: case.memory_bytes });
+        return Err(file.error_at(memory_span.unwrap_or(span), message, "choose a multiple of 2M"));
     }
     if case.memory_bytes > MEMORY_SIZE_MAX {
         let message = format!("{} of memory are too much", MemorySize { bytes: case.memory_bytes });

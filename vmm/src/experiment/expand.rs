@@ -13,8 +13,10 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
-use super::parameter::{Fault, Flush, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{Fault, Flush, HugePagesChoice, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::quota::Quotas;
 use super::size::MemorySize;
+use crate::machine::guest::HugePages;
 
 /// An experiment that can be run.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Experiment {
     pub question: String,
     /// More about it.
     pub description: Option<String>,
+    /// What each of several guests at once may take of the host.
+    pub quotas: Option<Quotas>,
     /// The cases, in the order in which they are run.
     pub cases: Vec<Case>,
     /// What the file asks for and this host does not have.
@@ -87,7 +91,13 @@ pub fn expand(
         .err()
         .filter(|_| pcid_missed)
         .map(|reason| Absent { what: "cases with pcid = on".to_owned(), reason: reason.clone() });
+    let quotas = Quotas::read(file)?;
+    if quotas.is_some() && cases.iter().all(|case| case.parameters.guests.is_none()) {
+        let fix = "add `guests = [1, 2, 4]` to [defaults] or to a [[case]], or remove the table";
+        return Err(ConfigError::in_file(&file.path, "[guests] sets quotas, but no case has `guests`", fix));
+    }
     Ok(Experiment {
+        quotas,
         name: content.name.get_ref().clone(),
         question: content.question.get_ref().clone(),
         description: content.description.clone(),
@@ -133,6 +143,8 @@ impl Expansion<'_> {
         drafts = multiply(drafts, &vcpus, |case, vcpus| case.vcpus = vcpus as u32);
         let memory = self.memory_sizes()?;
         drafts = multiply(drafts, &memory, |case, memory| case.memory_bytes = memory.bytes);
+        drafts = multiply(drafts, &self.huge_pages()?, |case, pages| case.huge_pages = pages);
+        drafts = multiply(drafts, &self.guests()?, |case, guests| case.guests = guests);
         drafts = multiply(drafts, &self.pcid(pcid_missed)?, |case, pcid| case.pcid = pcid);
 
         let name = self.entry.name.as_ref().map_or(workload.name(), |name| name.get_ref().as_str());
@@ -195,6 +207,8 @@ impl Expansion<'_> {
             pcid: false,
             vcpus: 1,
             memory_bytes: 0,
+            huge_pages: HugePages::No,
+            guests: None,
             deadline_seconds,
             warm_up,
             samples,
@@ -334,6 +348,31 @@ impl Expansion<'_> {
             (Some(memory), _) => Ok(vec![memory]),
             (None, list) => self.values("memory", &list.cloned(), DEFAULT_MEMORY),
         }
+    }
+
+    fn huge_pages(&self) -> Result<Vec<HugePages>, ConfigError> {
+        let list = self.entry.huge_pages.as_ref().or(self.file.content.defaults.huge_pages.as_ref());
+        let choices = match (self.overrides.huge_pages, list) {
+            (Some(choice), _) => vec![choice],
+            (None, list) => self.values("huge_pages", &list.cloned(), HugePagesChoice(HugePages::No))?,
+        };
+        Ok(choices.into_iter().map(|choice| choice.0).collect())
+    }
+
+    /// Numbers of guests at once; only `None` where nobody asks for processes of their own.
+    fn guests(&self) -> Result<Vec<Option<u32>>, ConfigError> {
+        let list = self.entry.guests.as_ref().or(self.file.content.defaults.guests.as_ref());
+        let numbers = match (&self.overrides.guests, list) {
+            (Some(numbers), _) => {
+                let number = |number: &i64| self.numbers("guests", Some(*number), &None, 1, |_| None);
+                numbers.iter().map(number).collect::<Result<Vec<_>, _>>()?.concat()
+            }
+            (None, Some(_)) => self.numbers("guests", None, &self.entry.guests, 1, |file| {
+                file.content.defaults.guests.as_ref()
+            })?,
+            (None, None) => return Ok(vec![None]),
+        };
+        Ok(numbers.into_iter().map(|number| Some(number as u32)).collect())
     }
 
     fn pcid(&self, missed: &mut bool) -> Result<Vec<bool>, ConfigError> {

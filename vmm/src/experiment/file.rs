@@ -12,7 +12,8 @@ use toml::Spanned;
 use super::error::{ConfigError, Place, suggest};
 use super::groups::GroupsEntry;
 use super::list::List;
-use super::parameter::{Fault, Flush, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{Fault, Flush, HugePagesChoice, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::quota::QuotaEntry;
 use super::size::MemorySize;
 
 /// An experiment file with its text, so that errors can point into it.
@@ -39,6 +40,9 @@ pub struct Content {
     /// Values for all cases that say nothing else.
     #[serde(default)]
     pub defaults: Common,
+    /// What each of several guests at once may take of the host.
+    #[serde(default)]
+    pub guests: QuotaEntry,
     /// The cases.
     #[serde(default, rename = "case")]
     pub cases: Vec<Spanned<CaseEntry>>,
@@ -52,6 +56,10 @@ pub struct Common {
     pub vcpus: Option<List<i64>>,
     /// Memory of the guest.
     pub memory: Option<List<MemorySize>>,
+    /// Pages of the host that the memory is made of.
+    pub huge_pages: Option<List<HugePagesChoice>>,
+    /// Guests at once.
+    pub guests: Option<List<i64>>,
     /// Process-context identifiers.
     pub pcid: Option<List<PcidChoice>>,
     /// Seconds after which a guest is taken for hung.
@@ -117,6 +125,10 @@ pub struct CaseEntry {
     pub vcpus: Option<List<i64>>,
     /// See [`Common::memory`].
     pub memory: Option<List<MemorySize>>,
+    /// See [`Common::huge_pages`].
+    pub huge_pages: Option<List<HugePagesChoice>>,
+    /// See [`Common::guests`].
+    pub guests: Option<List<i64>>,
     /// See [`Common::pcid`].
     pub pcid: Option<List<PcidChoice>>,
     /// See [`Common::deadline_seconds`].

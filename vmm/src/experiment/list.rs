@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use serde::de::value::{BoolDeserializer, I64Deserializer, StrDeserializer};
+use serde::de::value::{BoolDeserializer, F64Deserializer, I64Deserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use toml::Spanned;
 
@@ -52,6 +52,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ValuesVisitor<T> {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Values<T>, E> {
         T::deserialize(BoolDeserializer::new(value)).map(Values::One)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Values<T>, E> {
+        T::deserialize(F64Deserializer::new(value)).map(Values::One)
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Values<T>, E> {

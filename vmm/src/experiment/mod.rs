@@ -10,6 +10,7 @@ pub mod list;
 pub mod overrides;
 pub mod parameter;
 pub mod plan;
+pub mod quota;
 pub mod run;
 pub mod size;
 pub mod topology;

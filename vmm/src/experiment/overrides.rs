@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{ConfigError, suggest};
-use super::parameter::PcidChoice;
+use super::parameter::{HUGE_PAGES, HugePagesChoice, PcidChoice};
 use super::size::MemorySize;
 
 /// Values that hold for all cases, whatever the file says in `[defaults]` or in a case.
@@ -13,6 +13,10 @@ pub struct Overrides {
     pub vcpus: Option<i64>,
     /// Memory of the guest.
     pub memory: Option<MemorySize>,
+    /// Pages of the host that the memory is made of.
+    pub huge_pages: Option<HugePagesChoice>,
+    /// Guests at once, in cases that have several numbers of them as well as in those that have none.
+    pub guests: Option<Vec<i64>>,
     /// Process-context identifiers.
     pub pcid: Option<PcidChoice>,
     /// Seconds after which a guest is taken for hung.
@@ -25,7 +29,8 @@ pub struct Overrides {
     pub launches: Option<i64>,
 }
 
-const KEYS: [&str; 7] = ["vcpus", "memory", "pcid", "deadline_seconds", "warm_up", "samples", "launches"];
+const KEYS: [&str; 9] =
+    ["vcpus", "memory", "huge_pages", "guests", "pcid", "deadline_seconds", "warm_up", "samples", "launches"];
 
 impl Overrides {
     /// Takes one `key=value`.
@@ -38,6 +43,11 @@ impl Overrides {
         match key {
             "vcpus" => self.vcpus = Some(whole_number(key, value)?),
             "memory" => self.memory = Some(memory(value)?),
+            "huge_pages" => self.huge_pages = Some(huge_pages(value)?),
+            "guests" => {
+                let numbers = value.split(',').map(|number| whole_number(key, number.trim()));
+                self.guests = Some(numbers.collect::<Result<_, _>>()?);
+            }
             "pcid" => self.pcid = Some(pcid(value)?),
             "deadline_seconds" => self.deadline_seconds = Some(whole_number(key, value)?),
             "warm_up" => self.warm_up = Some(whole_number(key, value)?),
@@ -56,6 +66,8 @@ impl Overrides {
         let values = [
             ("vcpus", self.vcpus.map(|value| value.to_string())),
             ("memory", self.memory.map(|value| value.to_string())),
+            ("huge_pages", self.huge_pages.map(|value| value.0.name().to_owned())),
+            ("guests", self.guests.as_ref().map(|numbers| join(numbers))),
             ("pcid", self.pcid.map(|value| format!("{value:?}").to_lowercase())),
             ("deadline_seconds", self.deadline_seconds.map(|value| value.to_string())),
             ("warm_up", self.warm_up.map(|value| value.to_string())),
@@ -64,6 +76,19 @@ impl Overrides {
         ];
         values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
+}
+
+fn join(numbers: &[i64]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn huge_pages(value: &str) -> Result<HugePagesChoice, ConfigError> {
+    value.parse().map_err(|()| {
+        ConfigError::on_command_line(
+            format!("unknown value `{value}` of huge_pages"),
+            suggest(value, HUGE_PAGES),
+        )
+    })
 }
 
 fn whole_number(key: &str, value: &str) -> Result<i64, ConfigError> {
@@ -100,19 +125,24 @@ mod tests {
     #[test]
     fn assignments_are_taken() {
         let mut overrides = Overrides::default();
-        for assignment in ["samples=1_000", "memory = 1G", "pcid=off"] {
+        for assignment in ["samples=1_000", "memory = 1G", "pcid=off", "guests=1, 4", "huge_pages=true"] {
             overrides.set(assignment).unwrap();
         }
         assert_eq!(overrides.samples, Some(1000));
         assert_eq!(overrides.memory, Some(MemorySize::mebibytes(1024)));
+        assert_eq!(overrides.guests, Some(vec![1, 4]));
         assert_eq!(overrides.describe()["memory"], "1G");
+        assert_eq!(overrides.describe()["guests"], "1,4");
+        assert_eq!(overrides.describe()["huge_pages"], "transparent");
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_with_the_fix() {
         let mut overrides = Overrides::default();
         assert!(overrides.set("sample=4").unwrap_err().fix.contains("did you mean `samples`?"));
-        for assignment in ["samples", "samples=many", "memory=big", "pcid=yes"] {
+        for assignment in
+            ["samples", "samples=many", "memory=big", "pcid=yes", "guests=", "guests=1;2", "huge_pages=1G"]
+        {
             assert!(!overrides.set(assignment).unwrap_err().fix.is_empty(), "{assignment}");
         }
         assert_eq!(overrides, Overrides::default());

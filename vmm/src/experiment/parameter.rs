@@ -1,8 +1,12 @@
 //! The words that experiment files, case names and results share.
 
 use std::fmt;
+use std::str::FromStr;
 
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
+
+use crate::machine::guest::HugePages;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -353,6 +357,48 @@ pub enum PcidChoice {
     On,
     /// Off.
     Off,
+}
+
+/// What guest memory is to be made of, as in experiment files: a boolean or the name of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HugePagesChoice(pub HugePages);
+
+impl<'de> Deserialize<'de> for HugePagesChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HugePagesChoice, D::Error> {
+        struct Choice;
+        impl Visitor<'_> for Choice {
+            type Value = HugePagesChoice;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("false, true, \"transparent\" or \"reserved\"")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<HugePagesChoice, E> {
+                Ok(HugePagesChoice(if value { HugePages::Transparent } else { HugePages::No }))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<HugePagesChoice, E> {
+                value.parse().map_err(|()| E::unknown_variant(value, &HUGE_PAGES))
+            }
+        }
+        deserializer.deserialize_any(Choice)
+    }
+}
+
+/// The words that stand for kinds of huge pages.
+pub const HUGE_PAGES: [&str; 4] = ["false", "true", "transparent", "reserved"];
+
+impl FromStr for HugePagesChoice {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<HugePagesChoice, ()> {
+        Ok(HugePagesChoice(match text {
+            "false" => HugePages::No,
+            "true" | "transparent" => HugePages::Transparent,
+            "reserved" => HugePages::Reserved,
+            _ => return Err(()),
+        }))
+    }
 }
 
 #[cfg(test)]

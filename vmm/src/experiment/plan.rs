@@ -62,6 +62,7 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         plan_flags: case.flush.plan_flag() | if case.pcid { abi::plan::flag::PCID } else { 0 },
         vcpus: case.vcpus,
         memory_bytes: case.memory_bytes,
+        huge_pages: case.huge_pages,
         sample_capacity: case.sample_count(),
         pin: pin.clone(),
         deadline: Some(Duration::from_secs(case.deadline_seconds)),

@@ -1,12 +1,15 @@
 //! Running an experiment: case after case, each in guests of its own, each on the disk before the next begins.
 
-use super::case::Case;
+use super::case::{Case, Parameters};
 use super::plan::guest_config;
+use super::quota::Quotas;
 use crate::guest_image::GuestImage;
+use crate::guests::{Ended, Fleet, FleetError, Guest, Lost};
+use crate::lens::LensValues;
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::report::record::{CaseRecord, RunRecord, RunState};
-use crate::report::reduce::{Launch, case_record};
+use crate::report::reduce::{Launch, Process, case_record};
 use crate::report::relate::relate;
 use crate::report::samples::file_name;
 use crate::report::store::{ResultsFolder, StoreError};
@@ -15,6 +18,24 @@ use crate::report::store::{ResultsFolder, StoreError};
 pub trait GuestRunner {
     /// Boots one guest and runs it to its end.
     fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError>;
+
+    /// Boots so many guests at once, each in a process of its own, and runs all of them to their ends.
+    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError>;
+}
+
+/// Guests to be run at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd<'a> {
+    /// What each of them does.
+    pub parameters: &'a Parameters,
+    /// How many.
+    pub guests: u32,
+    /// Kernel and programs.
+    pub image: &'a GuestImage,
+    /// Host CPUs for the vCPU threads of each.
+    pub pins: &'a [Pin],
+    /// What each may take of the host's CPUs.
+    pub quotas: Option<&'a Quotas>,
 }
 
 /// Guests on KVM, all stopped by one flag.
@@ -27,6 +48,11 @@ pub struct KvmRunner {
 impl GuestRunner for KvmRunner {
     fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError> {
         machine::run(config, &self.stop)
+    }
+
+    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
+        let fleet = Fleet { image: crowd.image, quotas: crowd.quotas, stop: &self.stop };
+        fleet.run(crowd.parameters, crowd.guests, crowd.pins)
     }
 }
 
@@ -46,6 +72,8 @@ pub struct Runner<'a> {
     pub image: &'a GuestImage,
     /// Host CPUs for vCPU threads.
     pub pin: &'a Pin,
+    /// What each of several guests at once may take.
+    pub quotas: Option<&'a Quotas>,
     /// Where results go.
     pub results: &'a ResultsFolder,
 }
@@ -84,34 +112,91 @@ impl Runner<'_> {
     fn launches(&self, case: &Case) -> Option<Vec<Launch>> {
         let config = match guest_config(&case.parameters, self.image, self.pin) {
             Ok(config) => config,
-            Err(error) => return Some(vec![Err(error.to_string())]),
+            Err(error) => return Some(vec![Err(error.to_string()).into()]),
         };
+        if let Some(guests) = case.parameters.guests {
+            return self.crowds(case, guests);
+        }
         let mut launches = Vec::new();
         for _ in 0..case.parameters.launches {
             let launch = self.guests.run(&config).map_err(|error| chain(&error));
             if matches!(&launch, Ok(run) if run.outcome == Outcome::Interrupted) {
                 return None;
             }
-            launches.push(launch);
+            launches.push(launch.into());
+        }
+        Some(launches)
+    }
+
+    /// All guests of a case with many at once; `None` when the user stopped them.
+    fn crowds(&self, case: &Case, guests: u32) -> Option<Vec<Launch>> {
+        let pins = pins(self.pin, guests, case.parameters.vcpus);
+        let crowd = Crowd {
+            parameters: &case.parameters,
+            guests,
+            image: self.image,
+            pins: &pins,
+            quotas: self.quotas,
+        };
+        let mut launches = Vec::new();
+        for launch in 0..case.parameters.launches {
+            match self.guests.run_many(&crowd) {
+                Ok(guests) => launches.extend(
+                    guests.into_iter().zip(0..).map(|(guest, index)| launch_of(guest, index, launch)),
+                ),
+                Err(FleetError::Interrupted) => return None,
+                Err(error) => launches.push(Err(chain(&error)).into()),
+            }
         }
         Some(launches)
     }
 
     fn write_samples(&self, case: &Case, launches: &[Launch]) -> Result<Vec<Option<String>>, StoreError> {
         let write = |(index, launch): (usize, &Launch)| {
-            let Ok(run) = launch else { return Ok(None) };
+            let Ok(run) = &launch.result else { return Ok(None) };
             if run.samples.is_empty() {
                 return Ok(None);
             }
             // A guest may claim any number of channels; then its samples are kept in the order they came.
             let channels = case.parameters.workload.channels().len();
             let columns = if run.samples.len().is_multiple_of(channels) { channels } else { 1 };
-            let file = file_name(&case.name, index, case.parameters.launches);
+            let (index, guest) = match &launch.process {
+                Some(process) => (process.launch as usize, Some(process.index)),
+                None => (index, None),
+            };
+            let file = file_name(&case.name, index, case.parameters.launches, guest);
             self.results.write_samples(&file, &run.samples, columns)?;
             Ok(Some(file))
         };
         launches.iter().enumerate().map(write).collect()
     }
+}
+
+/// The result of a guest's process apart from the figures of the process.
+fn launch_of(mut guest: Guest, index: u32, launch: u32) -> Launch {
+    let result = std::mem::replace(&mut guest.result, Err(Lost::Died(String::new())));
+    let (result, lenses) = match result {
+        Ok(Ended { run, lenses }) => (Ok(run), lenses),
+        Err(lost) => (Err(lost), LensValues::default()),
+    };
+    Launch { result, lenses, process: Some(Process { index, launch, guest }) }
+}
+
+/// Host CPUs for each guest: they go on where those of the guest before end, so that guests of one vCPU do not all sit on
+/// the first CPU.
+fn pins(pin: &Pin, guests: u32, vcpus: u32) -> Vec<Pin> {
+    let list = match pin {
+        Pin::None => Vec::new(),
+        Pin::Auto => machine::allowed_cpus().unwrap_or_default(),
+        Pin::List(list) => list.clone(),
+    };
+    let rotated = |guest: u32| {
+        let mut list = list.clone();
+        let by = guest as usize * vcpus as usize % list.len().max(1);
+        list.rotate_left(by);
+        Pin::List(list)
+    };
+    (0..guests).map(|guest| if list.is_empty() { pin.clone() } else { rotated(guest) }).collect()
 }
 
 /// An error with its causes in one line.

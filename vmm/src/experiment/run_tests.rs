@@ -9,6 +9,8 @@ use super::super::file::ExperimentFile;
 use super::super::overrides::Overrides;
 use super::super::tests::image;
 use super::*;
+use crate::guests::Times;
+use crate::report::outcome::OutcomeRecord;
 use crate::report::record::HostRecord;
 use crate::report::store::read_record;
 use crate::report::tests::{guest_run, run_record};
@@ -32,6 +34,23 @@ impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner f
         let index = *self.guests.borrow();
         *self.guests.borrow_mut() += 1;
         (self.script)(index, config)
+    }
+
+    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
+        let guest = |result| Guest {
+            result,
+            times: Times::default(),
+            memory: None,
+            user_ns: 0,
+            system_ns: 0,
+            cgroup: None,
+        };
+        let config = guest_config(crowd.parameters, crowd.image, &Pin::None).unwrap();
+        let run = |_| match GuestRunner::run(self, &config) {
+            Ok(run) => guest(Ok(Ended { run, lenses: LensValues::default() })),
+            Err(error) => guest(Err(Lost::Died(error.to_string()))),
+        };
+        Ok((0..crowd.guests).map(run).collect())
     }
 }
 
@@ -62,14 +81,22 @@ fn run(
     folder: &Path,
     script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
 ) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
+    run_cases(folder, experiment().cases, script)
+}
+
+fn run_cases(
+    folder: &Path,
+    cases: Vec<Case>,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
     let results = ResultsFolder::create(folder, false).unwrap();
     let mut record = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
     (record.state, record.finished_utc) = (RunState::Running, None);
     let guests = Script { guests: RefCell::new(0), script };
     let image = image();
-    let runner = Runner { guests: &guests, image: &image, pin: &Pin::None, results: &results };
+    let runner = Runner { guests: &guests, image: &image, pin: &Pin::None, quotas: None, results: &results };
     let mut reader = Reader { folder, seen: Vec::new() };
-    let outcome = runner.run(&experiment().cases, &mut record, &mut reader);
+    let outcome = runner.run(&cases, &mut record, &mut reader);
     (outcome, record, reader.seen)
 }
 
@@ -133,4 +160,34 @@ fn a_failed_write_ends_the_run_and_leaves_the_earlier_cases() {
     });
     assert!(matches!(outcome, Err(StoreError::Io { .. })));
     assert_eq!(read_record(folder.path()).unwrap().cases.len(), 2);
+}
+
+#[test]
+fn a_guest_that_dies_is_reported_by_its_index_and_the_others_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cases = experiment().cases;
+    cases.truncate(1);
+    (cases[0].parameters.guests, cases[0].parameters.launches) = (Some(3), 1);
+    let (outcome, record, _) = run_cases(folder.path(), cases, |index, config| match index {
+        1 => Err(MachineError::Internal("test")),
+        _ => Ok(good(config)),
+    });
+    outcome.unwrap();
+    let case = &record.cases[0];
+    let density = case.density.as_ref().unwrap();
+    assert_eq!((density.guests, density.finished, density.failed), (3, 2, 1));
+    assert!(matches!(case.outcome, OutcomeRecord::Lost { .. }) && !case.succeeded());
+    let dead = case.launches.iter().position(|launch| !launch.outcome.is_success()).unwrap();
+    assert_eq!(case.launches[dead].process.as_ref().unwrap().guest, 1);
+    assert_eq!(case.cycles["round_trip"].summary.count, 600, "what the others measured stays");
+    assert_eq!(std::fs::read_dir(folder.path().join("samples")).unwrap().count(), 2, "one file per guest");
+    assert!(folder.path().join("guests.csv").exists());
+}
+
+#[test]
+fn pinned_guests_share_the_cpus_out() {
+    let list = |cpus: &[usize]| Pin::List(cpus.to_vec());
+    assert_eq!(pins(&list(&[1, 3, 5]), 3, 1), [list(&[1, 3, 5]), list(&[3, 5, 1]), list(&[5, 1, 3])]);
+    assert_eq!(pins(&list(&[1, 3]), 2, 2), [list(&[1, 3]), list(&[1, 3])]);
+    assert_eq!(pins(&Pin::None, 2, 4), [Pin::None, Pin::None]);
 }

@@ -1,12 +1,10 @@
 //! What the tests of several modules need.
 
-use std::sync::Arc;
-
 use super::case::Parameters;
 use super::groups::Groups;
 use super::parameter::{Flush, Placement, Transfer, Workload};
 use crate::guest_image::GuestImage;
-use crate::machine::guest::Elf;
+use crate::machine::guest::{Elf, HugePages};
 
 /// A plain case of a workload, with a client in user space and nothing else.
 pub(crate) fn parameters(workload: Workload) -> Parameters {
@@ -34,6 +32,8 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         pcid: false,
         vcpus: 1,
         memory_bytes: 64 << 20,
+        huge_pages: HugePages::No,
+        guests: None,
         deadline_seconds: 10,
         warm_up: 2,
         samples: 10,
@@ -43,7 +43,7 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
 
 /// A guest without content.
 pub(crate) fn image() -> GuestImage {
-    let elf = |name: &str| Elf { name: name.to_owned(), bytes: Arc::from(name.as_bytes()) };
+    let elf = |name: &str| Elf { name: name.to_owned(), bytes: name.as_bytes().to_vec().into() };
     let servers = abi::program::ALL.iter().map(|name| elf(name)).collect();
-    GuestImage { kernel: elf("guest-kernel"), servers, sha256: "00".repeat(32) }
+    GuestImage { kernel: elf("guest-kernel"), servers }
 }

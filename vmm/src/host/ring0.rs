@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::host::fact::Fact;
 use crate::machine::MachineError;
 use crate::machine::cpuid;
+use crate::machine::guest::HugePages;
 use crate::machine::kvm::KvmDevice;
 use crate::machine::memory::GuestMemory;
 use crate::machine::page_table::{Access, LargestPage, Mapping, OutOfTables, PageTables};
@@ -90,7 +91,7 @@ pub(crate) fn program() -> Vec<u8> {
 /// Runs the guest.
 pub(crate) fn measure() -> Result<Ring0Facts, MachineError> {
     let device = KvmDevice::open()?;
-    let vm = Vm::new(&device, GuestMemory::new(MEMORY_BYTES)?, 1)?;
+    let vm = Vm::new(&device, GuestMemory::new(MEMORY_BYTES, HugePages::No)?, 1)?;
     let mut vcpu = Vcpu::new(&vm.fd, 0)?;
     let tsc_hz = vcpu.tsc_hz();
     write_memory(vm.memory())?;

@@ -7,4 +7,4 @@ pub mod stream;
 pub mod tlb;
 pub mod trace;
 
-pub use reading::{LensReadings, LensRequest, Reading};
+pub use reading::{LensReadings, LensRequest, LensValues, Reading};

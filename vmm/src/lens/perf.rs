@@ -40,8 +40,8 @@ struct ThreadCounters {
 pub(crate) struct PerfLens {
     is_wanted: bool,
     threads: Mutex<Vec<ThreadCounters>>,
-    /// The first thread's failure is that of all.
-    failure: Mutex<Option<io::Error>>,
+    /// The first thread's failure is that of all; with the host's setting, read while files may still be opened.
+    failure: Mutex<Option<(io::Error, Option<i32>)>>,
 }
 
 /// The counts at a mark.
@@ -65,7 +65,8 @@ impl PerfLens {
         match ThreadCounters::open() {
             Ok(counters) => self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(counters),
             Err(error) => {
-                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| (error, paranoid()));
             }
         }
     }
@@ -75,7 +76,8 @@ impl PerfLens {
         let mut sum = PerfSnapshot::default();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             if let Err(error) = thread.add_to(&mut sum) {
-                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert((error, None));
             }
         }
         sum
@@ -90,8 +92,8 @@ impl PerfLens {
         if !self.is_wanted {
             return Reading::default();
         }
-        if let Some(error) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return absent(&error, paranoid());
+        if let Some((error, paranoid)) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return absent(&error, paranoid);
         }
         let threads = self.threads.into_inner().unwrap_or_else(PoisonError::into_inner);
         let left_out = threads.into_iter().next().map(|thread| thread.left_out).unwrap_or_default();

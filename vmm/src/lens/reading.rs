@@ -1,6 +1,7 @@
 //! What a guest's run is asked to count, and what came of it: a count, or the reason why there is none.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::lens::perf::PerfResult;
 use crate::lens::pmu::{PmuRequest, PmuResult};
@@ -23,8 +24,23 @@ pub struct LensReadings {
     pub perf: Reading<PerfResult>,
 }
 
+/// The same in the form in which results have it, for readings that come from another process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LensValues {
+    /// The lens `pmu`.
+    pub pmu: Reading<Value>,
+    /// The lens `perf`.
+    pub perf: Reading<Value>,
+}
+
+impl From<&LensReadings> for LensValues {
+    fn from(readings: &LensReadings) -> LensValues {
+        LensValues { pmu: readings.pmu.to_value(), perf: readings.perf.to_value() }
+    }
+}
+
 /// A count, or why there is none. Never a zero that means "unknown".
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reading<T> {
     /// It was counted.
@@ -49,6 +65,18 @@ impl<T> Reading<T> {
         match self {
             Reading::Counted(count) => Some(count),
             Reading::Absent { .. } => None,
+        }
+    }
+}
+
+impl<T: Serialize> Reading<T> {
+    fn to_value(&self) -> Reading<Value> {
+        match self {
+            // Counts are plain data: they can always be written.
+            Reading::Counted(count) => Reading::Counted(serde_json::to_value(count).unwrap_or_default()),
+            Reading::Absent { reason, remedy } => {
+                Reading::Absent { reason: reason.clone(), remedy: remedy.clone() }
+            }
         }
     }
 }

@@ -129,7 +129,7 @@ pub(crate) fn load(
 
     let mut table = Vec::new();
     for (module, file) in config.modules.iter().zip(&layout.modules) {
-        memory.write(file.start, &module.bytes)?;
+        memory.place(file.start, &module.bytes)?;
         table.push(Module { file: *file, name: module_name(&module.name) });
     }
     memory.write_records(layout.module_table.start, &table)?;

@@ -70,6 +70,26 @@ pub enum MachineError {
         /// What went wrong.
         reason: String,
     },
+    /// The host keeps no transparent huge pages.
+    #[error(
+        "huge_pages = \"transparent\" is not possible here: the host has them switched off; \
+         allow them (echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled), or set huge_pages = false"
+    )]
+    NoTransparentHugePages,
+    /// The host has too few huge pages set aside.
+    #[error(
+        "huge_pages = \"reserved\" needs {needed} huge pages of 2 MiB for a guest, and {free} are free; \
+         set them aside for all guests together (sudo sysctl vm.nr_hugepages={needed}, or more), or set huge_pages = false"
+    )]
+    NoHugePages {
+        /// Huge pages that the guest needs.
+        needed: u64,
+        /// Huge pages that are free.
+        free: u64,
+    },
+    /// Guest memory that huge pages cannot make up.
+    #[error("guest memory of {0} bytes: with huge_pages = \"reserved\" it must be a multiple of 2 MiB")]
+    HugePageMultiple(u64),
     /// An access to guest memory failed that the layout should have ruled out.
     #[error("cannot access guest memory")]
     GuestMemory(#[from] vm_memory::GuestMemoryError),

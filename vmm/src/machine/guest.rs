@@ -1,14 +1,16 @@
 //! What one guest is given and what comes back: the contract between the machine model and those who use it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use abi::flush::FlushReport;
 use abi::plan::{PlanRight, PlanServer};
 use abi::report::{CpuReport, Fault, Registers};
+use serde::{Deserialize, Serialize};
 
 use crate::lens::{LensReadings, LensRequest};
+use crate::machine::content::Content;
+use crate::machine::record;
 
 /// One ELF file for the guest.
 #[derive(Clone, Debug)]
@@ -16,7 +18,7 @@ pub struct Elf {
     /// File name without directory.
     pub name: String,
     /// Its bytes.
-    pub bytes: Arc<[u8]>,
+    pub bytes: Content,
 }
 
 /// Everything that one boot needs.
@@ -36,6 +38,8 @@ pub struct GuestConfig {
     pub vcpus: u32,
     /// Guest memory, bytes.
     pub memory_bytes: u64,
+    /// What that memory is made of.
+    pub huge_pages: HugePages,
     /// Room for samples, in samples of 8 bytes.
     pub sample_capacity: u64,
     /// Host CPUs for the vCPU threads.
@@ -50,8 +54,36 @@ pub struct GuestConfig {
     pub verbose: bool,
 }
 
+/// Pages of the host that guest memory is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HugePages {
+    /// Pages of 4 KiB, or as the host's setting for all programs has it.
+    #[default]
+    No,
+    /// Pages of 2 MiB where the host finds some free when the guest touches its memory (MADV_HUGEPAGE).
+    Transparent,
+    /// Pages of 2 MiB out of those that the host has set aside (`vm.nr_hugepages`), all of them taken when the guest is made.
+    Reserved,
+}
+
+impl HugePages {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HugePages::No => "no",
+            HugePages::Transparent => "transparent",
+            HugePages::Reserved => "reserved",
+        }
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        *self == HugePages::No
+    }
+}
+
 /// Which host CPUs the vCPU threads run on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pin {
     /// Wherever the host's scheduler puts them.
     #[default]
@@ -73,7 +105,7 @@ pub enum Console {
 }
 
 /// How a guest ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The driver ended the case with this status; 0 is success.
     Finished {
@@ -132,18 +164,19 @@ pub enum Outcome {
 }
 
 /// Where a guest was when it died, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastWords {
     /// Which vCPU.
     pub cpu: u32,
     /// Its registers.
+    #[serde(with = "record::one")]
     pub registers: Registers,
     /// Innermost first: address with symbol and offset (`ipc::slow::call+0x1c`), or the bare address.
     pub backtrace: Vec<String>,
 }
 
 /// What one guest leaves behind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GuestRun {
     /// How it ended.
     pub outcome: Outcome,
@@ -152,12 +185,14 @@ pub struct GuestRun {
     /// [`abi::report::feature`] bits.
     pub features: u64,
     /// The kernel's flush threshold, with its evidence.
+    #[serde(with = "record::one")]
     pub flush: FlushReport,
     /// Round trips between the marks, as the driver counts them.
     pub round_trips: u64,
     /// Samples per round trip, at least 1.
     pub channel_count: u32,
     /// Raw samples, [`abi::report::SAMPLE_DISTURBED`] included; never more than fit in the region.
+    #[serde(skip)]
     pub samples: Vec<u64>,
     /// Cycles of the guest's time-stamp counter between the marks.
     pub measured_tsc_cycles: u64,
@@ -166,13 +201,17 @@ pub struct GuestRun {
     /// Calls of others that failed, between the marks.
     pub calls_failed: u64,
     /// One per vCPU.
+    #[serde(with = "record::many")]
     pub cpus: Vec<CpuReport>,
     /// Servers that died, oldest first, at most [`abi::report::FAULTS_KEPT`].
     pub faults: Vec<ServerFault>,
     /// What the hardware counters showed between the marks, or why they did not.
+    #[serde(skip)]
     pub lenses: LensReadings,
     /// KVM's statistics of all vCPUs and the VM between the marks: name to difference (cumulative ones only).
     pub kvm_stats: BTreeMap<String, u64>,
+    /// Time between the marks that vCPU threads had a CPU (`/proc/…/schedstat`), ns.
+    pub cpu_ns: Option<u64>,
     /// Time between the marks that a vCPU thread was runnable but had no CPU (`/proc/…/schedstat`), ns.
     pub run_delay_ns: Option<u64>,
     /// What the guest printed, at most 1 MiB.
@@ -188,9 +227,10 @@ pub struct GuestRun {
 }
 
 /// A server's death, with what the VMM can add.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerFault {
     /// What the kernel reported.
+    #[serde(with = "record::one")]
     pub fault: Fault,
     /// Name of the program.
     pub program: String,

@@ -2,8 +2,8 @@
 
 use libc::{RLIMIT_NOFILE, rlimit};
 
-/// Open files of one vCPU: itself and its statistics.
-const FILES_PER_VCPU: u64 = 2;
+/// Open files of one vCPU: itself, its statistics, and the schedule of its thread.
+const FILES_PER_VCPU: u64 = 3;
 
 /// Open files of everything else.
 const FILES_OF_PROCESS: u64 = 128;

@@ -1,15 +1,17 @@
 //! The VMM's own clocks and KVM's statistics at the marks that the guest's doorbell sets.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use abi::port::doorbell;
 
 use crate::lens::Reading;
 use crate::lens::perf::{PerfLens, PerfResult, PerfSnapshot};
+use crate::machine::kick;
 use crate::machine::stats::{GuestStats, Snapshot};
 
 /// What was seen at one mark.
@@ -17,7 +19,7 @@ use crate::machine::stats::{GuestStats, Snapshot};
 struct Mark {
     time: Instant,
     stats: Snapshot,
-    run_delay_ns: Option<u64>,
+    schedule: Option<Schedule>,
     perf: PerfSnapshot,
 }
 
@@ -34,8 +36,26 @@ pub(crate) struct Measurement {
     /// The host's counters of the vCPU threads.
     pub perf: PerfLens,
     marks: Mutex<Marks>,
-    /// Of the vCPU threads, 0 for one that has not started.
-    threads: Vec<AtomicI32>,
+    /// Of the vCPUs; empty for one that has not started.
+    threads: Vec<OnceLock<VcpuThread>>,
+    has_started: AtomicBool,
+    has_begun: AtomicBool,
+}
+
+/// The thread of a vCPU.
+struct VcpuThread {
+    id: libc::pid_t,
+    /// Opened once: a mark is then one read, and needs no right to open files.
+    schedule: Option<File>,
+}
+
+/// How a thread fared with the host's scheduler so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Schedule {
+    /// Time that it had a CPU, ns.
+    cpu_ns: u64,
+    /// Time that it was runnable but had none, ns.
+    run_delay_ns: u64,
 }
 
 /// The differences between the marks.
@@ -43,6 +63,7 @@ pub(crate) struct Measured {
     pub boot: Option<Duration>,
     pub duration: Option<Duration>,
     pub kvm_stats: BTreeMap<String, u64>,
+    pub cpu_ns: Option<u64>,
     pub run_delay_ns: Option<u64>,
     pub perf: PerfReading,
 }
@@ -61,20 +82,36 @@ impl PerfReading {
 
 impl Measurement {
     pub(crate) fn new(stats: GuestStats, vcpus: usize, perf: PerfLens) -> Measurement {
-        let threads = (0..vcpus).map(|_| AtomicI32::new(0)).collect();
-        Measurement { stats, perf, marks: Mutex::default(), threads }
+        Measurement {
+            stats,
+            perf,
+            marks: Mutex::default(),
+            threads: (0..vcpus).map(|_| OnceLock::new()).collect(),
+            has_started: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
+        }
     }
 
-    /// Notes which thread runs a vCPU.
-    pub(crate) fn set_thread(&self, vcpu: u32, thread: libc::pid_t) {
+    /// Notes that the calling thread runs a vCPU.
+    pub(crate) fn set_this_thread(&self, vcpu: u32) {
         if let Some(slot) = self.threads.get(vcpu as usize) {
-            slot.store(thread, Ordering::SeqCst);
+            let schedule = File::open("/proc/thread-self/schedstat").ok();
+            slot.get_or_init(|| VcpuThread { id: kick::current_thread(), schedule });
+        }
+    }
+
+    /// Whether the guest rings the doorbell with this value, that of a stage, for the first time.
+    pub(crate) fn is_first(&self, value: u32) -> bool {
+        match value {
+            doorbell::STARTED => !self.has_started.swap(true, Ordering::SeqCst),
+            doorbell::MEASURE_BEGIN => !self.has_begun.swap(true, Ordering::SeqCst),
+            _ => false,
         }
     }
 
     /// Threads that have started.
     pub(crate) fn threads(&self) -> impl Iterator<Item = libc::pid_t> {
-        self.threads.iter().map(|thread| thread.load(Ordering::SeqCst)).filter(|thread| *thread != 0)
+        self.threads.iter().filter_map(OnceLock::get).map(|thread| thread.id)
     }
 
     /// Called by the vCPU thread that took the doorbell's exit, while its guest waits.
@@ -102,16 +139,22 @@ impl Measurement {
         let boot = marks.started.map(|started| started.duration_since(first_entry));
         let (Some(begin), Some(end)) = (marks.begin, marks.end) else {
             let perf = PerfReading { lens: self.perf, marks: None };
-            return Measured { boot, duration: None, kvm_stats: BTreeMap::new(), run_delay_ns: None, perf };
+            return Measured {
+                boot,
+                duration: None,
+                kvm_stats: BTreeMap::new(),
+                cpu_ns: None,
+                run_delay_ns: None,
+                perf,
+            };
         };
+        let schedule = begin.schedule.zip(end.schedule);
         Measured {
             boot,
             duration: Some(end.time.duration_since(begin.time)),
             kvm_stats: self.stats.difference(&begin.stats, &end.stats),
-            run_delay_ns: begin
-                .run_delay_ns
-                .zip(end.run_delay_ns)
-                .map(|(begin, end)| end.saturating_sub(begin)),
+            cpu_ns: schedule.map(|(begin, end)| end.cpu_ns.saturating_sub(begin.cpu_ns)),
+            run_delay_ns: schedule.map(|(begin, end)| end.run_delay_ns.saturating_sub(begin.run_delay_ns)),
             perf: PerfReading { lens: self.perf, marks: Some((begin.perf, end.perf)) },
         }
     }
@@ -125,19 +168,35 @@ impl Measurement {
         Mark {
             time,
             stats: self.stats.snapshot(),
-            run_delay_ns: self.threads().map(run_delay_ns).sum(),
+            schedule: self.threads.iter().filter_map(OnceLock::get).map(VcpuThread::schedule).sum(),
             perf: self.perf.snapshot(),
         }
     }
 }
 
-/// Time that a thread was runnable but had no CPU, ns: the second number (Documentation/scheduler/sched-stats.rst).
-fn run_delay_ns(thread: libc::pid_t) -> Option<u64> {
-    parse_run_delay(&fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?)
+impl VcpuThread {
+    fn schedule(&self) -> Option<Schedule> {
+        let mut text = [0; 80];
+        let length = self.schedule.as_ref()?.read_at(&mut text, 0).ok()?;
+        Schedule::parse(std::str::from_utf8(&text[..length]).ok()?)
+    }
 }
 
-fn parse_run_delay(schedstat: &str) -> Option<u64> {
-    schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
+impl Schedule {
+    /// The first two numbers of schedstat (Documentation/scheduler/sched-stats.rst).
+    fn parse(schedstat: &str) -> Option<Schedule> {
+        let mut numbers = schedstat.split_ascii_whitespace().map(str::parse);
+        Some(Schedule { cpu_ns: numbers.next()?.ok()?, run_delay_ns: numbers.next()?.ok()? })
+    }
+}
+
+impl std::iter::Sum for Schedule {
+    fn sum<I: Iterator<Item = Schedule>>(all: I) -> Schedule {
+        all.fold(Schedule::default(), |sum, one| Schedule {
+            cpu_ns: sum.cpu_ns + one.cpu_ns,
+            run_delay_ns: sum.run_delay_ns + one.run_delay_ns,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -146,9 +205,27 @@ mod tests {
 
     #[test]
     fn schedstat_has_three_numbers() {
-        assert_eq!(parse_run_delay("12 34 5\n"), Some(34));
-        assert_eq!(parse_run_delay("12"), None);
-        assert_eq!(parse_run_delay(""), None);
+        let schedule = Schedule { cpu_ns: 12, run_delay_ns: 34 };
+        assert_eq!(Schedule::parse("12 34 5\n"), Some(schedule));
+        assert_eq!(Schedule::parse("12"), None);
+        assert_eq!(Schedule::parse(""), None);
+    }
+
+    #[test]
+    fn this_thread_has_a_schedule() {
+        let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
+        measurement.set_this_thread(0);
+        let schedule = measurement.threads[0].get().unwrap().schedule();
+        // Without the kernel's CONFIG_SCHED_INFO the file is not there; where it is, this thread has run.
+        assert_eq!(schedule.is_some(), std::path::Path::new("/proc/thread-self/schedstat").exists());
+    }
+
+    #[test]
+    fn a_stage_is_reached_once() {
+        let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
+        let reached: Vec<u32> =
+            [3, 1, 3, 1, 2, 2, 9].into_iter().filter(|v| measurement.is_first(*v)).collect();
+        assert_eq!(reached, [doorbell::STARTED, doorbell::MEASURE_BEGIN]);
     }
 
     #[test]

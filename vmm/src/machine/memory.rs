@@ -1,9 +1,17 @@
 //! Guest memory: where it lies in the guest's physical address space, and how the VMM gets at it.
 
-use abi::address::MEMORY_HOLE;
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use abi::address::{MEMORY_HOLE, PAGE_SIZE};
+use vm_memory::mmap::{GuestRegionMmap, MmapRegionBuilder};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
+use crate::machine::content::Content;
+
 use crate::machine::error::MachineError;
+use crate::machine::guest::HugePages;
 use crate::machine::record::{Record, Shared};
 
 /// Bytes below 4 GiB that are no memory: there lie the local APIC's registers (0xfee0_0000) and what KVM on VMX needs
@@ -13,10 +21,14 @@ pub(crate) const HOLE_START: u64 = MEMORY_HOLE.start;
 /// Where memory goes on behind the hole.
 pub(crate) const HOLE_END: u64 = MEMORY_HOLE.end;
 
+/// Bytes of a huge page.
+const HUGE_PAGE_SIZE: u64 = 2 << 20;
+
 /// The guest's memory, zero where nothing was written.
 #[derive(Clone, Debug)]
 pub(crate) struct GuestMemory {
     mapping: GuestMemoryMmap<()>,
+    huge_pages: HugePages,
 }
 
 /// Start and size of each piece of physical memory for a guest of `bytes`.
@@ -28,13 +40,24 @@ pub(crate) fn pieces(bytes: u64) -> Vec<(u64, u64)> {
 }
 
 impl GuestMemory {
-    /// Reserves address space only; the host gives memory page by page as it is touched.
-    pub(crate) fn new(bytes: u64) -> Result<GuestMemory, MachineError> {
-        let ranges: Vec<_> =
-            pieces(bytes).into_iter().map(|(start, size)| (GuestAddress(start), size as usize)).collect();
-        let mapping = GuestMemoryMmap::from_ranges(&ranges)
-            .map_err(|error| MachineError::MemoryReserve { bytes, reason: error.to_string() })?;
-        Ok(GuestMemory { mapping })
+    /// Reserves address space only; the host gives memory page by page as it is touched. Huge pages out of the host's
+    /// reserve are the exception: they are set aside now, so that the guest does not die later for lack of them.
+    pub(crate) fn new(bytes: u64, huge_pages: HugePages) -> Result<GuestMemory, MachineError> {
+        check_huge_pages(bytes, huge_pages)?;
+        let regions: Result<Vec<_>, _> = pieces(bytes)
+            .into_iter()
+            .map(|(start, size)| region(start, size, huge_pages).map_err(|reason| (size, reason)))
+            .collect();
+        let mapping = regions.and_then(|regions| {
+            GuestMemoryMmap::from_regions(regions).map_err(|error| (bytes, error.to_string()))
+        });
+        match mapping {
+            Ok(mapping) => Ok(GuestMemory { mapping, huge_pages }),
+            Err((size, _)) if huge_pages == HugePages::Reserved => {
+                Err(MachineError::NoHugePages { needed: size / HUGE_PAGE_SIZE, free: free_huge_pages() })
+            }
+            Err((_, reason)) => Err(MachineError::MemoryReserve { bytes, reason }),
+        }
     }
 
     /// Start in the guest, host address and size of each piece.
@@ -54,6 +77,40 @@ impl GuestMemory {
         Ok(self.mapping.write_slice(bytes, GuestAddress(address))?)
     }
 
+    /// Puts a file's bytes at a page's beginning. Where they are whole pages of a sealed file, these become the guest's,
+    /// until it writes to them: then it gets a copy of its own. All guests with that file share what none has written to.
+    pub(crate) fn place(&self, address: u64, content: &Content) -> Result<(), MachineError> {
+        match content.pages() {
+            Some((file, offset)) if self.huge_pages == HugePages::No => {
+                self.map_file(address, content.len(), file.as_raw_fd(), offset)
+            }
+            _ => self.write(address, content),
+        }
+    }
+
+    fn map_file(&self, address: u64, length: usize, file: i32, offset: u64) -> Result<(), MachineError> {
+        let pages = (length as u64).next_multiple_of(PAGE_SIZE) as usize;
+        // The whole range must be of one region of memory: `get_slice` says so, or fails.
+        let host = self.mapping.get_slice(GuestAddress(address), pages)?.ptr_guard_mut();
+        // SAFETY: The range lies in a mapping that `self.mapping` owns and that is only ever accessed through volatile
+        // operations of vm-memory; it stays readable and writable, and goes away with the mapping around it.
+        let mapped = unsafe {
+            libc::mmap(
+                host.as_ptr().cast(),
+                pages,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE,
+                file,
+                offset as libc::off_t,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            let source = io::Error::last_os_error();
+            return Err(MachineError::Host { action: "map a program into guest memory", source });
+        }
+        Ok(())
+    }
+
     pub(crate) fn write_record<T: Record>(&self, address: u64, record: T) -> Result<(), MachineError> {
         Ok(self.mapping.write_obj(Shared(record), GuestAddress(address))?)
     }
@@ -67,8 +124,15 @@ impl GuestMemory {
     }
 
     pub(crate) fn write_words(&self, address: u64, words: &[u64]) -> Result<(), MachineError> {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.write(address, &bytes)
+        // Page by page, through one buffer: a second copy of all page tables would be the largest allocation of a small guest.
+        const PAGE_WORDS: usize = PAGE_SIZE as usize / size_of::<u64>();
+        let mut buffer = [0; PAGE_SIZE as usize];
+        for (index, page) in words.chunks(PAGE_WORDS).enumerate() {
+            let bytes = buffer.as_chunks_mut().0.iter_mut().zip(page);
+            bytes.for_each(|(bytes, word)| *bytes = word.to_le_bytes());
+            self.write(address + index as u64 * PAGE_SIZE, &buffer[..size_of_val(page)])?;
+        }
+        Ok(())
     }
 
     pub(crate) fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MachineError> {
@@ -88,5 +152,68 @@ impl GuestMemory {
         let mut bytes = vec![0; count * size_of::<u64>()];
         self.read(address, &mut bytes)?;
         Ok(bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect())
+    }
+}
+
+/// A piece of guest memory.
+fn region(start: u64, size: u64, huge_pages: HugePages) -> Result<GuestRegionMmap<()>, String> {
+    let mut flags = libc::MAP_ANONYMOUS | libc::MAP_PRIVATE;
+    flags |= if huge_pages == HugePages::Reserved { libc::MAP_HUGETLB } else { libc::MAP_NORESERVE };
+    let mapping = MmapRegionBuilder::new(size as usize)
+        .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
+        .with_mmap_flags(flags)
+        .build()
+        .map_err(|error| error.to_string())?;
+    if huge_pages == HugePages::Transparent {
+        // SAFETY: Advice about a mapping that was just made; it changes no byte.
+        let advised = unsafe { libc::madvise(mapping.as_ptr().cast(), mapping.size(), libc::MADV_HUGEPAGE) };
+        if advised != 0 {
+            return Err(format!("huge pages: {}", io::Error::last_os_error()));
+        }
+    }
+    GuestRegionMmap::new(mapping, GuestAddress(start)).ok_or_else(|| "its end is out of range".to_owned())
+}
+
+/// Refuses huge pages that cannot be had, before anything is asked for.
+fn check_huge_pages(bytes: u64, huge_pages: HugePages) -> Result<(), MachineError> {
+    if huge_pages == HugePages::Reserved && !bytes.is_multiple_of(HUGE_PAGE_SIZE) {
+        return Err(MachineError::HugePageMultiple(bytes));
+    }
+    let is_off = || {
+        let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+        enabled.map_or(true, |text| text.contains("[never]"))
+    };
+    if huge_pages == HugePages::Transparent && is_off() {
+        return Err(MachineError::NoTransparentHugePages);
+    }
+    Ok(())
+}
+
+/// Huge pages of 2 MiB in the host's reserve that nobody has.
+fn free_huge_pages() -> u64 {
+    let text = fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_huge_pages_are_refused_with_the_fix() {
+        let error = GuestMemory::new(3 << 20, HugePages::Reserved).unwrap_err().to_string();
+        assert!(error.contains("multiple of 2 MiB"), "{error}");
+        // More than any machine has set aside.
+        let Err(error) = GuestMemory::new(256 << 30, HugePages::Reserved) else { return };
+        assert!(error.to_string().contains("vm.nr_hugepages"), "{error}");
+    }
+
+    #[test]
+    fn memory_is_zero_and_keeps_what_is_placed() {
+        let memory = GuestMemory::new(1 << 20, HugePages::No).unwrap();
+        memory.place(0x3000, &b"program".to_vec().into()).unwrap();
+        let mut bytes = [0xff; 9];
+        memory.read(0x3000 - 1, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"\0program\0");
     }
 }

@@ -9,11 +9,13 @@
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.
 
+pub mod content;
 pub mod error;
 pub mod guest;
 
 mod boot;
 pub(crate) mod cpuid;
+mod deadline;
 pub(crate) mod debug;
 mod devices;
 mod exception;
@@ -34,6 +36,7 @@ mod plan;
 mod record;
 mod report;
 mod run;
+pub(crate) mod stages;
 pub(crate) mod stats;
 mod stop;
 pub(crate) mod symbolise;
@@ -48,5 +51,5 @@ mod tests;
 pub use error::MachineError;
 pub use pin::allowed_cpus;
 pub use run::run;
-pub(crate) use run::run_observed;
+pub(crate) use run::{run_observed, run_staged};
 pub use stop::StopFlag;

@@ -55,6 +55,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         outcome,
         lenses: LensReadings { pmu, ..LensReadings::default() },
         kvm_stats: BTreeMap::new(),
+        cpu_ns: None,
         run_delay_ns: None,
         console: Vec::new(),
         tsc_hz: 0,

@@ -8,6 +8,7 @@ use crate::lens::perf::PerfLens;
 use crate::lens::pmu::PmuSetup;
 use crate::machine::boot::{self, Clocks};
 use crate::machine::cpuid;
+use crate::machine::deadline::Deadline;
 use crate::machine::devices::Devices;
 use crate::machine::error::MachineError;
 use crate::machine::guest::{GuestConfig, GuestRun};
@@ -22,6 +23,7 @@ use crate::machine::outcome;
 use crate::machine::page_table::LargestPage;
 use crate::machine::pin;
 use crate::machine::plan;
+use crate::machine::stages::Stages;
 use crate::machine::stats::GuestStats;
 use crate::machine::stop::StopFlag;
 use crate::machine::threads::{self, Session};
@@ -32,7 +34,7 @@ use crate::machine::vm::Vm;
 ///
 /// An error means that no guest was run. How a guest ended, however badly, is in [`GuestRun::outcome`].
 pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineError> {
-    run_with(config, stop, None)
+    run_with(config, stop, None, None)
 }
 
 /// As [`run`], with an observer of vCPU 0. The guest gets no steal-time record: each stop of the vCPU would change it.
@@ -41,13 +43,23 @@ pub(crate) fn run_observed(
     stop: &StopFlag,
     observer: &mut dyn Observer,
 ) -> Result<GuestRun, MachineError> {
-    run_with(config, stop, Some(observer))
+    run_with(config, stop, Some(observer), None)
+}
+
+/// As [`run`], with somebody who is told how far the guest is.
+pub(crate) fn run_staged(
+    config: &GuestConfig,
+    stop: &StopFlag,
+    stages: &dyn Stages,
+) -> Result<GuestRun, MachineError> {
+    run_with(config, stop, None, Some(stages))
 }
 
 fn run_with(
     config: &GuestConfig,
     stop: &StopFlag,
     mut observer: Option<&mut dyn Observer>,
+    stages: Option<&dyn Stages>,
 ) -> Result<GuestRun, MachineError> {
     let start = Instant::now();
     plan::check(config)?;
@@ -56,15 +68,20 @@ fn run_with(
     if let Some(observer) = &mut observer {
         observer.attach(machine.vm.memory());
     }
+    if let Some(stages) = stages {
+        let pieces = machine.vm.memory().host_pieces();
+        stages.created(&pieces.iter().map(|(_, host, size)| (*host, *size)).collect::<Vec<_>>())?;
+    }
 
     let session = Session {
         devices: Devices::new(config.console),
         measurement: Measurement::new(machine.stats, machine.vcpus.len(), PerfLens::new(config.lenses.perf)),
         counters: machine.pmu.software.as_ref(),
         stop,
-        deadline: config.deadline,
+        deadline: Deadline::new(config.deadline),
         cpus,
         observer: observer.map(|observer| Mutex::new(observer as &mut dyn Observer)),
+        stages,
     };
     let finished = threads::run(&session, machine.vcpus)?;
 
@@ -78,11 +95,12 @@ fn run_with(
         pmu: &machine.pmu,
     };
     let result = outcome::collect(&guest, &finished.end)?;
-    let Measured { boot, duration, kvm_stats, run_delay_ns, perf } = measured;
+    let Measured { boot, duration, kvm_stats, cpu_ns, run_delay_ns, perf } = measured;
     let lenses = LensReadings { perf: perf.read(result.round_trips), pmu: result.lenses.pmu };
     Ok(GuestRun {
         lenses,
         kvm_stats,
+        cpu_ns,
         run_delay_ns,
         console: devices.into_console(),
         tsc_hz: machine.tsc_hz,
@@ -117,7 +135,7 @@ impl Machine {
             LargestPage::Mebibytes2
         };
         let layout = boot::layout(config, &image, page)?;
-        let vm = Vm::new(&device, GuestMemory::new(config.memory_bytes)?, config.vcpus)?;
+        let vm = Vm::new(&device, GuestMemory::new(config.memory_bytes, config.huge_pages)?, config.vcpus)?;
         if let Some(counters) = &pmu.software {
             counters.install(&vm.fd)?;
         }

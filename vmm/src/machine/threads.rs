@@ -11,6 +11,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::lens::pmu::software::SoftwareCpus;
 use crate::lens::pmu::software::model::Fault;
+use crate::machine::deadline::Deadline;
 use crate::machine::devices::Devices;
 use crate::machine::error::{MachineError, host};
 use crate::machine::exit::{self, Event, PortWrite};
@@ -18,6 +19,7 @@ use crate::machine::kick::{self, Kickable};
 use crate::machine::measure::Measurement;
 use crate::machine::observe::Observer;
 use crate::machine::pin;
+use crate::machine::stages::{Role, Stages};
 use crate::machine::stop::{self, StopFlag};
 use crate::machine::vcpu::Vcpu;
 
@@ -32,11 +34,13 @@ pub(crate) struct Session<'a> {
     pub counters: Option<&'a SoftwareCpus>,
     pub stop: &'a StopFlag,
     /// Counted from the first instruction.
-    pub deadline: Option<Duration>,
+    pub deadline: Deadline,
     /// Host CPU of each vCPU; empty: wherever the scheduler puts them.
     pub cpus: Vec<usize>,
     /// Who watches vCPU 0.
     pub observer: Option<Mutex<&'a mut (dyn Observer + 'a)>>,
+    /// Who is told how far the guest is.
+    pub stages: Option<&'a dyn Stages>,
 }
 
 impl Session<'_> {
@@ -45,6 +49,25 @@ impl Session<'_> {
         let counters = self.counters.ok_or(Fault)?;
         let emulated = if counters.wants_emulated() { self.measurement.emulated_instructions() } else { 0 };
         counters.access(vcpu, register, value, emulated)
+    }
+
+    /// The guest has rung the doorbell, and waits.
+    fn ring(&self, vcpu: u32, value: u32) {
+        if let Some(stages) = self.stages
+            && self.measurement.is_first(value)
+        {
+            self.deadline.hold();
+            stages.rung(value);
+            self.deadline.begin(Instant::now());
+        }
+        self.measurement.ring(value);
+        if let Some(counters) = self.counters {
+            counters.ring(vcpu, value);
+        }
+    }
+
+    fn confine(&self, role: Role) -> Result<(), MachineError> {
+        self.stages.map_or(Ok(()), |stages| stages.confine(role))
     }
 }
 
@@ -131,9 +154,14 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
                 }
             }
         }
+        if let Err(error) = session.confine(Role::Waiter) {
+            failure = failure.or(Some(error));
+            shared.stopping.store(true, Ordering::SeqCst);
+        }
         let first_entry = Instant::now();
+        session.deadline.begin(first_entry);
         shared.gate.open();
-        let waited = waiter.wait(session.deadline.map(|deadline| first_entry + deadline));
+        let waited = waiter.wait(&session.deadline);
         shared.stopping.store(true, Ordering::SeqCst);
         // A thread that has not told its number yet sees `stopping` before it enters the guest.
         session.measurement.threads().for_each(kick::kick);
@@ -154,7 +182,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
         let end = match (ended, waited?) {
             (Some(end), _) => end,
             (None, Woken::StopFlag) => Stopped::User,
-            (None, _) => Stopped::Deadline(session.deadline.unwrap_or_default()),
+            (None, _) => Stopped::Deadline(session.deadline.limit()),
         };
         Ok(Finished { end, vcpus, first_entry })
     })
@@ -168,8 +196,9 @@ fn run_vcpu(shared: &Shared<'_, '_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineErro
         pin::pin_this_thread(*cpu)?;
     }
     let kickable = Kickable::new(&mut vcpu)?;
-    shared.session.measurement.set_thread(index, kick::current_thread());
+    shared.session.measurement.set_this_thread(index);
     shared.session.measurement.perf.open_for_this_thread();
+    shared.session.confine(Role::Vcpu)?;
     shared.gate.wait();
     while !shared.stopping.load(Ordering::SeqCst) {
         if let Some(end) = step(shared.session, &mut vcpu) {
@@ -197,10 +226,7 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
     match event {
         Event::Write(PortWrite::Serial { register, bytes }) => session.devices.serial_write(register, bytes),
         Event::Write(PortWrite::Doorbell(value)) => {
-            session.measurement.ring(value);
-            if let Some(counters) = session.counters {
-                counters.ring(index, value);
-            }
+            session.ring(index, value);
             return observe(session, vcpu, |observer, vcpu| observer.doorbell(vcpu, value));
         }
         Event::RegisterRead { register, value, error } => match session.access(index, register, None) {
@@ -260,10 +286,10 @@ impl Waiter {
         Ok(Waiter { epoll })
     }
 
-    fn wait(&self, deadline: Option<Instant>) -> Result<Woken, MachineError> {
+    fn wait(&self, deadline: &Deadline) -> Result<Woken, MachineError> {
         loop {
             let mut event = [EpollEvent::default()];
-            let count = match self.epoll.wait(timeout_ms(deadline), &mut event) {
+            let count = match self.epoll.wait(timeout_ms(deadline.next_look(Instant::now())), &mut event) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.map_err(host("wait for events"))?,
             };
@@ -271,16 +297,16 @@ impl Waiter {
                 let is_vcpu = event[0].data() == Woken::Vcpu as u64;
                 return Ok(if is_vcpu { Woken::Vcpu } else { Woken::StopFlag });
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if deadline.has_passed(Instant::now()) {
                 return Ok(Woken::Deadline);
             }
         }
     }
 }
 
-/// Rounded up, so that the deadline has passed when the time is over; -1 waits for ever.
-fn timeout_ms(deadline: Option<Instant>) -> i32 {
-    let Some(deadline) = deadline else { return -1 };
-    let left = deadline.saturating_duration_since(Instant::now());
+/// Rounded up, so that `time` has come when the wait is over; -1 waits for ever.
+fn timeout_ms(time: Option<Instant>) -> i32 {
+    let Some(time) = time else { return -1 };
+    let left = time.saturating_duration_since(Instant::now());
     i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }

@@ -8,7 +8,7 @@ use super::record::{CaseRecord, ChannelRecord, RunRecord};
 use crate::experiment::parameter::{Fault, Migration};
 
 /// Columns before the counters.
-const COLUMNS: [&str; 39] = [
+const COLUMNS: [&str; 43] = [
     "case",
     "workload",
     "client",
@@ -30,6 +30,8 @@ const COLUMNS: [&str; 39] = [
     "promote_after",
     "pcid",
     "vcpus",
+    "huge_pages",
+    "guests",
     "outcome",
     "round_trips",
     "channel",
@@ -45,6 +47,8 @@ const COLUMNS: [&str; 39] = [
     "median_with_disturbed_cycles",
     "median_ns",
     "ratio_to_all_user",
+    "ratio_to_lone_guest",
+    "fairness",
     "empty_pair_median_cycles",
     "timing_valid",
     "disturbed_samples",
@@ -103,6 +107,8 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(parameters.promote_after),
         if parameters.pcid { "on" } else { "off" }.to_owned(),
         parameters.vcpus.to_string(),
+        parameters.huge_pages.name().to_owned(),
+        text(parameters.guests),
         case.outcome.to_string(),
         case.round_trips.to_string(),
         text(channel.map(|(name, _)| name)),
@@ -118,6 +124,8 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         summary(|channel| channel.median_with_disturbed),
         text(channel.and_then(|(_, channel)| channel.median_ns)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_all_user)),
+        text(channel.and_then(|(_, channel)| channel.ratio_to_lone_guest)),
+        text(case.density.as_ref().and_then(|density| density.fairness)),
         text(case.empty_pair_median_cycles),
         case.timing_valid.to_string(),
         case.disturbed_samples.to_string(),
@@ -145,6 +153,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[26], &call[39]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[28], &call[43]), ("call", "2000", "2"));
     }
 }

@@ -1,10 +1,13 @@
 //! Reports: what came of a run, as records for programs and as tables for people.
 
 pub mod atomic;
+mod crowd;
 pub mod csv;
+pub mod density;
 pub mod flush;
 pub mod format;
 pub mod grid;
+pub mod guests_csv;
 pub mod notes;
 pub mod outcome;
 pub mod record;

@@ -45,6 +45,10 @@ pub enum OutcomeRecord {
         reason: String,
     },
     Interrupted,
+    /// The guest's process died.
+    Lost {
+        reason: String,
+    },
     /// The guest could not be started at all.
     NotStarted {
         reason: String,
@@ -191,6 +195,7 @@ impl fmt::Display for OutcomeRecord {
                 write!(formatter, "the guest wrote what no kernel writes: {reason}")
             }
             OutcomeRecord::Interrupted => formatter.write_str("interrupted"),
+            OutcomeRecord::Lost { reason } => formatter.write_str(reason),
             OutcomeRecord::NotStarted { reason } => write!(formatter, "could not be started: {reason}"),
         }
     }

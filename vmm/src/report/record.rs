@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::density::{DensityRecord, ProcessRecord};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::statistics::Summary;
 use crate::experiment::case::Parameters;
 use crate::experiment::expand::Absent;
+use crate::experiment::quota::Quotas;
 
 /// Value of [`RunRecord::schema`].
 pub const SCHEMA: &str = "inkbed-results";
@@ -60,7 +62,7 @@ pub struct ToolRecord {
 }
 
 /// The experiment file and what the command line changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExperimentRecord {
     /// Short name.
     pub name: String,
@@ -73,6 +75,9 @@ pub struct ExperimentRecord {
     pub file: String,
     /// SHA-256 of its text.
     pub file_sha256: String,
+    /// What each of several guests at once may take of the host's CPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Quotas>,
     /// Values that the command line set, and the patterns that chose cases.
     #[serde(default)]
     pub overrides: BTreeMap<String, String>,
@@ -169,6 +174,9 @@ pub struct CaseRecord {
     /// The kernel's flush threshold, that of the last guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flush: Option<FlushRecord>,
+    /// What many guests at once did to each other, where each had a process of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<DensityRecord>,
     /// CPU features that the kernel used.
     pub features: Vec<String>,
     /// Which ways of counting took part, and why the others did not.
@@ -194,6 +202,9 @@ pub struct ChannelRecord {
     /// The median relative to that of the case with everything in user spaces of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio_to_all_user: Option<f64>,
+    /// The median relative to that of the same case with one guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio_to_lone_guest: Option<f64>,
 }
 
 /// A counter.
@@ -271,6 +282,9 @@ pub struct LaunchRecord {
     /// Raw samples, relative to the results folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples_file: Option<String>,
+    /// The process of its own that it had among several guests at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRecord>,
 }
 
 impl CaseRecord {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
-use serde::Serialize;
+use serde_json::Value;
 
+use super::density::{density, process_record};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::record::{
@@ -16,11 +17,38 @@ use super::timing;
 use crate::experiment::case::Case;
 use crate::experiment::parameter::Workload;
 use crate::experiment::topology::Topology;
-use crate::lens::Reading;
+use crate::guests::{Guest, Lost};
+use crate::lens::{LensValues, Reading};
 use crate::machine::guest::GuestRun;
 
-/// One guest of a case: what it left, or why it could not be started.
-pub type Launch = Result<GuestRun, String>;
+/// One guest of a case.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// What it left, or how it was lost.
+    pub result: Result<GuestRun, Lost>,
+    /// What its hardware counters showed.
+    pub lenses: LensValues,
+    /// The process that it had of its own.
+    pub process: Option<Process>,
+}
+
+/// The process of a guest.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Which of the guests at once.
+    pub index: u32,
+    /// Which launch of the case.
+    pub launch: u32,
+    /// Everything but the result, which has moved to [`Launch::result`].
+    pub guest: Guest,
+}
+
+impl From<Result<GuestRun, String>> for Launch {
+    fn from(result: Result<GuestRun, String>) -> Launch {
+        let lenses = result.as_ref().map_or_else(|_| LensValues::default(), |run| (&run.lenses).into());
+        Launch { result: result.map_err(Lost::NotStarted), lenses, process: None }
+    }
+}
 
 /// Lines of the console that a failed launch keeps.
 const CONSOLE_TAIL_LINES: usize = 20;
@@ -32,11 +60,12 @@ pub fn case_record(
     samples_files: &[Option<String>],
     host: &HostRecord,
 ) -> CaseRecord {
-    let runs: Vec<&GuestRun> = launches.iter().flatten().collect();
+    let runs: Vec<&GuestRun> = launches.iter().filter_map(|launch| launch.result.as_ref().ok()).collect();
     let round_trips = runs.iter().fold(0u64, |sum, run| sum.saturating_add(run.round_trips));
     let kvm_stats = sum_of_stats(&runs);
     let counters = counters(&runs, round_trips);
     let outcomes: Vec<OutcomeRecord> = launches.iter().map(|launch| outcome_of(case, launch)).collect();
+    let successes: Vec<bool> = outcomes.iter().map(OutcomeRecord::is_success).collect();
     let first_failure = outcomes.iter().find(|outcome| !outcome.is_success());
     let timing_reason = timing::problem(host, &case.parameters, &kvm_stats, round_trips);
     let tsc_hz = runs.iter().map(|run| run.tsc_hz).find(|hz| *hz > 0);
@@ -62,7 +91,8 @@ pub fn case_record(
         run_delay_ns: sum_of_delays(&runs),
         flush: runs.iter().rev().find_map(|run| FlushRecord::new(&run.flush)),
         features: features(&runs),
-        lenses: lenses(host, &runs, tsc_hz, !kvm_stats.is_empty()),
+        lenses: lenses(host, launches, tsc_hz, !kvm_stats.is_empty()),
+        density: density(case.parameters.guests, launches, &successes),
         launches: launches
             .iter()
             .zip(outcomes.iter().cloned())
@@ -123,6 +153,7 @@ fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> BTreeMap<St
             median_with_disturbed: all.median,
             median_ns: tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1)),
             ratio_to_all_user: None,
+            ratio_to_lone_guest: None,
         };
         Some(((*name).to_owned(), record))
     });
@@ -196,10 +227,11 @@ fn features(runs: &[&GuestRun]) -> Vec<String> {
 
 fn lenses(
     host: &HostRecord,
-    runs: &[&GuestRun],
+    launches: &[Launch],
     tsc_hz: Option<u64>,
     has_kvm_stats: bool,
 ) -> BTreeMap<String, LensRecord> {
+    let counted = || launches.iter().filter(|launch| launch.result.is_ok());
     let present = |hz| LensRecord { available: true, reason: None, hz, readings: Vec::new() };
     let kvm = if has_kvm_stats {
         present(None)
@@ -212,8 +244,8 @@ fn lenses(
         ("tsc".to_owned(), present(tsc_hz)),
         ("kernel".to_owned(), present(None)),
         ("kvm".to_owned(), kvm),
-        ("pmu".to_owned(), counters_lens(host, "pmu", runs.iter().map(|run| &run.lenses.pmu))),
-        ("perf".to_owned(), counters_lens(host, "perf", runs.iter().map(|run| &run.lenses.perf))),
+        ("pmu".to_owned(), counters_lens(host, "pmu", counted().map(|launch| &launch.lenses.pmu))),
+        ("perf".to_owned(), counters_lens(host, "perf", counted().map(|launch| &launch.lenses.perf))),
         ("trace".to_owned(), absent_lens(trace)),
     ])
 }
@@ -223,15 +255,15 @@ fn absent_lens(reason: String) -> LensRecord {
 }
 
 /// A lens that reads hardware counters: there if it counted in every launch.
-fn counters_lens<'run, T: Serialize + 'run>(
+fn counters_lens<'run>(
     host: &HostRecord,
     name: &str,
-    readings: impl Iterator<Item = &'run Reading<T>>,
+    readings: impl Iterator<Item = &'run Reading<Value>>,
 ) -> LensRecord {
     let mut counted = Vec::new();
     for reading in readings {
         match reading {
-            Reading::Counted(count) => counted.extend(serde_json::to_value(count).ok()),
+            Reading::Counted(count) => counted.push(count.clone()),
             // What the host cannot do at all is the better reason.
             Reading::Absent { reason, .. } => {
                 return absent_lens(host.absent_lenses.get(name).unwrap_or(reason).clone());
@@ -245,9 +277,10 @@ fn counters_lens<'run, T: Serialize + 'run>(
 }
 
 fn outcome_of(case: &Case, launch: &Launch) -> OutcomeRecord {
-    let run = match launch {
+    let run = match &launch.result {
         Ok(run) => run,
-        Err(reason) => return OutcomeRecord::NotStarted { reason: reason.clone() },
+        Err(Lost::NotStarted(reason)) => return OutcomeRecord::NotStarted { reason: reason.clone() },
+        Err(Lost::Died(reason)) => return OutcomeRecord::Lost { reason: reason.clone() },
     };
     match (OutcomeRecord::from(&run.outcome), check_samples(case, run)) {
         (outcome, Err(reason)) if outcome.is_success() => OutcomeRecord::Corrupt { reason },
@@ -261,7 +294,8 @@ fn launch_record(
     outcome: OutcomeRecord,
     samples_file: Option<String>,
 ) -> LaunchRecord {
-    let Ok(run) = launch else {
+    let process = process_record(launch);
+    let Ok(run) = &launch.result else {
         return LaunchRecord {
             outcome,
             server_faults: Vec::new(),
@@ -273,6 +307,7 @@ fn launch_record(
             create_ns: 0,
             boot_ns: None,
             samples_file: None,
+            process,
         };
     };
     let channels = case.parameters.workload.channels().iter().enumerate();
@@ -292,6 +327,7 @@ fn launch_record(
         create_ns: run.create_ns,
         boot_ns: run.boot_ns,
         samples_file,
+        process,
     }
 }
 

@@ -12,8 +12,9 @@ fn case(workload: Workload) -> Case {
     Case { name: "x".to_owned(), parameters: Parameters { server, ..parameters(workload) } }
 }
 
-fn reduced(case: &Case, launches: &[Launch]) -> CaseRecord {
-    case_record(case, launches, &[], &HostRecord::default())
+fn reduced(case: &Case, launches: &[Result<GuestRun, String>]) -> CaseRecord {
+    let launches: Vec<Launch> = launches.iter().cloned().map(Launch::from).collect();
+    case_record(case, &launches, &[], &HostRecord::default())
 }
 
 #[test]

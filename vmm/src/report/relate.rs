@@ -12,7 +12,10 @@ pub fn relate(run: &mut RunRecord) {
     let empty_pairs: Vec<(Parameters, u64)> = run.cases.iter().filter_map(empty_pair).collect();
     let baselines: Vec<(Parameters, BTreeMap<String, u64>)> =
         run.cases.iter().filter(|case| is_all_user(&case.parameters)).map(medians).collect();
+    let lone: Vec<(Parameters, BTreeMap<String, u64>)> =
+        run.cases.iter().filter(|case| case.parameters.guests == Some(1)).map(medians).collect();
     for case in &mut run.cases {
+        relate_to_lone_guest(case, &lone);
         case.empty_pair_median_cycles = best_empty_pair(&empty_pairs, &case.parameters);
         let wanted = in_user_spaces(&case.parameters);
         let Some((_, baseline)) = baselines.iter().find(|(parameters, _)| *parameters == wanted) else {
@@ -23,6 +26,18 @@ pub fn relate(run: &mut RunRecord) {
             channel.ratio_to_all_user =
                 base.map(|base| rounded(channel.summary.median as f64 / *base as f64, 3));
         }
+    }
+}
+
+/// The medians relative to those of the case that is the same but for its number of guests.
+fn relate_to_lone_guest(case: &mut CaseRecord, lone: &[(Parameters, BTreeMap<String, u64>)]) {
+    let parameters = &case.parameters;
+    let wanted = Parameters { guests: parameters.guests.map(|_| 1), ..what_is_measured(parameters) };
+    let Some((_, baseline)) = lone.iter().find(|(parameters, _)| *parameters == wanted) else { return };
+    for (name, channel) in &mut case.cycles {
+        let base = baseline.get(name).filter(|base| **base > 0);
+        channel.ratio_to_lone_guest =
+            base.map(|base| rounded(channel.summary.median as f64 / *base as f64, 3));
     }
 }
 
@@ -84,6 +99,17 @@ mod tests {
         assert_eq!(ratio("call/user-kernel/words=0/pcid=off"), Some(0.5));
         assert_eq!(ratio("call/same-space/words=0/pcid=off"), Some(0.75));
         assert_eq!(case_named(&run, "empty/user/pcid=off").cycles["empty_pair"].ratio_to_all_user, None);
+    }
+
+    #[test]
+    fn many_guests_are_compared_with_a_lone_one() {
+        let mut run = run_record();
+        run.cases[1].parameters.guests = Some(1);
+        run.cases[2].parameters =
+            Parameters { guests: Some(8), samples: 5, ..run.cases[1].parameters.clone() };
+        relate(&mut run);
+        let ratio = |index: usize| run.cases[index].cycles["round_trip"].ratio_to_lone_guest;
+        assert_eq!((ratio(1), ratio(2), ratio(3)), (Some(1.0), Some(0.5), None));
     }
 
     #[test]

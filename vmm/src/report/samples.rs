@@ -4,13 +4,12 @@ use std::io::{self, Write};
 
 use npyz::WriterBuilder;
 
-/// File name of the raw samples of one launch, relative to the results folder.
-pub fn file_name(case: &str, launch: usize, launches: u32) -> String {
+/// File name of the raw samples of one launch, relative to the results folder; of its `guest`, where there are several.
+pub fn file_name(case: &str, launch: usize, launches: u32, guest: Option<u32>) -> String {
     let plain: String = case.chars().map(|c| if c == '/' { '.' } else { c }).collect();
-    match launches {
-        1 => format!("samples/{plain}.npy"),
-        _ => format!("samples/{plain}.launch-{}.npy", launch + 1),
-    }
+    let launch = if launches == 1 { String::new() } else { format!(".launch-{}", launch + 1) };
+    let guest = guest.map_or(String::new(), |guest| format!(".guest-{guest}"));
+    format!("samples/{plain}{launch}{guest}.npy")
 }
 
 /// Writes whole rows of `channels` samples; bit 63 ([`abi::report::SAMPLE_DISTURBED`]) stays as the guest set it.
@@ -46,9 +45,10 @@ mod tests {
     #[test]
     fn file_names_have_no_folders_of_their_own() {
         assert_eq!(
-            file_name("call/user-user/words=4/pcid=off", 0, 1),
+            file_name("call/user-user/words=4/pcid=off", 0, 1, None),
             "samples/call.user-user.words=4.pcid=off.npy"
         );
-        assert_eq!(file_name("call/a/b", 1, 3), "samples/call.a.b.launch-2.npy");
+        assert_eq!(file_name("call/a/b", 1, 3, None), "samples/call.a.b.launch-2.npy");
+        assert_eq!(file_name("call/a/b", 0, 1, Some(7)), "samples/call.a.b.guest-7.npy");
     }
 }

@@ -1,9 +1,11 @@
 //! One section of a report: the cases of one kind, and the columns that tell them apart.
 
+use super::crowd;
 use super::format;
 use super::grid::{Column, KEEP};
 use super::record::{CaseRecord, ChannelRecord, CountRecord, OtherCallsRecord, RunRecord};
 use crate::experiment::parameter::{Flush, Workload};
+use crate::machine::guest::HugePages;
 
 /// Cases that stand together in one table.
 #[derive(Clone, Debug)]
@@ -27,16 +29,22 @@ pub fn sections(run: &RunRecord) -> Vec<Section> {
             names.push(prefix(case));
         }
     }
-    names.into_iter().map(|name| section(run, name)).collect()
+    names
+        .into_iter()
+        .flat_map(|name| {
+            let cases = cases_of(run, name);
+            std::iter::once(section(run, name, &cases)).chain(crowd::section(name, &cases))
+        })
+        .collect()
 }
 
 fn prefix(case: &CaseRecord) -> &str {
     case.name.split('/').next().unwrap_or(&case.name)
 }
 
-fn section(run: &RunRecord, name: &str) -> Section {
+/// The cases of one name. Placements of one setting stand together; within a setting the order of the run remains.
+fn cases_of<'a>(run: &'a RunRecord, name: &str) -> Vec<&'a CaseRecord> {
     let mut cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| prefix(case) == name).collect();
-    // Placements of one setting stand together; within a setting the order of the run remains.
     cases.sort_by_key(|case| {
         let parameters = &case.parameters;
         (
@@ -46,9 +54,15 @@ fn section(run: &RunRecord, name: &str) -> Section {
             parameters.servers,
             parameters.words,
             parameters.vcpus,
+            parameters.huge_pages,
+            parameters.guests,
             parameters.pcid,
         )
     });
+    cases
+}
+
+fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     let rows: Vec<Row<'_>> = cases.iter().flat_map(|case| rows_of(case)).collect();
     let workload = cases[0].parameters.workload;
     let mut heading = format!("{name}: {}", workload.describe());
@@ -105,7 +119,7 @@ fn constant(column: &Column) -> Option<&str> {
     column.cells.iter().all(|cell| cell == first).then_some(first)
 }
 
-fn setting_columns(rows: &[Row<'_>]) -> [Column; 12] {
+fn setting_columns(rows: &[Row<'_>]) -> [Column; 14] {
     let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
         (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
         (Some(client), Some(server)) => {
@@ -136,6 +150,11 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 12] {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
         }),
         column(rows, "vCPUs", KEEP, true, |(case, _)| case.parameters.vcpus.to_string()),
+        column(rows, "guests", KEEP, true, |(case, _)| number(case.parameters.guests)),
+        column(rows, "huge pages", KEEP, false, |(case, _)| match case.parameters.huge_pages {
+            HugePages::No => String::new(),
+            kind => kind.name().to_owned(),
+        }),
         column(rows, "pcid", KEEP, false, |(case, _)| {
             if case.parameters.pcid { "on" } else { "off" }.to_owned()
         }),
@@ -214,7 +233,7 @@ fn total(case: &CaseRecord, name: &str) -> String {
     case.counters.get(name).map_or(String::new(), |count| format::grouped(count.total))
 }
 
-fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 7] {
+fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 8] {
     let unit = if run.host.tsc_counts_instructions { "instructions" } else { "cycles" };
     let all_doubtful = rows.iter().all(|(case, _)| !case.timing_valid);
     let mark = if all_doubtful { "*" } else { "" };
@@ -259,6 +278,9 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 7] {
         }),
         column(rows, &format!("to all{mark}\nin user"), 8, true, |row| {
             of_channel(row, |channel| channel.ratio_to_all_user.map(|ratio| format!("×{ratio:.2}")))
+        }),
+        column(rows, "to a lone\nguest", KEEP, true, |row| {
+            of_channel(row, |channel| channel.ratio_to_lone_guest.map(|ratio| format!("×{ratio:.2}")))
         }),
     ]
 }

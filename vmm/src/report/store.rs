@@ -5,11 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::atomic::write_atomically;
+use super::guests_csv::{has_guests, write_guests_csv};
 use super::record::{RunRecord, SCHEMA, VERSION};
 use super::{csv, samples, table};
 
 /// Name of the file with the record of a run.
 pub const RECORD_FILE: &str = "results.json";
+
+/// Name of the file with one line per guest, where there were several at once.
+pub const GUESTS_FILE: &str = "guests.csv";
 
 /// Results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,9 @@ impl ResultsFolder {
     pub fn write_record(&self, run: &RunRecord) -> Result<(), StoreError> {
         self.write(RECORD_FILE, |writer| write_json(writer, run))?;
         self.write("results.csv", |writer| csv::write_csv(writer, run))?;
+        if has_guests(run) {
+            self.write(GUESTS_FILE, |writer| write_guests_csv(writer, run))?;
+        }
         self.write("table.txt", |writer| writer.write_all(table::render(run, table::FILE_WIDTH).as_bytes()))
     }
 
@@ -145,7 +152,7 @@ pub fn read_record(folder: &Path) -> Result<RunRecord, StoreError> {
 
 /// Removes the files of a run and nothing else.
 fn remove_run(path: &Path) -> Result<(), StoreError> {
-    for name in [RECORD_FILE, "results.csv", "table.txt"] {
+    for name in [RECORD_FILE, "results.csv", GUESTS_FILE, "table.txt"] {
         let file = path.join(name);
         match fs::remove_file(&file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

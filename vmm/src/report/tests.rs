@@ -39,6 +39,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         cpus: vec![CpuReport { online: 1, apic_id: 0, begin, end }],
         faults: Vec::new(),
         kvm_stats: BTreeMap::from([("exits".to_owned(), 5)]),
+        cpu_ns: Some(1_000),
         run_delay_ns: Some(10),
         console: b"booting\nready\n".to_vec(),
         tsc_hz: 2_000_000_000,
@@ -52,7 +53,12 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
 fn record(name: &str, parameters: Parameters, median: u64, loads_per_round_trip: u64) -> CaseRecord {
     let samples = vec![median - 10, median, median + 30];
     let run = guest_run(samples, 3 * loads_per_round_trip);
-    case_record(&Case { name: name.to_owned(), parameters }, &[Ok(run)], &[None], &HostRecord::default())
+    case_record(
+        &Case { name: name.to_owned(), parameters },
+        &[Ok(run).into()],
+        &[None],
+        &HostRecord::default(),
+    )
 }
 
 /// A small finished run.
@@ -83,6 +89,7 @@ pub(crate) fn run_record() -> RunRecord {
             description: None,
             file: "bench-config/ipc.toml".to_owned(),
             file_sha256: "ab".repeat(32),
+            quotas: None,
             overrides: BTreeMap::new(),
         },
         started_utc: "2026-01-02T03:04:05Z".to_owned(),

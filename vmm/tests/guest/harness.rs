@@ -8,7 +8,7 @@ use abi::report::{Counters, feature};
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::LensRequest;
 use inkbed::machine::StopFlag;
-use inkbed::machine::guest::{Console, GuestConfig, GuestRun, Outcome, Pin};
+use inkbed::machine::guest::{Console, GuestConfig, GuestRun, HugePages, Outcome, Pin};
 
 use crate::kvm::require_kvm;
 
@@ -110,6 +110,7 @@ pub fn config(servers: &[Server]) -> GuestConfig {
         plan_flags: 0,
         vcpus: 1,
         memory_bytes: 64 << 20,
+        huge_pages: HugePages::No,
         sample_capacity: 2048,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(120)),

@@ -6,7 +6,7 @@ mod kvm;
 pub(crate) use kvm::require_kvm;
 
 use inkbed::lens::LensRequest;
-use inkbed::machine::guest::{Console, Elf, GuestConfig, Pin};
+use inkbed::machine::guest::{Console, Elf, GuestConfig, HugePages, Pin};
 use std::time::Duration;
 
 /// Physical address of a test kernel.
@@ -65,6 +65,7 @@ pub(crate) fn guest(kernel: Elf) -> GuestConfig {
         plan_flags: 0,
         vcpus: 1,
         memory_bytes: 16 << 20,
+        huge_pages: HugePages::No,
         sample_capacity: 1024,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(20)),

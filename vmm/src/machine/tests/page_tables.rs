@@ -9,6 +9,7 @@ use abi::address::{
 
 use super::kernel;
 use crate::machine::boot::{page_tables, table_bytes};
+use crate::machine::guest::HugePages;
 use crate::machine::kernel_image::KernelImage;
 use crate::machine::layout::{Layout, Request};
 use crate::machine::memory::{self, GuestMemory};
@@ -36,7 +37,7 @@ fn build(memory_bytes: u64, vcpus: u32, image: KernelImage, page: LargestPage) -
         sample_capacity: 1000,
     })
     .unwrap();
-    let memory = GuestMemory::new(memory_bytes).unwrap();
+    let memory = GuestMemory::new(memory_bytes, HugePages::No).unwrap();
     let words = page_tables(memory_bytes, vcpus, &image, &layout, page).unwrap();
     memory.write_words(layout.page_tables.start, &words).unwrap();
     Tables { root: layout.page_tables.start, memory, layout, image, words }
@@ -174,7 +175,7 @@ fn the_physical_map_leaves_out_the_hole_and_uses_large_pages() {
 
 #[test]
 fn a_table_that_points_to_itself_or_nowhere_is_survived() {
-    let memory = GuestMemory::new(1 << 20).unwrap();
+    let memory = GuestMemory::new(1 << 20, HugePages::No).unwrap();
     for index in 0..512 {
         memory.write_words(0x1000 + index * 8, &[0x1000 | entry::PRESENT]).unwrap();
     }

@@ -1,0 +1,395 @@
+//! Many guests at once: started together, measured together, and each one's end noted.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+
+use super::barrier::Barrier;
+use super::cgroup::{CgroupUse, Cgroups, QuotaError};
+use super::launch::{Process, Remains};
+use super::memory::{self, MemoryFigures};
+use super::message::{self, Frames, Notice, Order};
+use super::programs::Programs;
+use crate::experiment::case::Parameters;
+use crate::experiment::quota::Quotas;
+use crate::guest_image::GuestImage;
+use crate::lens::LensValues;
+use crate::machine::StopFlag;
+use crate::machine::guest::{GuestRun, Pin};
+
+/// Beyond its deadline, a guest's process may take so long between two signs of life.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes read at once.
+const PIECE: usize = 64 << 10;
+
+/// What all guests of a case have in common.
+#[derive(Debug)]
+pub struct Fleet<'a> {
+    /// Kernel and programs.
+    pub image: &'a GuestImage,
+    /// What each guest may take of the host.
+    pub quotas: Option<&'a Quotas>,
+    /// Ends all guests.
+    pub stop: &'a StopFlag,
+}
+
+/// Why there is no guest to tell about.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// The user stopped them.
+    #[error("interrupted")]
+    Interrupted,
+    /// The quotas cannot be had.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    /// The system refused something that all guests need.
+    #[error("cannot {action}")]
+    Host {
+        /// What was tried, as an infinitive.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// One guest of many, at its end.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// What it left, or how it was lost.
+    pub result: Result<Ended, Lost>,
+    /// When it came where.
+    pub times: Times,
+    /// Memory of its process while it waited at the barrier.
+    pub memory: Option<MemoryFigures>,
+    /// CPU time of its process, in user mode, ns.
+    pub user_ns: u64,
+    /// CPU time of its process in the host's kernel, the guest's own included, ns.
+    pub system_ns: u64,
+    /// What its cgroup counted, where it has a quota.
+    pub cgroup: Option<CgroupUse>,
+}
+
+/// A guest that ended in one way or another.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// What it left behind.
+    pub run: GuestRun,
+    /// What its hardware counters showed.
+    pub lenses: LensValues,
+}
+
+/// A guest without an end of its own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// It was never run.
+    #[error("{0}")]
+    NotStarted(String),
+    /// Its process died.
+    #[error("{0}")]
+    Died(String),
+}
+
+/// Times from the start of a guest's process, ns. What it never came to is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The process's own code runs.
+    pub entered_ns: Option<u64>,
+    /// The guest is complete.
+    pub created_ns: Option<u64>,
+    /// Its kernel has loaded all servers: its first output.
+    pub started_ns: Option<u64>,
+    /// Its client has made the system call of the first mark.
+    pub ready_ns: Option<u64>,
+    /// When it went on, on the clock that all guests share (CLOCK_MONOTONIC).
+    pub began_at_ns: Option<u64>,
+}
+
+impl Fleet<'_> {
+    /// Runs so many guests of a case, from their start to the last one's end.
+    pub fn run(&self, parameters: &Parameters, guests: u32, pin: &[Pin]) -> Result<Vec<Guest>, FleetError> {
+        let programs = Programs::share(self.image).map_err(host("share the programs between guests"))?;
+        let cgroups = self.quotas.map(|quotas| Cgroups::create(quotas, guests)).transpose()?;
+        let mut watch = Watch::new(self.stop, guests, parameters).map_err(host("wait for guests"))?;
+        for index in 0..guests {
+            let order = Order {
+                parent: std::process::id(),
+                parameters: parameters.clone(),
+                pin: pin.get(index as usize).cloned().unwrap_or_default(),
+                kernel: programs.kernel.clone(),
+                servers: programs.servers.clone(),
+            };
+            let enter = |process| cgroups.as_ref().map_or(Ok(()), |cgroups| cgroups.enter(index, process));
+            watch.add(Process::start(&order, &programs, enter));
+        }
+        watch.run_to_the_end()?;
+        let mut ended: Vec<Guest> =
+            std::mem::take(&mut watch.members).into_iter().map(Member::into_guest).collect();
+        if let Some(cgroups) = &cgroups {
+            for (index, guest) in ended.iter_mut().enumerate() {
+                guest.cgroup = cgroups.used(index as u32);
+            }
+        }
+        Ok(ended)
+    }
+}
+
+fn host(action: &'static str) -> impl FnOnce(io::Error) -> FleetError {
+    move |source| FleetError::Host { action, source }
+}
+
+/// A guest that is watched.
+struct Member {
+    process: Option<Process>,
+    frames: Frames,
+    /// When it last gave a sign of life.
+    heard: Instant,
+    spawned_ns: u64,
+    times: Times,
+    memory_ranges: Vec<std::ops::Range<u64>>,
+    memory: Option<MemoryFigures>,
+    result: Option<Result<Ended, Lost>>,
+    remains: Option<Remains>,
+}
+
+impl Member {
+    fn into_guest(self) -> Guest {
+        let remains = self.remains.as_ref();
+        let lost = || Lost::Died(remains.map_or_else(|| "its process ended".to_owned(), last_words));
+        Guest {
+            user_ns: remains.map_or(0, |remains| remains.user_ns),
+            system_ns: remains.map_or(0, |remains| remains.system_ns),
+            result: self.result.unwrap_or_else(|| Err(lost())),
+            times: self.times,
+            memory: self.memory,
+            cgroup: None,
+        }
+    }
+
+    fn since_spawn(&self, at_ns: u64) -> Option<u64> {
+        at_ns.checked_sub(self.spawned_ns)
+    }
+
+    /// Takes a message; whether the guest has come to the barrier. What a process says twice, or after its end, is a lie that
+    /// changes nothing but its own figures.
+    fn take(&mut self, notice: Notice, raw: &[u8]) -> bool {
+        self.heard = Instant::now();
+        match notice {
+            Notice::Created { at_ns, entered_ns, memory } => {
+                self.times.entered_ns = self.since_spawn(entered_ns);
+                self.times.created_ns = self.since_spawn(at_ns);
+                let range = |(start, size): (u64, u64)| start..start.saturating_add(size);
+                self.memory_ranges = memory.into_iter().map(range).collect();
+            }
+            Notice::Started { at_ns } => self.times.started_ns = self.since_spawn(at_ns),
+            Notice::Ready { at_ns } => {
+                self.times.ready_ns = self.since_spawn(at_ns);
+                return true;
+            }
+            Notice::Ended { began_ns, mut run, lenses } => {
+                run.samples = message::samples_from_bytes(raw);
+                self.times.began_at_ns = began_ns;
+                self.result.get_or_insert(Ok(Ended { run: *run, lenses }));
+            }
+            Notice::Failed { reason } => {
+                self.result.get_or_insert(Err(Lost::NotStarted(reason)));
+            }
+        }
+        false
+    }
+}
+
+/// How a process ended, with the end of what it said.
+fn last_words(remains: &Remains) -> String {
+    match remains.words.is_empty() {
+        true => format!("its process {}", remains.end),
+        false => format!("its process {}; it said: {}", remains.end, remains.words),
+    }
+}
+
+/// All guests of a case, and who waits for them.
+struct Watch {
+    epoll: Epoll,
+    members: Vec<Member>,
+    barrier: Barrier,
+    raw_size_max: u64,
+    patience: Duration,
+}
+
+/// What the stop flag's events are known by; a member's by its index.
+const STOP: u64 = u64::MAX;
+
+impl Watch {
+    fn new(stop: &StopFlag, guests: u32, parameters: &Parameters) -> io::Result<Watch> {
+        let epoll = Epoll::new()?;
+        epoll.ctl(ControlOperation::Add, stop.raw_fd(), EpollEvent::new(EventSet::IN, STOP))?;
+        Ok(Watch {
+            epoll,
+            members: Vec::new(),
+            barrier: Barrier::new(guests as usize),
+            raw_size_max: parameters.sample_count().saturating_mul(size_of::<u64>() as u64),
+            patience: PATIENCE.saturating_add(Duration::from_secs(parameters.deadline_seconds)),
+        })
+    }
+
+    /// Takes a process that was started, or was not.
+    fn add(&mut self, started: io::Result<Process>) {
+        let index = self.members.len();
+        let watched = started.and_then(|process| {
+            let event = EpollEvent::new(EventSet::IN | EventSet::HANG_UP, index as u64);
+            self.epoll.ctl(ControlOperation::Add, process.socket(), event)?;
+            Ok(process)
+        });
+        let (process, result) = match watched {
+            Ok(process) => (Some(process), None),
+            Err(error) => {
+                self.barrier.end(index);
+                let reason = format!("its process cannot be started: {error}");
+                (None, Some(Err(Lost::NotStarted(reason))))
+            }
+        };
+        self.members.push(Member {
+            spawned_ns: process.as_ref().map_or(0, |process| process.spawned_ns),
+            process,
+            frames: Frames::new(self.raw_size_max),
+            heard: Instant::now(),
+            times: Times::default(),
+            memory_ranges: Vec::new(),
+            memory: None,
+            result,
+            remains: None,
+        });
+    }
+
+    fn run_to_the_end(&mut self) -> Result<(), FleetError> {
+        while !self.barrier.is_over() {
+            let mut events = [EpollEvent::default(); 64];
+            let count = match self.epoll.wait(self.timeout_ms(), &mut events) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result.map_err(host("wait for guests"))?,
+            };
+            for event in &events[..count] {
+                if event.data() == STOP {
+                    self.kill_all();
+                    return Err(FleetError::Interrupted);
+                }
+                self.listen(event.data() as usize);
+            }
+            self.give_up_on_the_silent();
+            if let Some(waiting) = self.barrier.complete() {
+                self.open(&waiting);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what a guest's process says.
+    fn listen(&mut self, index: usize) {
+        let mut piece = [0; PIECE];
+        loop {
+            let Some(member) = self.members.get_mut(index) else { return };
+            let Some(process) = &member.process else { return };
+            match process.read(&mut piece) {
+                Ok(0) => return self.bury(index),
+                Ok(count) => member.frames.push(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.bury(index),
+            }
+            loop {
+                match member.frames.next() {
+                    Ok(Some((notice, raw))) => {
+                        if member.take(notice, &raw) {
+                            self.barrier.arrive(index);
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(reason) => {
+                        let reason = format!("its process says what none of this build says: {reason}");
+                        return self.lose(index, reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Kills a guest's process for a reason.
+    fn lose(&mut self, index: usize, reason: String) {
+        let Some(member) = self.members.get_mut(index) else { return };
+        if let Some(process) = &mut member.process {
+            process.kill();
+        }
+        member.result.get_or_insert(Err(Lost::Died(reason)));
+        self.bury(index);
+    }
+
+    /// A guest's process will say nothing more.
+    fn bury(&mut self, index: usize) {
+        let Some(member) = self.members.get_mut(index) else { return };
+        if let Some(process) = member.process.take() {
+            let _ = self.epoll.ctl(ControlOperation::Delete, process.socket(), EpollEvent::default());
+            member.remains = Some(process.reap());
+        }
+        self.barrier.end(index);
+    }
+
+    /// All guests that there are wait: this is when their memory can be compared. Then they go on together.
+    fn open(&mut self, waiting: &[usize]) {
+        for index in waiting {
+            let member = &mut self.members[*index];
+            let process = member.process.as_ref().map(Process::id);
+            member.memory = process.and_then(|process| memory::measure(process, &member.memory_ranges));
+        }
+        self.barrier.open();
+        for index in waiting {
+            let member = &mut self.members[*index];
+            member.heard = Instant::now();
+            if let Some(process) = &member.process {
+                process.go();
+            }
+        }
+    }
+
+    fn give_up_on_the_silent(&mut self) {
+        let is_silent = |(index, member): &(usize, &Member)| {
+            member.process.is_some()
+                && !self.barrier.is_waiting(*index)
+                && member.heard.elapsed() >= self.patience
+        };
+        let silent: Vec<usize> =
+            self.members.iter().enumerate().filter(is_silent).map(|(index, _)| index).collect();
+        for index in silent {
+            let reason = format!("its process gave no sign of life for {} s", self.patience.as_secs());
+            self.lose(index, reason);
+        }
+    }
+
+    /// Until the next one could be given up.
+    fn timeout_ms(&self) -> i32 {
+        let watched = self
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(index, member)| member.process.is_some() && !self.barrier.is_waiting(*index));
+        let heard = watched.map(|(_, member)| member.heard);
+        let left = heard.min().map(|heard| (heard + self.patience).saturating_duration_since(Instant::now()));
+        left.map_or(0, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX))
+    }
+
+    fn kill_all(&mut self) {
+        for member in &mut self.members {
+            if let Some(process) = &mut member.process {
+                process.kill();
+            }
+        }
+        for member in &mut self.members {
+            member.remains = member.process.take().map(Process::reap);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}

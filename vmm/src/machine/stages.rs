@@ -1,0 +1,25 @@
+//! Somebody who is told how far a guest is, and may hold it up there.
+
+use crate::machine::error::MachineError;
+
+/// What a thread of the VMM does from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It waits for the guest's end and collects what the guest has left.
+    Waiter,
+    /// It runs a vCPU.
+    Vcpu,
+}
+
+/// Told about the stages of one guest's life.
+pub(crate) trait Stages: Sync {
+    /// The guest is complete and has not run. `memory`: host address and bytes of each piece of its memory.
+    fn created(&self, memory: &[(u64, u64)]) -> Result<(), MachineError>;
+
+    /// The last that the calling thread does before the guest's first instruction may run.
+    fn confine(&self, role: Role) -> Result<(), MachineError>;
+
+    /// The guest has rung the doorbell with this value, one of [`abi::port::doorbell`], for the first time. It waits until
+    /// this returns; what it measures has not begun, and its deadline stands still meanwhile.
+    fn rung(&self, value: u32);
+}

@@ -1,0 +1,120 @@
+//! Tests of the figures over many guests.
+
+use proptest::prelude::*;
+
+use super::super::reduce::{Launch, Process};
+use super::super::tests::guest_run;
+use super::*;
+use crate::guests::{Guest, Lost, Times};
+
+/// A guest that began at a time and made its 10 round trips in another, both ms.
+fn guest(index: u32, launch: u32, began_ms: u64, took_ms: u64) -> Launch {
+    let mut run = guest_run(vec![5; 10], 20);
+    run.measured_ns = Some(took_ms * 1_000_000);
+    run.cpu_ns = Some(took_ms * 500_000);
+    run.run_delay_ns = Some(took_ms * 500_000);
+    let times = Times {
+        started_ns: Some(1_000 * u64::from(index + 1)),
+        ready_ns: Some(2_000),
+        began_at_ns: Some(began_ms * 1_000_000),
+        ..Times::default()
+    };
+    let memory = MemoryFigures { guest_pss_bytes: 10, overhead_pss_bytes: 5, ..MemoryFigures::default() };
+    lone(index, launch, Ok(run), times, Some(memory))
+}
+
+fn lone(
+    index: u32,
+    launch: u32,
+    result: Result<crate::machine::guest::GuestRun, Lost>,
+    times: Times,
+    memory: Option<MemoryFigures>,
+) -> Launch {
+    let guest = Guest {
+        result: Err(Lost::NotStarted(String::new())),
+        times,
+        memory,
+        user_ns: 1,
+        system_ns: 2,
+        cgroup: None,
+    };
+    Launch { result, lenses: Default::default(), process: Some(Process { index, launch, guest }) }
+}
+
+#[test]
+fn guests_that_fare_alike_are_fair() {
+    let launches = [guest(0, 0, 100, 20), guest(1, 0, 100, 20)];
+    let density = density(Some(2), &launches, &[true, true]).unwrap();
+    assert_eq!((density.guests, density.finished, density.failed), (2, 2, 0));
+    assert_eq!((density.fairness, density.fastest_to_slowest), (Some(1.0), Some(1.0)));
+    assert_eq!((density.overlap, density.steal, density.busy_cpus), (Some(1.0), Some(0.5), Some(1.0)));
+    assert_eq!(density.round_trips_per_second, Some(1000.0));
+    assert_eq!(density.started_ns, Some(Spread { median: 1_000, max: 2_000 }));
+    assert_eq!(density.total_pss_bytes, Some(30));
+}
+
+#[test]
+fn the_slow_and_the_late_are_seen() {
+    let launches = [guest(0, 0, 100, 10), guest(1, 0, 105, 30)];
+    let density = density(Some(2), &launches, &[true, true]).unwrap();
+    assert_eq!(density.fastest_to_slowest, Some(3.0));
+    assert_eq!(density.fairness, Some(0.8));
+    // All measured from 105 to 110 of the time from 100 to 135.
+    assert_eq!(density.overlap, Some(0.143));
+}
+
+#[test]
+fn launches_are_not_mixed() {
+    let launches = [guest(0, 0, 100, 10), guest(1, 0, 100, 10), guest(0, 1, 900, 20), guest(1, 1, 900, 20)];
+    let density = density(Some(2), &launches, &[true; 4]).unwrap();
+    assert_eq!(
+        (density.fairness, density.overlap, density.total_pss_bytes),
+        (Some(1.0), Some(1.0), Some(30))
+    );
+    assert_eq!(density.round_trips_per_second, Some(1500.0));
+}
+
+#[test]
+fn the_dead_are_counted_and_in_no_figure() {
+    let dead = lone(1, 0, Err(Lost::Died("signal 9".to_owned())), Times::default(), None);
+    let density = density(Some(2), &[guest(0, 0, 100, 10), dead], &[true, false]).unwrap();
+    assert_eq!((density.finished, density.failed), (1, 1));
+    assert_eq!((density.fairness, density.total_pss_bytes), (Some(1.0), Some(15)));
+}
+
+#[test]
+fn without_guests_of_their_own_there_is_nothing_to_tell() {
+    assert_eq!(density(None, &[guest(0, 0, 1, 1)], &[true]), None);
+    let lost = lone(0, 0, Err(Lost::NotStarted("no".to_owned())), Times::default(), None);
+    let density = density(Some(1), &[lost], &[false]).unwrap();
+    assert_eq!((density.fairness, density.overlap, density.started_ns), (None, None, None));
+}
+
+proptest! {
+    #[test]
+    fn the_index_lies_between_one_for_all_and_all_for_one(shares in proptest::collection::vec(0.001f64..1e9, 1..70)) {
+        let index = jain(&shares).unwrap();
+        prop_assert!(index <= 1.0 + 1e-9 && index >= 1.0 / shares.len() as f64 - 1e-9, "{index}");
+        let scaled: Vec<f64> = shares.iter().map(|share| share * 7.0).collect();
+        prop_assert!((jain(&scaled).unwrap() - index).abs() < 1e-9, "the unit does not matter");
+    }
+
+    #[test]
+    fn any_times_are_survived(
+        guests in proptest::collection::vec((0u32..3, any::<u64>(), any::<u64>()), 0..8),
+    ) {
+        let launches: Vec<Launch> = guests
+            .iter()
+            .map(|(launch, began, took)| {
+                let mut one = guest(0, *launch, 0, 1);
+                if let (Ok(run), Some(process)) = (&mut one.result, &mut one.process) {
+                    run.measured_ns = Some(*took);
+                    process.guest.times.began_at_ns = Some(*began);
+                }
+                one
+            })
+            .collect();
+        let density = density(Some(8), &launches, &vec![true; launches.len()]).unwrap();
+        prop_assert!(density.overlap.is_none_or(|overlap| (0.0..=1.0).contains(&overlap)));
+    }
+}
