@@ -57,15 +57,18 @@ const fn request(direction: u32, number: u32, size: usize) -> u32 {
 
 const NONE: u32 = 0;
 const READ: u32 = 2;
+const READ_WRITE: u32 = 3;
 
 const KVM_RUN: u32 = request(NONE, 0x80, 0);
 const KVM_GET_REGS: u32 = request(READ, 0x81, size_of::<kvm_bindings::kvm_regs>());
 const KVM_GET_SREGS: u32 = request(READ, 0x83, size_of::<kvm_bindings::kvm_sregs>());
 const KVM_GET_MP_STATE: u32 = request(READ, 0x98, size_of::<kvm_bindings::kvm_mp_state>());
+const KVM_GET_LAPIC: u32 = request(READ, 0x8e, size_of::<kvm_bindings::kvm_lapic_state>());
+const KVM_GET_MSRS: u32 = request(READ_WRITE, 0x88, size_of::<kvm_bindings::kvm_msrs>());
 
 const fn requests(role: Role) -> &'static [u32] {
     match role {
-        Role::Vcpu => &[KVM_RUN, KVM_GET_REGS],
+        Role::Vcpu => &[KVM_RUN, KVM_GET_REGS, KVM_GET_MP_STATE, KVM_GET_LAPIC, KVM_GET_MSRS],
         Role::Waiter => &[KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_MP_STATE],
     }
 }

@@ -114,6 +114,15 @@ impl Measurement {
         self.threads.iter().filter_map(OnceLock::get).map(|thread| thread.id)
     }
 
+    /// CPU time that the vCPU threads have used so far, ns; `None` where the host does not tell.
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
+        self.schedule().map(|schedule| schedule.cpu_ns)
+    }
+
+    fn schedule(&self) -> Option<Schedule> {
+        self.threads.iter().filter_map(OnceLock::get).map(VcpuThread::schedule).sum()
+    }
+
     /// Called by the vCPU thread that took the doorbell's exit, while its guest waits.
     pub(crate) fn ring(&self, value: u32) {
         let now = Instant::now();
@@ -165,12 +174,7 @@ impl Measurement {
     }
 
     fn mark(&self, time: Instant) -> Mark {
-        Mark {
-            time,
-            stats: self.stats.snapshot(),
-            schedule: self.threads.iter().filter_map(OnceLock::get).map(VcpuThread::schedule).sum(),
-            perf: self.perf.snapshot(),
-        }
+        Mark { time, stats: self.stats.snapshot(), schedule: self.schedule(), perf: self.perf.snapshot() }
     }
 }
 

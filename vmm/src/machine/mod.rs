@@ -37,6 +37,7 @@ mod record;
 mod report;
 mod run;
 pub(crate) mod stages;
+mod standstill;
 pub(crate) mod stats;
 mod stop;
 pub(crate) mod symbolise;

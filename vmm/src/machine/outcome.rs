@@ -69,6 +69,7 @@ impl Guest<'_> {
     fn outcome(&self, end: &Stopped, report: &Result<Option<CheckedReport>, String>) -> Outcome {
         let (cpu, end) = match end {
             Stopped::User => return Outcome::Interrupted,
+            Stopped::Deadlock => return Outcome::Deadlock,
             Stopped::Deadline(deadline) => {
                 return Outcome::Hang { deadline: *deadline, last_words: self.last_words(self.busiest()) };
             }

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use abi::plan::server_flag;
+
 use crate::lens::LensReadings;
 use crate::lens::perf::PerfLens;
 use crate::lens::pmu::PmuSetup;
@@ -73,7 +75,10 @@ fn run_with(
         stages.created(&pieces.iter().map(|(_, host, size)| (*host, *size)).collect::<Vec<_>>())?;
     }
 
+    // One without a driver may idle for as long as it is let; one that is observed is stopped all the time.
+    let has_driver = config.servers.iter().any(|server| server.flags & server_flag::DRIVER != 0);
     let session = Session {
+        ends_when_all_sleep: has_driver && observer.is_none(),
         devices: Devices::new(config.console),
         measurement: Measurement::new(machine.stats, machine.vcpus.len(), PerfLens::new(config.lenses.perf)),
         counters: machine.pmu.software.as_ref(),

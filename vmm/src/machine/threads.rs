@@ -20,6 +20,7 @@ use crate::machine::measure::Measurement;
 use crate::machine::observe::Observer;
 use crate::machine::pin;
 use crate::machine::stages::{Role, Stages};
+use crate::machine::standstill::{self, Idleness, Roll};
 use crate::machine::stop::{self, StopFlag};
 use crate::machine::vcpu::Vcpu;
 
@@ -41,6 +42,8 @@ pub(crate) struct Session<'a> {
     pub observer: Option<Mutex<&'a mut (dyn Observer + 'a)>>,
     /// Who is told how far the guest is.
     pub stages: Option<&'a dyn Stages>,
+    /// Whether the guest is to end when all of its vCPUs sleep for ever.
+    pub ends_when_all_sleep: bool,
 }
 
 impl Session<'_> {
@@ -80,6 +83,8 @@ pub(crate) enum Stopped {
     Deadline(Duration),
     /// The stop flag was raised.
     User,
+    /// All vCPUs sleep, and nothing can wake any of them.
+    Deadlock,
 }
 
 /// The guest behind its last instruction.
@@ -95,6 +100,7 @@ struct Shared<'a, 'session> {
     session: &'a Session<'session>,
     gate: Gate,
     stopping: AtomicBool,
+    roll: Roll,
     ended: Mutex<Option<Stopped>>,
     /// Raised when a thread has ended the guest, or itself.
     wake: EventFd,
@@ -130,16 +136,39 @@ impl Drop for WakeOnDrop<'_> {
     }
 }
 
+impl Shared<'_, '_> {
+    /// Waits for the guest's end, and looks now and then whether it can still come.
+    fn wait(&self, waiter: &Waiter, vcpus: usize, start: Instant) -> Result<Woken, MachineError> {
+        let Session { deadline, measurement, ends_when_all_sleep, .. } = self.session;
+        // Without the host's word on CPU time the deadline has to do.
+        let is_watched = *ends_when_all_sleep && measurement.cpu_ns().is_some();
+        let mut idleness = is_watched.then(|| Idleness::new(start));
+        loop {
+            if let Some(woken) = waiter.wait(deadline, idleness.map(|_| standstill::LOOK))? {
+                return Ok(woken);
+            }
+            let cpu_ns = measurement.cpu_ns().unwrap_or_default();
+            if idleness.as_mut().is_some_and(|idleness| idleness.is_suspicious(Instant::now(), cpu_ns))
+                && self.roll.call(vcpus, || measurement.threads().for_each(kick::kick))
+            {
+                return Ok(Woken::AllSleep);
+            }
+        }
+    }
+}
+
 /// Runs the vCPUs until the guest ends in one way or another.
 pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, MachineError> {
     let shared = Shared {
         session,
         gate: Gate::default(),
         stopping: AtomicBool::new(false),
+        roll: Roll::default(),
         ended: Mutex::new(None),
         wake: stop::new_event()?,
     };
     let waiter = Waiter::new(&shared.wake, session.stop)?;
+    let count = vcpus.len();
     thread::scope(|scope| {
         let mut handles = Vec::new();
         let mut failure = None;
@@ -161,7 +190,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
         let first_entry = Instant::now();
         session.deadline.begin(first_entry);
         shared.gate.open();
-        let waited = waiter.wait(&session.deadline);
+        let waited = shared.wait(&waiter, count, first_entry);
         shared.stopping.store(true, Ordering::SeqCst);
         // A thread that has not told its number yet sees `stopping` before it enters the guest.
         session.measurement.threads().for_each(kick::kick);
@@ -182,6 +211,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
         let end = match (ended, waited?) {
             (Some(end), _) => end,
             (None, Woken::StopFlag) => Stopped::User,
+            (None, Woken::AllSleep) => Stopped::Deadlock,
             (None, _) => Stopped::Deadline(session.deadline.limit()),
         };
         Ok(Finished { end, vcpus, first_entry })
@@ -201,6 +231,10 @@ fn run_vcpu(shared: &Shared<'_, '_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineErro
     shared.session.confine(Role::Vcpu)?;
     shared.gate.wait();
     while !shared.stopping.load(Ordering::SeqCst) {
+        if shared.roll.is_called() {
+            shared.roll.attend(|| vcpu.can_wake());
+            continue;
+        }
         if let Some(end) = step(shared.session, &mut vcpu) {
             let mut ended = shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
             ended.get_or_insert(Stopped::Vcpu(index, end));
@@ -219,8 +253,11 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
     }
     let event = match vcpu.fd.run() {
         Ok(exit) => exit::decode(exit),
-        // A signal: the caller looks whether it is to stop.
-        Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => return None,
+        // A signal: the caller looks what is wanted. One that comes from now on sets the flag again.
+        Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
+            vcpu.fd.set_kvm_immediate_exit(0);
+            return None;
+        }
         Err(error) => return Some(exit::End::Kvm(format!("KVM_RUN failed: {error}"))),
     };
     match event {
@@ -274,6 +311,7 @@ enum Woken {
     Vcpu = 0,
     StopFlag = 1,
     Deadline = 2,
+    AllSleep = 3,
 }
 
 impl Waiter {
@@ -286,19 +324,25 @@ impl Waiter {
         Ok(Waiter { epoll })
     }
 
-    fn wait(&self, deadline: &Deadline) -> Result<Woken, MachineError> {
+    /// `None`: none of the events came within the time `longest`.
+    fn wait(&self, deadline: &Deadline, longest: Option<Duration>) -> Result<Option<Woken>, MachineError> {
+        let until = longest.map(|longest| Instant::now() + longest);
         loop {
             let mut event = [EpollEvent::default()];
-            let count = match self.epoll.wait(timeout_ms(deadline.next_look(Instant::now())), &mut event) {
+            let next_look = deadline.next_look(Instant::now()).into_iter().chain(until).min();
+            let count = match self.epoll.wait(timeout_ms(next_look), &mut event) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.map_err(host("wait for events"))?,
             };
             if count > 0 {
                 let is_vcpu = event[0].data() == Woken::Vcpu as u64;
-                return Ok(if is_vcpu { Woken::Vcpu } else { Woken::StopFlag });
+                return Ok(Some(if is_vcpu { Woken::Vcpu } else { Woken::StopFlag }));
             }
             if deadline.has_passed(Instant::now()) {
-                return Ok(Woken::Deadline);
+                return Ok(Some(Woken::Deadline));
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(None);
             }
         }
     }

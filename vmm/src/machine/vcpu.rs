@@ -3,7 +3,8 @@
 use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR};
 use abi::report::{NO_VECTOR, Registers};
 use kvm_bindings::{
-    CpuId, KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_regs, kvm_segment, kvm_sregs,
+    CpuId, KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, Msrs, kvm_lapic_state, kvm_mp_state, kvm_msr_entry,
+    kvm_regs, kvm_segment, kvm_sregs,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
 
@@ -103,6 +104,44 @@ impl Vcpu {
     /// Whether the vCPU waits in HLT.
     pub(crate) fn is_halted(&self) -> bool {
         self.fd.get_mp_state().is_ok_and(|state| state.mp_state == KVM_MP_STATE_HALTED)
+    }
+
+    /// Whether the vCPU goes on by itself, or by an interrupt that waits or that its own timer will raise. What another
+    /// vCPU could do does not count. Where KVM does not tell, it could.
+    pub(crate) fn can_wake(&self) -> bool {
+        !self.is_halted() || self.fd.get_lapic().map_or(true, |apic| self.has_interrupt_coming(&apic))
+    }
+
+    /// Registers of the local APIC: Intel SDM vol. 3, table 11-1.
+    fn has_interrupt_coming(&self, apic: &kvm_lapic_state) -> bool {
+        const REQUESTED: [usize; 8] = [0x200, 0x210, 0x220, 0x230, 0x240, 0x250, 0x260, 0x270];
+        const TIMER: usize = 0x320;
+        const INITIAL_COUNT: usize = 0x380;
+        const CURRENT_COUNT: usize = 0x390;
+        const MASKED: u32 = 1 << 16;
+        const PERIODIC: u32 = 1 << 17;
+        const TSC_DEADLINE: u32 = 1 << 18;
+        let register = |offset: usize| {
+            let bytes = apic.regs[offset..].iter().zip(0..4);
+            bytes.fold(0u32, |value, (byte, index)| value | u32::from(*byte as u8) << (8 * index))
+        };
+        let timer = register(TIMER);
+        let is_timer_armed = match timer {
+            timer if timer & MASKED != 0 => false,
+            timer if timer & TSC_DEADLINE != 0 => self.tsc_deadline() != Some(0),
+            timer if timer & PERIODIC != 0 => register(INITIAL_COUNT) != 0,
+            _ => register(CURRENT_COUNT) != 0,
+        };
+        is_timer_armed || REQUESTED.iter().any(|offset| register(*offset) != 0)
+    }
+
+    /// IA32_TSC_DEADLINE, 0 when the timer is not armed.
+    fn tsc_deadline(&self) -> Option<u64> {
+        const IA32_TSC_DEADLINE: u32 = 0x6e0;
+        let entry = kvm_msr_entry { index: IA32_TSC_DEADLINE, ..Default::default() };
+        let mut registers = Msrs::from_entries(&[entry]).ok()?;
+        let count = self.fd.get_msrs(&mut registers).ok()?;
+        registers.as_slice().first().filter(|_| count == 1).map(|entry| entry.data)
     }
 }
 
