@@ -92,8 +92,11 @@ pub mod client {
     pub const MOVED: usize = 6;
     /// One of [`super::method`], for [`super::workload::MIGRATE`] and [`super::workload::MIGRATE_UNDER_LOAD`].
     pub const METHOD: usize = 7;
-    /// One of [`super::crash`], for [`super::workload::FAULT`].
+    /// One of [`super::crash`], for [`super::workload::FAULT`] and [`super::workload::FAULT_OF_ONE`].
     pub const FAULT: usize = 3;
+    /// Number of handles, 0 to this minus 1, for [`super::workload::CALL_IN_TURN`], [`super::workload::WAKE_UP`] and
+    /// [`super::workload::FAULT_OF_ONE`].
+    pub const TARGETS: usize = 6;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
@@ -132,6 +135,14 @@ pub mod workload {
     /// As [`MIGRATE`], while a second thread of the client calls handle 0 all the while. Four samples: the move in, the
     /// longest time between two answers of the second thread around it; the move out, the same around that.
     pub const MIGRATE_UNDER_LOAD: u64 = 9;
+    /// Each round trip calls the next one of [`super::client::TARGETS`] handles.
+    pub const CALL_IN_TURN: u64 = 10;
+    /// Each round trip notifies the next one of [`super::client::TARGETS`] handles; where a thread of higher priority waits
+    /// there, the sample ends when that waits again.
+    pub const WAKE_UP: u64 = 11;
+    /// Has handle 0 (`crash`) fault as [`super::client::FAULT`] says, then calls all other handles once, and reports how many
+    /// answered and how many failed. The sample ends with the error of the first. For one round trip.
+    pub const FAULT_OF_ONE: u64 = 12;
 }
 
 /// How `client` migrates servers: values of [`client::METHOD`].

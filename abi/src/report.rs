@@ -47,6 +47,8 @@ pub struct Report {
     pub calls_answered_meanwhile: u64,
     /// Calls of others that failed, between the marks.
     pub calls_failed: u64,
+    /// Frames (4 KiB) of memory that were in use at the first mark.
+    pub frames_in_use: u64,
     /// Number of faults so far; a server that was started again may have had several.
     pub fault_count: u32,
     /// CPU that wrote [`Report::last_words`].
@@ -307,5 +309,5 @@ const _: () = assert!(size_of::<Registers>() == 192);
 const _: () = assert!(size_of::<Counters>() == 184);
 const _: () = assert!(size_of::<CpuReport>() == 376);
 const _: () = assert!(
-    size_of::<Report>() == 88 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
+    size_of::<Report>() == 96 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -7,6 +7,7 @@ use abi::port::doorbell;
 use crate::arch;
 use crate::cpu::Cpu;
 use crate::kernel::Kernel;
+use crate::lifecycle::Regions;
 use crate::mailbox::Mailbox;
 use crate::report::Measured;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -83,7 +84,8 @@ pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64) -> &'stat
     // Starting up has left a time slice behind that nobody needs: it would end in the middle of a sample.
     cpu.stop_unneeded_timer(thread);
     arch::ring_doorbell(doorbell::MEASURE_BEGIN);
-    kernel.report.measure_begin(kernel.cpus, arch::time_stamp_counter());
+    let frames_in_use = kernel.regions.get().map_or(0, Regions::frames_in_use);
+    kernel.report.measure_begin(kernel.cpus, arch::time_stamp_counter(), frames_in_use);
     kernel.pmu.start();
     kernel.marks.go_on(cpu, thread)
 }

@@ -83,15 +83,18 @@ impl ReportWriter {
         }
     }
 
-    /// Notes the first mark, with the counters of all CPUs.
-    pub fn measure_begin(&self, cpus: &[&Cpu], tsc: u64) {
+    /// Notes the first mark, with the counters of all CPUs and the frames in use.
+    pub fn measure_begin(&self, cpus: &[&Cpu], tsc: u64, frames_in_use: u64) {
         for (index, cpu) in cpus.iter().enumerate().take(self.cpu_count as usize) {
             let counters = cpu.counters.snapshot();
             // SAFETY: `new`'s promise, and the index is in range.
             unsafe { addr_of_mut!((*self.cpus.add(index)).begin).write_volatile(counters) }
         }
         // SAFETY: `new`'s promise.
-        unsafe { addr_of_mut!((*self.report).begin_tsc).write_volatile(tsc) }
+        unsafe {
+            addr_of_mut!((*self.report).begin_tsc).write_volatile(tsc);
+            addr_of_mut!((*self.report).frames_in_use).write_volatile(frames_in_use);
+        }
         self.set_state(abi::report::state::MEASURING);
     }
 

@@ -142,11 +142,11 @@ fn out_of_memory_at(server: &Server) -> impl Fn(OutOfMemory) -> StartError {
     move |OutOfMemory| StartError::OutOfMemory { server }
 }
 
-/// Makes every thread ready on its CPU. All CPUs must be there.
+/// Makes every thread ready on its CPU. All CPUs must be there, and wait.
 pub fn launch(cpu: &'static Cpu) {
     for server in cpu.kernel.get().map_or(&[][..], |kernel| kernel.servers.get()) {
         for thread in server.threads.get() {
-            lifecycle::begin(cpu, thread);
+            lifecycle::begin(cpu.of(thread), thread);
         }
     }
 }

@@ -9,7 +9,7 @@ use abi::program::{client, workload};
 use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
 use rt::memory::{Samples, message_buffer, touch, working_set};
-use rt::{Error, Message, Received, Start, call};
+use rt::{Error, Message, Received, Start, call, notify};
 
 rt::server!(serve);
 
@@ -118,8 +118,58 @@ fn run(start: &Start) -> Result<(), Failure> {
             let movers = Movers::new(start)?;
             measure(start, || movers.there_and_back_under_load(&steal_time, &LOAD))
         }
+        workload::CALL_IN_TURN => {
+            let mut handles = InTurn::new(start);
+            measure(start, || {
+                let handle = handles.next();
+                let (cycles, answer) = sample(&steal_time, || call(handle, Message::EMPTY));
+                answer?;
+                Ok([cycles])
+            })
+        }
+        workload::WAKE_UP => {
+            let mut handles = InTurn::new(start);
+            measure(start, || {
+                let handle = handles.next();
+                let (cycles, done) = sample(&steal_time, || notify(handle, 1));
+                done?;
+                Ok([cycles])
+            })
+        }
+        workload::FAULT_OF_ONE => measure(start, || fault_of_one(start, &steal_time)),
         _ => Err(Failure(client::STATUS_BAD_ARGUMENT)),
     }
+}
+
+/// The handles that a client calls in turn.
+struct InTurn {
+    last: u64,
+    count: u64,
+}
+
+impl InTurn {
+    fn new(start: &Start) -> InTurn {
+        let count = start.argument(client::TARGETS).max(1);
+        InTurn { last: count - 1, count }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.last = if self.last + 1 == self.count { 0 } else { self.last + 1 };
+        self.last
+    }
+}
+
+/// One handler faults: the error of its caller, and what became of all others.
+fn fault_of_one(start: &Start, steal_time: &StealTime) -> Result<[u64; 1], Failure> {
+    let message = Message { tag: Tag::new(start.argument(client::FAULT) as u32, 0), words: [0; 4] };
+    let (until_error, answer) = sample(steal_time, || call(0, message));
+    if answer.is_ok() {
+        return Err(Failure(client::STATUS_WRONG_ANSWER));
+    }
+    for handle in 1..start.argument(client::TARGETS) {
+        LOAD.note(call(handle, Message::EMPTY).is_ok());
+    }
+    Ok([until_error])
 }
 
 /// One call whose answer must be empty.

@@ -65,6 +65,12 @@ impl Load {
         self.longest_gap.load(Ordering::Relaxed)
     }
 
+    /// Counts a call of the driving thread itself among those that were answered, or failed.
+    pub fn note(&self, answered: bool) {
+        let counter = if answered { &self.answered_meanwhile } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Forgets what has been counted: the measured part begins.
     pub fn reset(&self) {
         self.failed.store(0, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
+use abi::plan::{ARGUMENT_COUNT, PlanServer, server_flag};
 use abi::program::{client, workload};
 use anstream::eprintln;
 
@@ -13,8 +13,8 @@ use super::interrupt::Interrupt;
 use crate::experiment::error::suggest;
 use crate::experiment::groups::usual;
 use crate::experiment::parameter::Placement;
-use crate::experiment::plan::plan_server;
-use crate::experiment::topology::Participant;
+use crate::experiment::plan::{plan_server, right};
+use crate::experiment::topology::{Participant, Target, Threads};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
 use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
@@ -63,16 +63,13 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
             trust_group: usual(argument.placement),
             space: index as u32,
             // Those named after it, so that a chain of programs can be written down in the order of the calls.
-            may_call: (index + 1..wanted.len()).collect(),
+            may_call: (index + 1..wanted.len()).map(Target::from).collect(),
             pages: 0,
             moves_to: None,
+            threads: Threads::one_on(0),
         };
         let first_right = rights.len() as u32;
-        rights.extend(participant.may_call.iter().map(|target| PlanRight {
-            target: *target as u32,
-            thread: 0,
-            badge: index as u64,
-        }));
+        rights.extend(participant.may_call.iter().map(|target| right(*target, index)));
         let mut server = PlanServer {
             first_right,
             right_count: participant.may_call.len() as u32,

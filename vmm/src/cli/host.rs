@@ -38,6 +38,7 @@ impl Host {
             timing_problem: (!self.facts.timing.valid).then(|| self.facts.timing.reason.clone()),
             user_timing_is_native: ring0.is_some_and(|ring0| ring0.is_emulated),
             tsc_counts_instructions: ring0.is_some_and(|ring0| ring0.tsc_counts_instructions),
+            cpus: self.facts.cpu.online_cpus.known().copied().unwrap_or(0),
             absent_lenses: self
                 .facts
                 .lenses

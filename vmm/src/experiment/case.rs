@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use super::parameter::{Fault, Flush, Migration, Placement, Transfer, Workload};
+use super::parameter::{Fault, Flush, HandlerShape, Migration, Placement, Serving, Transfer, Workload};
 use crate::machine::guest::HugePages;
 
 /// A case with its name.
@@ -72,6 +72,15 @@ pub struct Parameters {
     /// Messages after which a server of `chain` moves into the kernel by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promote_after: Option<u32>,
+    /// Who serves the clients of `scaling`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Serving>,
+    /// What the handlers are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<HandlerShape>,
+    /// Handlers on each CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handlers_per_cpu: Option<u32>,
     /// Program of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_program: Option<String>,
@@ -131,6 +140,9 @@ impl Parameters {
         for (key, number) in [("demote-after", self.demote_after), ("promote-after", self.promote_after)] {
             parts.extend(number.map(|number| format!("{key}={number}")));
         }
+        parts.extend(self.serving.map(|serving| serving.name().replace('_', "-")));
+        parts.extend(self.shape.map(|shape| shape.name().to_owned()));
+        parts.extend(self.handlers_per_cpu.map(|handlers| format!("handlers={handlers}")));
         if self.transfer == Transfer::Direct {
             parts.push("transfer=direct".to_owned());
         }
@@ -147,7 +159,21 @@ impl Parameters {
 
     /// Samples that all round trips of one guest leave.
     pub fn sample_count(&self) -> u64 {
-        self.samples * self.workload.channels().len() as u64
+        self.samples * self.workload.channels().len() as u64 * u64::from(self.measuring_threads())
+    }
+
+    /// Threads of the client that measure.
+    pub fn measuring_threads(&self) -> u32 {
+        if self.workload.measures_on_all_cpus() && self.serving != Some(Serving::Across) {
+            self.vcpus
+        } else {
+            1
+        }
+    }
+
+    /// Handlers on all CPUs together.
+    pub fn handlers(&self) -> u64 {
+        u64::from(self.handlers_per_cpu.unwrap_or(0)) * u64::from(self.vcpus)
     }
 }
 

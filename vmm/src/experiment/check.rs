@@ -4,14 +4,14 @@ use std::ops::{Range, RangeInclusive};
 
 use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE, SLOT_COUNT};
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
-use abi::region::{SAMPLES_SIZE_MAX, WORKING_SET_PAGES_MAX};
+use abi::region::{SAMPLES_SIZE_MAX, THREADS_MAX, WORKING_SET_PAGES_MAX};
 use toml::Spanned;
 
 use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
-use super::parameter::{Migration, Placement, Transfer, Workload};
+use super::parameter::{HandlerShape, Migration, Placement, Serving, Transfer, Workload};
 use super::size::MemorySize;
 use crate::machine::guest::HugePages;
 
@@ -46,6 +46,9 @@ const PARTNERS_MAX: i64 = abi::plan::PARTNERS_MAX as i64;
 /// Memory that each server of many needs: image, stack, page tables and the kernel's objects, with some room to spare.
 const SERVER_BYTES: u64 = 64 << 10;
 
+/// Memory that each thread of many needs: a stack of one page, the kernel's objects, with some room to spare.
+const THREAD_BYTES: u64 = 8 << 10;
+
 /// Most guests at once.
 const GUESTS_MAX: i64 = 1024;
 
@@ -63,6 +66,7 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
         "servers" if workload == Workload::Slots => (1..=SLOT_COUNT as i64, "the slots of the kernel"),
         "servers" => (1..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
         "promote_after" | "demote_after" => (1..=i64::from(u32::MAX), "more than any case needs"),
+        "handlers_per_cpu" => (1..=i64::from(THREADS_MAX), "the most threads of one server"),
         "moved" => (0..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
         "partners" => (0..=PARTNERS_MAX, "the partners that a server remembers"),
         "vcpus" if limits.vcpus_max == CPU_COUNT_MAX => {
@@ -130,7 +134,7 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     }
     let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
     let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
-    let given: [(&str, bool, Option<Range<usize>>); 18] = [
+    let given: [(&str, bool, Option<Range<usize>>); 21] = [
         ("server", workload.has_server(), placement_span(&entry.server)),
         ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
         ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
@@ -145,7 +149,10 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("partners", workload.migrates(), span_of(&entry.partners)),
         ("migration", workload.migrates(), entry.migration.as_ref().map(|list| list.span.clone())),
         ("flush", workload.migrates(), entry.flush.as_ref().map(|list| list.span.clone())),
-        ("fault", workload == Workload::Faults, entry.fault.as_ref().map(|list| list.span.clone())),
+        ("serving", workload == Workload::Scaling, entry.serving.as_ref().map(|list| list.span.clone())),
+        ("shape", workload.has_handlers(), entry.shape.as_ref().map(|list| list.span.clone())),
+        ("handlers_per_cpu", workload.has_handlers(), span_of(&entry.handlers_per_cpu)),
+        ("fault", workload.has_fault(), entry.fault.as_ref().map(|list| list.span.clone())),
         ("demote_after", workload == Workload::Faults, span_of(&entry.demote_after)),
         ("promote_after", workload == Workload::Chain, span_of(&entry.promote_after)),
         ("server_program", workload.has_server(), entry.server_program.as_ref().map(Spanned::span)),
@@ -207,8 +214,10 @@ pub(super) fn server_program(
         | Workload::Chain
         | Workload::Migrate
         | Workload::MigrateUnderLoad => None,
-        Workload::Slots => Some(abi::program::NULL),
-        Workload::Faults => Some(abi::program::CRASH),
+        Workload::Slots | Workload::Scaling | Workload::HandlerCall | Workload::HandlerWakeUp => {
+            Some(abi::program::NULL)
+        }
+        Workload::Faults | Workload::HandlerFault => Some(abi::program::CRASH),
     };
     Ok(usual.map(str::to_owned))
 }
@@ -248,6 +257,7 @@ pub(super) fn combination(
         return Err(file.error_at(span, message, "raise `servers`, or lower `moved`"));
     }
     policy(file, entry, &span, case)?;
+    crowd(file, entry, &span, case)?;
     let memory_span =
         entry.memory.as_ref().or(file.content.defaults.memory.as_ref()).map(|list| list.span.clone());
     let needed = memory_needed(case);
@@ -297,11 +307,66 @@ fn policy(
     Ok(())
 }
 
-fn memory_needed(case: &Parameters) -> u64 {
+/// Refuses numbers of CPUs and handlers that there is no room for.
+fn crowd(
+    file: &ExperimentFile,
+    entry: &CaseEntry,
+    span: &Range<usize>,
+    case: &Parameters,
+) -> Result<(), ConfigError> {
+    if case.serving == Some(Serving::Across) && case.vcpus == 1 {
+        let span = entry.serving.as_ref().map_or(span.clone(), |list| list.span.clone());
+        let message = "a call across CPUs needs two of them";
+        let fix = "put `serving = \"across\"` into a [[case]] of its own with `vcpus` of 2 or more";
+        return Err(file.error_at(span, message, fix));
+    }
+    let in_kernel = case.server == Some(Placement::Kernel);
+    let (room, what) = match (case.shape, in_kernel) {
+        (Some(HandlerShape::Monolith), _) => (u64::from(THREADS_MAX), "is the most threads of one server"),
+        (Some(HandlerShape::Natural), true) => (SLOT_COUNT as u64, "is the number of slots of the kernel"),
+        _ => return Ok(()),
+    };
+    if case.handlers() > room {
+        let list = entry.handlers_per_cpu.as_ref();
+        let span = list.map_or(span.clone(), |list| list.span.clone());
+        let (per_cpu, vcpus) = (case.handlers_per_cpu.unwrap_or(0), case.vcpus);
+        let message =
+            format!("{per_cpu} handlers on each of {vcpus} CPUs are {}; {room} {what}", case.handlers());
+        let fix = "lower `handlers_per_cpu`, or `vcpus`";
+        return Err(file.error_at(span, message, fix));
+    }
+    Ok(())
+}
+
+/// Refuses to repeat what a guest survives only once.
+pub(super) fn not_repeated(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
+    let given = [("samples", &entry.samples), ("warm_up", &entry.warm_up)];
+    for (key, value) in given {
+        if let Some(value) = value {
+            let message =
+                format!("the workload `{}` is measured once in each guest", entry.workload.get_ref());
+            let fix = format!("remove `{key}`, and set `launches` to measure it more often");
+            return Err(file.error_at(value.span(), message, fix));
+        }
+    }
+    Ok(())
+}
+
+/// Memory that a case needs, bytes, with some room to spare.
+pub(super) fn memory_needed(case: &Parameters) -> u64 {
     let pages = u64::from(case.client_pages.unwrap_or(0)) + u64::from(case.server_pages.unwrap_or(0));
-    let servers = u64::from(case.servers.unwrap_or(0)) * SERVER_BYTES;
+    let servers = match (case.shape, case.serving) {
+        (Some(HandlerShape::Natural), _) => case.handlers(),
+        (_, Some(Serving::Pairs)) => case.vcpus.into(),
+        _ => case.servers.unwrap_or(0).into(),
+    };
+    let threads = match case.shape {
+        Some(HandlerShape::Monolith) => case.handlers(),
+        _ => 0,
+    };
     MEMORY_BASE_BYTES
-        + servers
+        + servers * SERVER_BYTES
+        + threads * THREAD_BYTES
         + u64::from(case.vcpus) * CPU_AREA_STRIDE
         + pages * PAGE_SIZE
         + case.sample_count() * 8

@@ -13,7 +13,10 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
-use super::parameter::{Fault, Flush, HugePagesChoice, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{
+    Fault, Flush, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Serving, Transfer,
+    Workload,
+};
 use super::quota::Quotas;
 use super::size::MemorySize;
 use crate::machine::guest::HugePages;
@@ -44,10 +47,13 @@ pub struct Absent {
     pub reason: String,
 }
 
+/// Handler threads of an L4Linux server for each CPU, by the talk's arithmetic.
+const DEFAULT_HANDLERS_PER_CPU: i64 = 47;
 /// Servers of a chain: the talk speaks of A, B and C.
 const DEFAULT_CHAIN: i64 = 3;
 const DEFAULT_VCPUS: i64 = 1;
 const DEFAULT_MEMORY: MemorySize = MemorySize::mebibytes(128);
+const MEBIBYTE: u64 = 1 << 20;
 const DEFAULT_DEADLINE_SECONDS: i64 = 60;
 const DEFAULT_WARM_UP: i64 = 20;
 const DEFAULT_SAMPLES: i64 = 300;
@@ -136,13 +142,17 @@ impl Expansion<'_> {
         drafts = self.multiply_placements(drafts)?;
         drafts = self.multiply_sizes(drafts)?;
         drafts = self.multiply_migrations(drafts)?;
+        drafts = self.multiply_crowds(drafts)?;
         let vcpus =
             self.numbers("vcpus", self.overrides.vcpus, &self.entry.vcpus, DEFAULT_VCPUS, |file| {
                 file.content.defaults.vcpus.as_ref()
             })?;
         drafts = multiply(drafts, &vcpus, |case, vcpus| case.vcpus = vcpus as u32);
         let memory = self.memory_sizes()?;
-        drafts = multiply(drafts, &memory, |case, memory| case.memory_bytes = memory.bytes);
+        drafts = multiply(drafts, &memory, |case, memory| {
+            let enough = || check::memory_needed(case).next_multiple_of(MEBIBYTE).max(DEFAULT_MEMORY.bytes);
+            case.memory_bytes = memory.map_or_else(enough, |memory| memory.bytes);
+        });
         drafts = multiply(drafts, &self.huge_pages()?, |case, pages| case.huge_pages = pages);
         drafts = multiply(drafts, &self.guests()?, |case, guests| case.guests = guests);
         drafts = multiply(drafts, &self.pcid(pcid_missed)?, |case, pcid| case.pcid = pcid);
@@ -172,6 +182,9 @@ impl Expansion<'_> {
                 let value = own.as_ref().or(default.as_ref());
                 check::number(self.file, self.limits, workload, key, override_value, value, fallback)
             };
+        if workload.is_measured_once() {
+            check::not_repeated(self.file, entry)?;
+        }
         let samples = one("samples", overrides.samples, &entry.samples, &defaults.samples, DEFAULT_SAMPLES)?;
         let warm_up = one("warm_up", overrides.warm_up, &entry.warm_up, &defaults.warm_up, DEFAULT_WARM_UP)?;
         let launches =
@@ -203,6 +216,9 @@ impl Expansion<'_> {
             fault: None,
             demote_after: None,
             promote_after: None,
+            serving: None,
+            shape: None,
+            handlers_per_cpu: None,
             server_program: check::server_program(self.file, self.limits, entry)?,
             pcid: false,
             vcpus: 1,
@@ -210,8 +226,8 @@ impl Expansion<'_> {
             huge_pages: HugePages::No,
             guests: None,
             deadline_seconds,
-            warm_up,
-            samples,
+            warm_up: if workload.is_measured_once() { 0 } else { warm_up },
+            samples: if workload.is_measured_once() { 1 } else { samples },
             launches: launches as u32,
         })
     }
@@ -314,6 +330,29 @@ impl Expansion<'_> {
         Ok(drafts)
     }
 
+    /// Clients on all CPUs, and who serves them.
+    fn multiply_crowds(&self, mut drafts: Vec<Parameters>) -> Result<Vec<Parameters>, ConfigError> {
+        let entry = self.entry;
+        let workload = *entry.workload.get_ref();
+        if workload == Workload::Scaling {
+            let serving = self.values("serving", &entry.serving, Serving::Pairs)?;
+            return Ok(multiply(drafts, &serving, |case, serving| case.serving = Some(serving)));
+        }
+        if workload.has_handlers() {
+            let shape = self.values("shape", &entry.shape, HandlerShape::Monolith)?;
+            let key = "handlers_per_cpu";
+            let handlers =
+                self.numbers(key, None, &entry.handlers_per_cpu, DEFAULT_HANDLERS_PER_CPU, |_| None)?;
+            drafts = multiply(drafts, &shape, |case, shape| case.shape = Some(shape));
+            drafts = multiply(drafts, &handlers, |case, count| case.handlers_per_cpu = Some(count as u32));
+        }
+        if workload == Workload::HandlerFault {
+            let fault = self.values("fault", &entry.fault, Fault::PageFault)?;
+            drafts = multiply(drafts, &fault, |case, fault| case.fault = Some(fault));
+        }
+        Ok(drafts)
+    }
+
     fn values<T: Copy>(&self, key: &str, list: &Option<List<T>>, fallback: T) -> Result<Vec<T>, ConfigError> {
         match list {
             None => Ok(vec![fallback]),
@@ -342,11 +381,16 @@ impl Expansion<'_> {
         list.values.iter().map(|value| check(Some(value))).collect()
     }
 
-    fn memory_sizes(&self) -> Result<Vec<MemorySize>, ConfigError> {
+    /// `None`: as much as the case needs, at least the default.
+    fn memory_sizes(&self) -> Result<Vec<Option<MemorySize>>, ConfigError> {
         let list = self.entry.memory.as_ref().or(self.file.content.defaults.memory.as_ref());
         match (self.overrides.memory, list) {
-            (Some(memory), _) => Ok(vec![memory]),
-            (None, list) => self.values("memory", &list.cloned(), DEFAULT_MEMORY),
+            (Some(memory), _) => Ok(vec![Some(memory)]),
+            (None, None) => Ok(vec![None]),
+            (None, Some(list)) => {
+                check::not_empty(self.file, "memory", list)?;
+                Ok(list.values.iter().map(|value| Some(*value.get_ref())).collect())
+            }
         }
     }
 

@@ -175,6 +175,46 @@ fn migrations_and_chains_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn crowds_have_names_and_memory_for_all_of_them() {
+    let scaling = "[[case]]\nworkload = \"scaling\"\nclient = \"user\"\nserver = \"kernel\"\nvcpus = 4\n";
+    assert_eq!(
+        names(&format!("{scaling}serving = [\"pairs\", \"per_cpu\"]\n")),
+        ["scaling/user-kernel/pairs/pcid=off/vcpus=4", "scaling/user-kernel/per-cpu/pcid=off/vcpus=4"]
+    );
+    let handlers = "[[case]]\nworkload = \"handler_call\"\nclient = \"user\"\nserver = \"user\"\nvcpus = 8\nshape = [\"monolith\", \"natural\"]\nhandlers_per_cpu = 3760\n";
+    let limits = limits();
+    let cases = expand_text(handlers, &Overrides::default(), &limits).unwrap().cases;
+    assert_eq!(cases[1].name, "handler_call/user-user/natural/handlers=3760/pcid=off/vcpus=8");
+    for case in &cases {
+        assert_eq!(case.parameters.handlers(), 30_080);
+        assert!(case.parameters.memory_bytes >= 200 << 20);
+        // Each of the threads that measure leaves its samples.
+        assert_eq!(case.parameters.sample_count(), 8 * case.parameters.samples);
+    }
+    let fault = "[[case]]\nworkload = \"handler_fault\"\nclient = \"user\"\nserver = \"user\"\n";
+    let cases = expand_text(fault, &Overrides::default(), &limits).unwrap().cases;
+    assert_eq!((cases[0].parameters.warm_up, cases[0].parameters.samples), (0, 1));
+}
+
+#[test]
+fn crowds_that_make_no_sense_are_refused() {
+    let scaling = "[[case]]\nworkload = \"scaling\"\nclient = \"user\"\nserver = \"user\"\n";
+    let (line, text) = refused(&format!("{scaling}vcpus = [2, 1]\nserving = \"across\"\n"));
+    assert!(line == 9 && text.contains("needs two of them"), "{line}: {text}");
+    let handlers =
+        "[[case]]\nworkload = \"handler_call\"\nclient = \"user\"\nserver = \"kernel\"\nvcpus = 8\n";
+    let (line, text) = refused(&format!("{handlers}handlers_per_cpu = 4093\n"));
+    assert!(line == 9 && text.contains("32744") && text.contains("most threads"), "{line}: {text}");
+    let (_, text) = refused(&format!("{handlers}shape = \"natural\"\nhandlers_per_cpu = 3841\n"));
+    assert!(text.contains("slots of the kernel"), "{text}");
+    let fault = "[[case]]\nworkload = \"handler_fault\"\nclient = \"user\"\nserver = \"user\"\nsamples = 2\n";
+    let (line, text) = refused(fault);
+    assert!(line == 8 && text.contains("`launches`"), "{line}: {text}");
+    assert!(refused(&format!("{scaling}handlers_per_cpu = 2\n")).1.contains("has no `handlers_per_cpu`"));
+    assert!(refused(&format!("{handlers}serving = \"pairs\"\n")).1.contains("has no `serving`"));
+}
+
+#[test]
 fn policies_that_would_never_act_are_refused() {
     let faults = "[[case]]\nworkload = \"faults\"\nclient = \"user\"\n";
     let names =

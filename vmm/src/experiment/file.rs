@@ -12,7 +12,10 @@ use toml::Spanned;
 use super::error::{ConfigError, Place, suggest};
 use super::groups::GroupsEntry;
 use super::list::List;
-use super::parameter::{Fault, Flush, HugePagesChoice, Migration, PcidChoice, Placement, Transfer, Workload};
+use super::parameter::{
+    Fault, Flush, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Serving, Transfer,
+    Workload,
+};
 use super::quota::QuotaEntry;
 use super::size::MemorySize;
 
@@ -116,6 +119,12 @@ pub struct CaseEntry {
     pub demote_after: Option<List<i64>>,
     /// Messages after which a server of `chain` moves into the kernel by itself.
     pub promote_after: Option<List<i64>>,
+    /// Who serves the clients of `scaling`.
+    pub serving: Option<List<Serving>>,
+    /// What the handlers are.
+    pub shape: Option<List<HandlerShape>>,
+    /// Handlers on each CPU.
+    pub handlers_per_cpu: Option<List<i64>>,
     /// Trust groups, where the placement is not to decide.
     pub groups: Option<GroupsEntry>,
     /// Program of the server, if not the workload's own.

@@ -70,11 +70,19 @@ pub enum Workload {
     Slots,
     /// A server faults and is called again.
     Faults,
+    /// Clients on all CPUs call at the same time.
+    Scaling,
+    /// Clients on all CPUs call handlers in turn.
+    HandlerCall,
+    /// The same, but they notify handlers of higher priority.
+    HandlerWakeUp,
+    /// One handler faults, and all the others are called.
+    HandlerFault,
 }
 
 impl Workload {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Workload; 12] = [
+    pub const ALL: [Workload; 16] = [
         Workload::Empty,
         Workload::NullSystemCall,
         Workload::Call,
@@ -87,6 +95,10 @@ impl Workload {
         Workload::MigrateUnderLoad,
         Workload::Slots,
         Workload::Faults,
+        Workload::Scaling,
+        Workload::HandlerCall,
+        Workload::HandlerWakeUp,
+        Workload::HandlerFault,
     ];
 
     /// As in experiment files.
@@ -104,6 +116,10 @@ impl Workload {
             Workload::MigrateUnderLoad => "migrate_under_load",
             Workload::Slots => "slots",
             Workload::Faults => "faults",
+            Workload::Scaling => "scaling",
+            Workload::HandlerCall => "handler_call",
+            Workload::HandlerWakeUp => "handler_wake_up",
+            Workload::HandlerFault => "handler_fault",
         }
     }
 
@@ -122,6 +138,10 @@ impl Workload {
             Workload::MigrateUnderLoad => "servers move in and out while another thread calls all the while",
             Workload::Slots => "one of many servers is stopped, started again and called",
             Workload::Faults => "a server faults under a call and is called again",
+            Workload::Scaling => "clients on all CPUs call at the same time",
+            Workload::HandlerCall => "a client on each CPU calls the handlers there in turn",
+            Workload::HandlerWakeUp => "a client on each CPU wakes the handlers there in turn",
+            Workload::HandlerFault => "one handler faults, then all others are called",
         }
     }
 
@@ -131,7 +151,9 @@ impl Workload {
             Workload::Empty => abi::program::workload::EMPTY,
             Workload::NullSystemCall => abi::program::workload::NULL_SYSTEM_CALL,
             // The client is the same; it does not know who answers.
-            Workload::Call | Workload::Relay | Workload::Chain => abi::program::workload::CALL,
+            Workload::Call | Workload::Relay | Workload::Chain | Workload::Scaling => {
+                abi::program::workload::CALL
+            }
             Workload::Directions => abi::program::workload::DIRECTIONS,
             Workload::Alternate => abi::program::workload::ALTERNATE,
             Workload::Touch => abi::program::workload::TOUCH_AND_CALL,
@@ -139,6 +161,9 @@ impl Workload {
             Workload::MigrateUnderLoad => abi::program::workload::MIGRATE_UNDER_LOAD,
             Workload::Slots => abi::program::workload::RESTART,
             Workload::Faults => abi::program::workload::FAULT,
+            Workload::HandlerCall => abi::program::workload::CALL_IN_TURN,
+            Workload::HandlerWakeUp => abi::program::workload::WAKE_UP,
+            Workload::HandlerFault => abi::program::workload::FAULT_OF_ONE,
         }
     }
 
@@ -154,9 +179,15 @@ impl Workload {
             Workload::Migrate => {
                 &["call_in_user", "move_in", "gap_in", "call_in_kernel", "move_out", "gap_out"]
             }
-            Workload::Call | Workload::Relay | Workload::Alternate | Workload::Touch | Workload::Chain => {
-                &["round_trip"]
-            }
+            Workload::HandlerWakeUp => &["wake_up"],
+            Workload::HandlerFault => &["until_error"],
+            Workload::Call
+            | Workload::Relay
+            | Workload::Alternate
+            | Workload::Touch
+            | Workload::Chain
+            | Workload::Scaling
+            | Workload::HandlerCall => &["round_trip"],
         }
     }
 
@@ -178,6 +209,26 @@ impl Workload {
     /// Whether servers migrate in every round trip.
     pub const fn migrates(self) -> bool {
         matches!(self, Workload::Migrate | Workload::MigrateUnderLoad)
+    }
+
+    /// Whether handlers take part.
+    pub const fn has_handlers(self) -> bool {
+        matches!(self, Workload::HandlerCall | Workload::HandlerWakeUp | Workload::HandlerFault)
+    }
+
+    /// Whether a thread of the client measures on each CPU.
+    pub const fn measures_on_all_cpus(self) -> bool {
+        matches!(self, Workload::Scaling | Workload::HandlerCall | Workload::HandlerWakeUp)
+    }
+
+    /// Whether it can be measured only once in a guest.
+    pub const fn is_measured_once(self) -> bool {
+        matches!(self, Workload::HandlerFault)
+    }
+
+    /// Whether servers fault.
+    pub const fn has_fault(self) -> bool {
+        matches!(self, Workload::Faults | Workload::HandlerFault)
     }
 
     /// Whether a third program takes part: the relay, or the other client.
@@ -310,6 +361,52 @@ impl Fault {
             Fault::WriteCode => abi::program::crash::WRITE_CODE,
             Fault::StackOverflow => abi::program::crash::STACK_OVERFLOW,
             Fault::Panic => abi::program::crash::PANIC,
+        }
+    }
+}
+
+/// Who serves the clients of `scaling`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serving {
+    /// Each client has a server of its own on its CPU.
+    Pairs,
+    /// One server, which has a thread on each CPU.
+    PerCpu,
+    /// One server with one thread, on the first CPU.
+    Central,
+    /// There is one client, on the first CPU, and one server, on the last CPU.
+    Across,
+}
+
+impl Serving {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Serving::Pairs => "pairs",
+            Serving::PerCpu => "per_cpu",
+            Serving::Central => "central",
+            Serving::Across => "across",
+        }
+    }
+}
+
+/// What handlers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandlerShape {
+    /// Threads of one server, like those of an L4Linux server.
+    Monolith,
+    /// Servers of their own with one thread each, which the talk calls natural.
+    Natural,
+}
+
+impl HandlerShape {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HandlerShape::Monolith => "monolith",
+            HandlerShape::Natural => "natural",
         }
     }
 }

@@ -7,7 +7,7 @@ use abi::program::client;
 
 use super::case::Parameters;
 use super::parameter::{Migration, Transfer, Workload};
-use super::topology::{Participant, Topology};
+use super::topology::{Participant, Target, Topology};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
 use crate::lens::pmu::{PmuRequest, Privilege};
@@ -32,19 +32,17 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
     let mut rights = Vec::new();
     for (index, participant) in topology.participants.iter().enumerate() {
         let first_right = rights.len() as u32;
-        rights.extend(participant.may_call.iter().map(|target| PlanRight {
-            target: *target as u32,
-            thread: 0,
-            badge: index as u64,
-        }));
+        rights.extend(participant.may_call.iter().map(|target| right(*target, index)));
         let mut server = plan_server(participant, modules.index_of(&participant.program)?);
         server.first_right = first_right;
         server.right_count = participant.may_call.len() as u32;
         server.arguments =
             if index == 0 { client_arguments(case, &topology) } else { server_arguments(participant) };
         if index == 0 {
-            server.flags = server_flag::DRIVER;
-            server.thread_count = if case.workload == Workload::MigrateUnderLoad { 2 } else { 1 };
+            server.flags |= server_flag::DRIVER;
+            if case.workload == Workload::MigrateUnderLoad {
+                server.thread_count = 2;
+            }
         } else {
             server.demote_after = case.demote_after.unwrap_or(0);
             server.promote_after = case.promote_after.unwrap_or(0);
@@ -68,22 +66,41 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         deadline: Some(Duration::from_secs(case.deadline_seconds)),
         console: Console::Capture,
         verbose: false,
-        // Read at the two marks only; where a host has no such counters nothing is touched.
-        lenses: LensRequest { pmu: PmuRequest::Host(Privilege::All), perf: true },
+        lenses: lenses(case),
     })
+}
+
+/// Both are read at the two marks only; where a host has no such counters nothing is touched. The guest's own counters
+/// are those of one CPU, so they say nothing where several measure.
+fn lenses(case: &Parameters) -> LensRequest {
+    let is_alone = case.measuring_threads() == 1;
+    let pmu = if is_alone { PmuRequest::Host(Privilege::All) } else { PmuRequest::Off };
+    LensRequest { pmu, perf: true }
+}
+
+/// The right of the participant with index `from` to reach `target`.
+pub fn right(target: Target, from: usize) -> PlanRight {
+    PlanRight { target: target.participant as u32, thread: target.thread, badge: from as u64 }
 }
 
 /// One server of a plan without rights and arguments.
 pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
+    let threads = &participant.threads;
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
     PlanServer {
         module,
         placement: participant.placement.abi(),
         space: participant.space,
         trust_group: participant.trust_group,
-        priority: PRIORITY,
-        thread_count: 1,
+        priority: threads.priority,
+        thread_count: threads.count,
+        first_cpu: threads.first_cpu,
+        cpu_count: threads.cpu_count,
+        stack_pages: threads.stack_pages,
         working_set_pages: participant.pages,
-        flags: if participant.moves_to.is_some() { server_flag::MIGRATABLE } else { 0 },
+        flags: flag(participant.moves_to.is_some(), server_flag::MIGRATABLE)
+            | flag(threads.own_endpoints, server_flag::THREAD_ENDPOINTS)
+            | flag(threads.rights_per_cpu, server_flag::RIGHTS_PER_CPU),
         ..PlanServer::default()
     }
 }
@@ -116,6 +133,9 @@ fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_CO
     arguments[client::MOVED] = match case.workload {
         Workload::Migrate | Workload::MigrateUnderLoad => topology.participants.len() as u64 - 1,
         Workload::Slots => case.servers.unwrap_or(1).into(),
+        // The slot of `TARGETS`: those that each of its threads reaches.
+        Workload::HandlerCall | Workload::HandlerWakeUp => case.handlers_per_cpu.unwrap_or(1).into(),
+        Workload::HandlerFault => case.handlers(),
         _ => case.moved.unwrap_or(0).into(),
     };
     if let Some(fault) = case.fault {

@@ -2,7 +2,62 @@
 
 use super::case::Parameters;
 use super::groups::usual;
-use super::parameter::{Placement, Workload};
+use super::parameter::{HandlerShape, Placement, Serving, Workload};
+use super::plan::PRIORITY;
+
+/// The threads of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// Their number. Thread n starts on CPU `first_cpu + n % cpu_count`.
+    pub count: u32,
+    /// The first CPU that they are spread over.
+    pub first_cpu: u32,
+    /// Number of these CPUs.
+    pub cpu_count: u32,
+    /// Their priority.
+    pub priority: u32,
+    /// Pages of each one's stack; 0 for as many as there is room for.
+    pub stack_pages: u32,
+    /// Each has an endpoint of its own.
+    pub own_endpoints: bool,
+    /// The rights are dealt out to the CPUs in equal parts.
+    pub rights_per_cpu: bool,
+}
+
+impl Threads {
+    /// One thread on a CPU.
+    pub const fn one_on(cpu: u32) -> Threads {
+        Threads {
+            count: 1,
+            first_cpu: cpu,
+            cpu_count: 1,
+            priority: PRIORITY,
+            stack_pages: 0,
+            own_endpoints: false,
+            rights_per_cpu: false,
+        }
+    }
+
+    /// A thread on each of so many CPUs.
+    pub const fn on_each(cpus: u32) -> Threads {
+        Threads { count: cpus, cpu_count: cpus, ..Threads::one_on(0) }
+    }
+}
+
+/// Whom a right leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Index of the participant.
+    pub participant: usize,
+    /// Number of its thread, if its threads have endpoints of their own.
+    pub thread: u32,
+}
+
+impl From<usize> for Target {
+    fn from(participant: usize) -> Target {
+        Target { participant, thread: 0 }
+    }
+}
 
 /// One program of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +70,14 @@ pub struct Participant {
     pub trust_group: u32,
     /// User programs with the same number share a space.
     pub space: u32,
-    /// Indices of the participants that it may call, in the order of its handles.
-    pub may_call: Vec<usize>,
+    /// Whom it may call, in the order of its handles.
+    pub may_call: Vec<Target>,
     /// Pages of its working set.
     pub pages: u32,
     /// Where it runs while it is measured, if it migrates.
     pub moves_to: Option<Placement>,
+    /// Its threads.
+    pub threads: Threads,
 }
 
 /// The programs of a case and the way of a round trip.
@@ -45,6 +102,7 @@ impl Topology {
             may_call: Vec::new(),
             pages: case.client_pages.unwrap_or(0),
             moves_to: None,
+            threads: Threads::one_on(0),
         };
         let is_regular = !matches!(case.workload, Workload::MigrateUnderLoad | Workload::Faults);
         let mut topology = Topology { participants: vec![client], way: vec![0], is_regular };
@@ -52,6 +110,10 @@ impl Topology {
             Workload::Chain => topology.add_chain(case),
             Workload::Migrate | Workload::MigrateUnderLoad => topology.add_hub(case),
             _ => {}
+        }
+        if case.workload.measures_on_all_cpus() {
+            topology.participants[0].threads.count = case.measuring_threads();
+            topology.participants[0].threads.cpu_count = case.measuring_threads();
         }
         let Some(placement) = case.server else { return topology };
         let server = Participant {
@@ -62,19 +124,20 @@ impl Topology {
             may_call: Vec::new(),
             pages: case.server_pages.unwrap_or(0),
             moves_to: None,
+            threads: Threads::one_on(0),
         };
         topology.participants.push(server);
         match case.workload {
             Workload::Relay => {
                 // client → relay → server and back
                 topology.add_relay(case.relay.unwrap_or(Placement::User), case.groups.relay);
-                topology.participants[0].may_call = vec![2];
+                topology.participants[0].may_call = vec![2.into()];
                 topology.way = vec![0, 2, 1, 2, 0];
             }
             Workload::Alternate => {
                 // The client calls the server, then the other client, which calls the same server.
                 topology.add_relay(case.other_client.unwrap_or(Placement::User), case.groups.other_client);
-                topology.participants[0].may_call = vec![1, 2];
+                topology.participants[0].may_call = vec![1.into(), 2.into()];
                 topology.way = vec![0, 1, 0, 2, 1, 2, 0];
             }
             Workload::Slots => {
@@ -83,15 +146,79 @@ impl Topology {
                     let another = Participant { space: index, ..topology.participants[1].clone() };
                     topology.participants.push(another);
                 }
-                topology.participants[0].may_call = (1..=servers as usize).collect();
+                topology.participants[0].may_call = (1..=servers as usize).map(Target::from).collect();
                 topology.way = vec![0, 1, 0, 1, 0];
             }
+            Workload::Scaling => topology.serve(case),
+            Workload::HandlerCall | Workload::HandlerWakeUp | Workload::HandlerFault => {
+                topology.add_handlers(case);
+            }
             _ => {
-                topology.participants[0].may_call = vec![1];
+                topology.participants[0].may_call = vec![1.into()];
                 topology.way = vec![0, 1, 0];
             }
         }
         topology
+    }
+
+    /// The clients of `scaling` get their server, or their servers.
+    fn serve(&mut self, case: &Parameters) {
+        let cpus = case.vcpus;
+        self.participants[0].may_call = vec![1.into()];
+        self.way = vec![0, 1, 0];
+        let threads = match case.serving.unwrap_or(Serving::Pairs) {
+            Serving::Pairs => {
+                for cpu in 1..cpus {
+                    let another = Participant {
+                        space: cpu + 1,
+                        threads: Threads::one_on(cpu),
+                        ..self.participants[1].clone()
+                    };
+                    self.participants.push(another);
+                }
+                self.participants[0].may_call = (1..=cpus as usize).map(Target::from).collect();
+                self.participants[0].threads.rights_per_cpu = true;
+                Threads::one_on(0)
+            }
+            Serving::PerCpu => Threads::on_each(cpus),
+            Serving::Central => Threads::one_on(0),
+            Serving::Across => Threads::one_on(cpus - 1),
+        };
+        self.participants[1].threads = threads;
+        // Between CPUs each has its own resident space, and who comes when is nobody's rule.
+        self.is_regular = matches!(case.serving, Some(Serving::Pairs | Serving::PerCpu)) || cpus == 1;
+    }
+
+    /// Handlers on all CPUs: threads of one server, or servers of their own. The client's thread on each CPU reaches those of
+    /// its CPU; one that is alone reaches all.
+    fn add_handlers(&mut self, case: &Parameters) {
+        let (cpus, per_cpu) = (case.vcpus, case.handlers_per_cpu.unwrap_or(1));
+        let handlers = cpus * per_cpu;
+        // Whoever is woken runs at once. A handler needs no more stack than a page in either shape.
+        let handler = Threads { priority: PRIORITY + 1, stack_pages: 1, ..Threads::one_on(0) };
+        let is_monolith = case.shape == Some(HandlerShape::Monolith);
+        if is_monolith {
+            self.participants[1].threads =
+                Threads { count: handlers, cpu_count: cpus, own_endpoints: true, ..handler };
+        } else {
+            let first = self.participants[1].clone();
+            self.participants.truncate(1);
+            self.participants.extend((0..handlers).map(|index| Participant {
+                space: index + 1,
+                threads: Threads { first_cpu: index % cpus, ..handler },
+                ..first.clone()
+            }));
+        }
+        let target = |index: u32| match is_monolith {
+            true => Target { participant: 1, thread: index },
+            false => Target::from(index as usize + 1),
+        };
+        // Part after part, each those of one CPU.
+        let in_order = (0..cpus).flat_map(|cpu| (0..per_cpu).map(move |turn| turn * cpus + cpu));
+        self.participants[0].may_call = in_order.map(target).collect();
+        self.participants[0].threads.rights_per_cpu = case.workload.measures_on_all_cpus();
+        self.way = vec![0, 1, 0];
+        self.is_regular = case.workload.measures_on_all_cpus();
     }
 
     fn add_relay(&mut self, placement: Placement, group: Option<u32>) {
@@ -100,14 +227,15 @@ impl Topology {
             placement,
             trust_group: group.unwrap_or(usual(placement)),
             space: 2,
-            may_call: vec![1],
+            may_call: vec![1.into()],
             pages: 0,
             moves_to: None,
+            threads: Threads::one_on(0),
         });
     }
 
     /// Adds a server that may migrate and starts in user space; returns its index.
-    fn add_moving(&mut self, program: &str, moves_to: Placement, may_call: Vec<usize>, pages: u32) -> usize {
+    fn add_moving(&mut self, program: &str, moves_to: Placement, may_call: Vec<Target>, pages: u32) -> usize {
         let index = self.participants.len();
         self.participants.push(Participant {
             program: program.to_owned(),
@@ -117,6 +245,7 @@ impl Topology {
             may_call,
             pages,
             moves_to: Some(moves_to),
+            threads: Threads::one_on(0),
         });
         index
     }
@@ -124,7 +253,7 @@ impl Topology {
     /// client → A → B → … and back.
     fn add_chain(&mut self, case: &Parameters) {
         let (servers, moved) = (case.servers.unwrap_or(0) as usize, case.moved.unwrap_or(0) as usize);
-        self.participants[0].may_call = vec![1];
+        self.participants[0].may_call = vec![1.into()];
         for index in 1..=servers {
             let placement = if index <= moved || case.promote_after.is_some() {
                 Placement::Kernel
@@ -132,7 +261,7 @@ impl Topology {
                 Placement::User
             };
             if index < servers {
-                self.add_moving(abi::program::RELAY, placement, vec![index + 1], 0);
+                self.add_moving(abi::program::RELAY, placement, vec![(index + 1).into()], 0);
             } else {
                 self.add_moving(abi::program::NULL, placement, Vec::new(), 0);
             }
@@ -144,8 +273,8 @@ impl Topology {
     /// user space; the other two load nothing, as long as the client itself is the only user space on the way.
     fn add_hub(&mut self, case: &Parameters) {
         let partners = case.partners.unwrap_or(0) as usize;
-        self.participants[0].may_call = vec![1];
-        let targets = (2..2 + partners).collect();
+        self.participants[0].may_call = vec![1.into()];
+        let targets = (2..2 + partners).map(Target::from).collect();
         let hub =
             self.add_moving(abi::program::HUB, Placement::User, targets, case.server_pages.unwrap_or(0));
         let mut call = vec![hub];
@@ -218,6 +347,55 @@ mod tests {
         let case = |server| Parameters { server: Some(server), ..parameters(Workload::Alternate) };
         assert_eq!(loads(&case(Kernel)), 2);
         assert_eq!(loads(&case(User)), 6);
+    }
+
+    #[test]
+    fn clients_on_all_cpus_load_what_one_does() {
+        for serving in [Serving::Pairs, Serving::PerCpu] {
+            let case = |server| Parameters {
+                server: Some(server),
+                serving: Some(serving),
+                vcpus: 4,
+                ..parameters(Workload::Scaling)
+            };
+            assert_eq!((loads(&case(User)), loads(&case(Kernel))), (2, 0), "{serving:?}");
+        }
+        let central = Parameters {
+            server: Some(User),
+            serving: Some(Serving::Central),
+            vcpus: 4,
+            ..parameters(Workload::Scaling)
+        };
+        assert_eq!(Topology::of(&central).page_table_loads_per_round_trip(), None);
+    }
+
+    /// Whatever the shape, the n-th part of the client's rights leads to the handlers of the n-th CPU, each once.
+    #[test]
+    fn each_client_reaches_the_handlers_of_its_cpu() {
+        for shape in [HandlerShape::Monolith, HandlerShape::Natural] {
+            let case = Parameters {
+                server: Some(User),
+                shape: Some(shape),
+                handlers_per_cpu: Some(3),
+                vcpus: 4,
+                ..parameters(Workload::HandlerCall)
+            };
+            let topology = Topology::of(&case);
+            let client = &topology.participants[0];
+            assert_eq!((client.threads.count, client.threads.cpu_count, client.may_call.len()), (4, 4, 12));
+            let mut seen = std::collections::BTreeSet::new();
+            for (index, target) in client.may_call.iter().enumerate() {
+                let handler = &topology.participants[target.participant].threads;
+                let cpu = handler.first_cpu + target.thread % handler.cpu_count;
+                assert_eq!(cpu as usize, index / 3, "{shape:?}");
+                assert!(seen.insert((target.participant, target.thread)));
+            }
+            let fault = Parameters { workload: Workload::HandlerFault, ..case };
+            let topology = Topology::of(&fault);
+            let client = &topology.participants[0];
+            assert_eq!((client.threads.count, client.may_call.len()), (1, 12));
+            assert!(!client.threads.rights_per_cpu);
+        }
     }
 
     #[test]

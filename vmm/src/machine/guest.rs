@@ -200,6 +200,8 @@ pub struct GuestRun {
     pub calls_answered_meanwhile: u64,
     /// Calls of others that failed, between the marks.
     pub calls_failed: u64,
+    /// Frames (4 KiB) of the guest's memory that were in use at the first mark, page tables and all.
+    pub frames_in_use: u64,
     /// One per vCPU.
     #[serde(with = "record::many")]
     pub cpus: Vec<CpuReport>,

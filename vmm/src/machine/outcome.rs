@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use abi::address::PAGE_SIZE;
 use abi::port::exit_code;
 use abi::report::{Fault, Registers, state};
 
@@ -33,6 +34,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         sample_capacity: guest.config.sample_capacity,
         servers: guest.config.servers.len(),
         vcpus: guest.config.vcpus,
+        frames: guest.config.memory_bytes / PAGE_SIZE,
     };
     let checked = report::check(&report::read(guest.memory, guest.layout)?, bounds);
     let outcome = guest.outcome(end, &checked);
@@ -52,6 +54,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         measured_tsc_cycles: report.measured_tsc_cycles,
         calls_answered_meanwhile: report.calls_answered_meanwhile,
         calls_failed: report.calls_failed,
+        frames_in_use: report.frames_in_use,
         outcome,
         lenses: LensReadings { pmu, ..LensReadings::default() },
         kvm_stats: BTreeMap::new(),

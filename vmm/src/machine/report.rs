@@ -24,6 +24,7 @@ pub(crate) struct CheckedReport {
     pub measured_tsc_cycles: u64,
     pub calls_answered_meanwhile: u64,
     pub calls_failed: u64,
+    pub frames_in_use: u64,
     pub faults: Vec<Fault>,
     pub last_words_cpu: u32,
     pub last_words: Registers,
@@ -38,6 +39,7 @@ pub(crate) struct Bounds {
     pub sample_capacity: u64,
     pub servers: usize,
     pub vcpus: u32,
+    pub frames: u64,
 }
 
 /// Checks a report. `Ok(None)`: the kernel has not begun to write it. `Err`: what it lies about.
@@ -83,6 +85,9 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
     if is_measured && report.end_tsc < report.begin_tsc {
         return Err("the report's second mark lies before the first".to_owned());
     }
+    if report.frames_in_use > bounds.frames {
+        return Err(format!("the report claims {} frames in use", report.frames_in_use));
+    }
     if report.flush.source > flush::source::LAST {
         return Err(format!("the report claims a flush threshold of kind {}", report.flush.source));
     }
@@ -96,6 +101,7 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
         measured_tsc_cycles: if is_measured { report.end_tsc - report.begin_tsc } else { 0 },
         calls_answered_meanwhile: report.calls_answered_meanwhile,
         calls_failed: report.calls_failed,
+        frames_in_use: report.frames_in_use,
         faults,
         last_words_cpu: report.last_words_cpu,
         last_words: report.last_words,

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use abi::report::COUNTER_NAMES;
 
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
-use crate::experiment::parameter::{Fault, Migration};
+use crate::experiment::parameter::{Fault, HandlerShape, Migration, Serving};
 
 /// Columns before the counters.
-const COLUMNS: [&str; 43] = [
+const COLUMNS: [&str; 46] = [
     "case",
     "workload",
     "client",
@@ -28,6 +28,9 @@ const COLUMNS: [&str; 43] = [
     "fault",
     "demote_after",
     "promote_after",
+    "serving",
+    "shape",
+    "handlers_per_cpu",
     "pcid",
     "vcpus",
     "huge_pages",
@@ -55,10 +58,13 @@ const COLUMNS: [&str; 43] = [
 ];
 
 /// Columns behind the counters.
-const LAST_COLUMNS: [&str; 3] = [
+const LAST_COLUMNS: [&str; 6] = [
     "kvm_exits_per_round_trip",
     "other_calls_answered_meanwhile_per_round_trip",
     "other_calls_failed_per_round_trip",
+    "round_trips_per_second",
+    "guest_memory_bytes",
+    "overcommitted",
 ];
 
 /// Writes all cases. What was not measured is an empty field. Counters are per round trip.
@@ -105,6 +111,9 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(parameters.fault.map(Fault::name)),
         text(parameters.demote_after),
         text(parameters.promote_after),
+        text(parameters.serving.map(Serving::name)),
+        text(parameters.shape.map(HandlerShape::name)),
+        text(parameters.handlers_per_cpu),
         if parameters.pcid { "on" } else { "off" }.to_owned(),
         parameters.vcpus.to_string(),
         parameters.huge_pages.name().to_owned(),
@@ -134,6 +143,9 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     row.push(text(case.kvm_exits_per_round_trip));
     row.push(text(case.other_calls.and_then(|calls| calls.answered_meanwhile.per_round_trip)));
     row.push(text(case.other_calls.and_then(|calls| calls.failed.per_round_trip)));
+    row.push(text(case.round_trips_per_second));
+    row.push(case.guest_memory_bytes.to_string());
+    row.push(case.is_overcommitted.to_string());
     row
 }
 
@@ -153,6 +165,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[28], &call[43]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[31], &call[46]), ("call", "2000", "2"));
     }
 }

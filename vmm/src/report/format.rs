@@ -61,9 +61,13 @@ pub fn placements_heading(workload: Workload) -> &'static str {
         | Workload::Chain
         | Workload::Migrate
         | Workload::MigrateUnderLoad => "client",
-        Workload::Call | Workload::Directions | Workload::Touch | Workload::Slots | Workload::Faults => {
-            "client → server"
-        }
+        Workload::Call
+        | Workload::Directions
+        | Workload::Touch
+        | Workload::Slots
+        | Workload::Faults
+        | Workload::Scaling => "client → server",
+        Workload::HandlerCall | Workload::HandlerWakeUp | Workload::HandlerFault => "client → handlers",
         Workload::Relay => "client → relay → server",
         Workload::Alternate => "A → server ← B",
     }
@@ -77,6 +81,7 @@ pub fn channel(name: &str) -> &str {
         "round_trip" => "round trip",
         "until_error" => "until error",
         "until_answer" => "until answer",
+        "wake_up" => "wake-up",
         other => other,
     }
 }

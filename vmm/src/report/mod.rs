@@ -8,6 +8,7 @@ pub mod flush;
 pub mod format;
 pub mod grid;
 pub mod guests_csv;
+mod many_threads;
 pub mod notes;
 pub mod outcome;
 pub mod record;

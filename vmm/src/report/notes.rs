@@ -12,6 +12,7 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(timing(run));
     notes.extend(disagreements(run));
     notes.extend(unfinished(run));
+    notes.extend(overcommitted(run));
     notes.extend(disturbed(run));
     notes.extend(flush_thresholds(run));
     notes
@@ -84,6 +85,18 @@ fn unfinished(run: &RunRecord) -> Option<String> {
             Some(format!("Under way, or killed: {done} of {planned} cases are there so far."))
         }
     }
+}
+
+fn overcommitted(run: &RunRecord) -> Option<String> {
+    let cases = run.cases.iter().filter(|case| case.is_overcommitted).count();
+    let cpus = run.host.cpus;
+    (cases > 0).then(|| {
+        format!(
+            "° overcommitted: more vCPUs than the {cpus} CPUs of this host, which run in turn; counts are exact, times are \
+             those of waiting, too. ({cases} of {} cases)",
+            run.cases.len()
+        )
+    })
 }
 
 fn disturbed(run: &RunRecord) -> Option<String> {

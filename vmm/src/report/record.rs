@@ -111,6 +111,9 @@ pub struct HostRecord {
     /// The time-stamp counter counts instructions: every figure in cycles is an exact number of instructions.
     #[serde(default)]
     pub tsc_counts_instructions: bool,
+    /// Number of its CPUs, 0 where that is not known.
+    #[serde(default)]
+    pub cpus: u32,
     /// Ways of counting that this host does not have, and why.
     #[serde(default)]
     pub absent_lenses: BTreeMap<String, String>,
@@ -157,9 +160,18 @@ pub struct CaseRecord {
     pub timing_reason: Option<String>,
     /// The kernel's exact counters, summed over vCPUs and launches.
     pub counters: BTreeMap<String, CountRecord>,
-    /// Calls of the thread that calls all the while, where there is one.
+    /// Calls besides the measured ones, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_calls: Option<OtherCallsRecord>,
+    /// Bytes of the guest's memory that were in use at the first mark, of the launch with the most.
+    #[serde(default)]
+    pub guest_memory_bytes: u64,
+    /// Round trips per second of all threads that measured, mean over launches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trips_per_second: Option<f64>,
+    /// The guest had more vCPUs than the host has CPUs.
+    #[serde(default)]
+    pub is_overcommitted: bool,
     /// What the rule of the resident space says the counters must be.
     pub expected: ExpectedRecord,
     /// KVM's own statistics between the marks, summed over launches.
@@ -217,12 +229,12 @@ pub struct CountRecord {
     pub per_round_trip: Option<f64>,
 }
 
-/// Calls of a thread that calls all the while, between the marks.
+/// Calls besides the measured ones, between the marks: of a thread that calls all the while, or to the other handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OtherCallsRecord {
-    /// Answered while servers were being moved.
+    /// Answered: while servers were being moved, or after another handler had faulted.
     pub answered_meanwhile: CountRecord,
-    /// Failed: the server was stopped before it answered.
+    /// Failed: the server was not there any more.
     pub failed: CountRecord,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use abi::address::PAGE_SIZE;
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
 use serde_json::Value;
 
@@ -84,6 +85,9 @@ pub fn case_record(
         timing_valid: timing_reason.is_none(),
         timing_reason,
         other_calls: other_calls(case, &runs, round_trips),
+        guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
+        round_trips_per_second: rate(&runs),
+        is_overcommitted: host.cpus != 0 && case.parameters.vcpus > host.cpus,
         expected: expected(case, &counters, round_trips),
         kvm_exits_per_round_trip: kvm_stats
             .get("exits")
@@ -200,10 +204,21 @@ fn other_calls(case: &Case, runs: &[&GuestRun], round_trips: u64) -> Option<Othe
         let total = runs.iter().fold(0u64, |sum, run| sum.saturating_add(field(run)));
         CountRecord { total, per_round_trip: per_round_trip(total, round_trips) }
     };
-    (case.parameters.workload == Workload::MigrateUnderLoad).then(|| OtherCallsRecord {
+    let has_others = matches!(case.parameters.workload, Workload::MigrateUnderLoad | Workload::HandlerFault);
+    has_others.then(|| OtherCallsRecord {
         answered_meanwhile: sum(|run| run.calls_answered_meanwhile),
         failed: sum(|run| run.calls_failed),
     })
+}
+
+/// Round trips per second, where wall time was taken.
+fn rate(runs: &[&GuestRun]) -> Option<f64> {
+    let rates: Option<Vec<f64>> = runs
+        .iter()
+        .map(|run| Some(run.round_trips as f64 * 1e9 / run.measured_ns.filter(|ns| *ns > 0)? as f64))
+        .collect();
+    let rates = rates.filter(|rates| !rates.is_empty())?;
+    Some(rounded(rates.iter().sum::<f64>() / rates.len() as f64, 1))
 }
 
 fn sum_of_stats(runs: &[&GuestRun]) -> BTreeMap<String, u64> {

@@ -3,6 +3,7 @@
 use super::crowd;
 use super::format;
 use super::grid::{Column, KEEP};
+use super::many_threads;
 use super::record::{CaseRecord, ChannelRecord, CountRecord, OtherCallsRecord, RunRecord};
 use crate::experiment::parameter::{Flush, Workload};
 use crate::machine::guest::HugePages;
@@ -19,7 +20,7 @@ pub struct Section {
 }
 
 /// One line of a table: a channel of a case, or a case that has none.
-type Row<'a> = (&'a CaseRecord, Option<(&'a String, &'a ChannelRecord)>);
+pub(super) type Row<'a> = (&'a CaseRecord, Option<(&'a String, &'a ChannelRecord)>);
 
 /// The sections of a run, in the order in which its cases were run.
 pub fn sections(run: &RunRecord) -> Vec<Section> {
@@ -48,6 +49,7 @@ fn cases_of<'a>(run: &'a RunRecord, name: &str) -> Vec<&'a CaseRecord> {
     cases.sort_by_key(|case| {
         let parameters = &case.parameters;
         (
+            parameters.serving,
             parameters.client_pages,
             parameters.server_pages,
             parameters.partners,
@@ -84,7 +86,9 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
         }));
     }
     columns.extend(count_columns(&rows));
+    columns.extend(many_threads::count_columns(&rows));
     columns.extend(time_columns(run, &rows));
+    columns.extend(many_threads::time_columns(&rows));
     Section { name: name.to_owned(), heading, columns: columns.into_iter().filter(has_content).collect() }
 }
 
@@ -99,7 +103,7 @@ fn rows_of(case: &CaseRecord) -> Vec<Row<'_>> {
     channels.into_iter().map(|channel| (case, Some(channel))).collect()
 }
 
-fn column(
+pub(super) fn column(
     rows: &[Row<'_>],
     heading: &str,
     rank: u8,
@@ -119,7 +123,7 @@ fn constant(column: &Column) -> Option<&str> {
     column.cells.iter().all(|cell| cell == first).then_some(first)
 }
 
-fn setting_columns(rows: &[Row<'_>]) -> [Column; 14] {
+fn setting_columns(rows: &[Row<'_>]) -> [Column; 17] {
     let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
         (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
         (Some(client), Some(server)) => {
@@ -145,11 +149,24 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 14] {
         }),
         column(rows, "demote\nafter", KEEP, true, |(case, _)| number(case.parameters.demote_after)),
         column(rows, "promote\nafter", KEEP, true, |(case, _)| number(case.parameters.promote_after)),
+        column(rows, "serving", KEEP, false, |(case, _)| {
+            case.parameters.serving.map_or(String::new(), |serving| serving.name().replace('_', " "))
+        }),
+        column(rows, "shape", KEEP, false, |(case, _)| {
+            case.parameters.shape.map_or(String::new(), |shape| shape.name().to_owned())
+        }),
+        column(rows, "handlers", KEEP, true, |(case, _)| match case.parameters.handlers() {
+            0 => String::new(),
+            handlers => format::grouped(handlers),
+        }),
         column(rows, "pages", KEEP, true, |(case, _)| pages(case)),
         column(rows, "words", KEEP, true, |(case, _)| {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
         }),
-        column(rows, "vCPUs", KEEP, true, |(case, _)| case.parameters.vcpus.to_string()),
+        column(rows, "vCPUs", KEEP, true, |(case, _)| {
+            let mark = if case.is_overcommitted { "°" } else { "" };
+            format!("{}{mark}", case.parameters.vcpus)
+        }),
         column(rows, "guests", KEEP, true, |(case, _)| number(case.parameters.guests)),
         column(rows, "huge pages", KEEP, false, |(case, _)| match case.parameters.huge_pages {
             HugePages::No => String::new(),

@@ -36,6 +36,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         measured_tsc_cycles: 1_000_000,
         calls_answered_meanwhile: 0,
         calls_failed: 0,
+        frames_in_use: 512,
         cpus: vec![CpuReport { online: 1, apic_id: 0, begin, end }],
         faults: Vec::new(),
         kvm_stats: BTreeMap::from([("exits".to_owned(), 5)]),

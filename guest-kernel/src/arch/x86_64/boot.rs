@@ -57,11 +57,6 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
     if let Some(record) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()?.steal_time_of(index)) {
         enable_steal_time(record);
     }
-    if index == 0 {
-        start::launch(cpu);
-        report.set_state(abi::report::state::STARTED);
-        machine::ring_doorbell(abi::port::doorbell::STARTED);
-    }
     let first = cpu.run_next();
     // SAFETY: the thread's context is complete, and the kernel's stack is not needed any more.
     unsafe { entry::start_first(first) }
@@ -91,7 +86,8 @@ fn set_up_system_calls(cpu: &'static Cpu) {
     KernelGsBase::write(VirtAddr::zero());
 }
 
-/// On the first CPU: loads the plan while the others come up, and waits for them.
+/// On the first CPU: loads the plan while the others come up, waits for them, and lets them run. Until then they halt, so it
+/// fills their ready queues for them: no thread takes a letter and an interrupt to its CPU.
 fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter, features: u64) {
     paging::set_kernel_root(boot.root_table);
     report.begin(features);
@@ -104,11 +100,17 @@ fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter
     for other in 1..boot.cpu_count {
         machine::cpu(other).kernel.set(cpu.kernel.get());
     }
+    start::launch(cpu);
+    report.set_state(abi::report::state::STARTED);
+    machine::ring_doorbell(abi::port::doorbell::STARTED);
     LOADED.store(true, Ordering::Release);
+    for other in (1..boot.cpu_count).map(machine::cpu).filter(|other| other.ready.occupied() != 0) {
+        cpu.interrupt(other);
+    }
 }
 
-/// On the other CPUs: tells that this one is up, and waits until the plan is loaded. The first thread that is given to this
-/// CPU wakes it.
+/// On the other CPUs: tells that this one is up, and waits until the plan is loaded. One without threads goes on waiting
+/// until somebody wants something of it.
 fn join_system(boot: &'static BootInfo, cpu: &'static Cpu) {
     if CPUS_ONLINE.fetch_add(1, Ordering::AcqRel) + 2 == boot.cpu_count {
         cpu.interrupt(machine::cpu(0));

@@ -44,9 +44,9 @@ pub enum TraceError {
     /// The guest could not be run at all.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// More than one CPU: what the others do meanwhile would not be in the trace.
-    #[error("a trace needs a guest with one vCPU, not {0}")]
-    Vcpus(u32),
+    /// What another CPU did for a round trip is not in the trace.
+    #[error("{0} messages went from the first CPU to others; a trace follows the first one only")]
+    OtherCpu(u64),
     /// The case itself failed.
     #[error("the traced case did not finish with status 0: {0:?}")]
     Outcome(Box<Outcome>),
@@ -99,13 +99,14 @@ pub struct Trace {
 
 /// Boots the guest and traces it between its marks. The lenses that can be compared agree, or it is an error.
 pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError> {
-    if config.vcpus != 1 {
-        return Err(TraceError::Vcpus(config.vcpus));
-    }
     let mut recorder = Recorder::new();
     let run = run_observed(config, stop, &mut recorder)?;
     if run.outcome != (Outcome::Finished { status: 0 }) {
         return Err(TraceError::Outcome(Box::new(run.outcome)));
+    }
+    let sent_away = run.cpus.first().map_or(0, |cpu| cpu.end.ipc_remote.wrapping_sub(cpu.begin.ipc_remote));
+    if sent_away > 0 {
+        return Err(TraceError::OtherCpu(sent_away));
     }
     let recording = recorder.finish()?;
     let map = Map::new(config);

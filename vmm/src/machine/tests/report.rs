@@ -10,7 +10,7 @@ use abi::report::{FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Rep
 use crate::machine::record::Shared;
 use crate::machine::report::{Bounds, check};
 
-const BOUNDS: Bounds = Bounds { sample_capacity: 100, servers: 20, vcpus: 2 };
+const BOUNDS: Bounds = Bounds { sample_capacity: 100, servers: 20, vcpus: 2, frames: 1_000 };
 
 fn honest() -> Report {
     Report {
@@ -26,6 +26,7 @@ fn honest() -> Report {
         end_tsc: 4_000,
         calls_answered_meanwhile: 0,
         calls_failed: 0,
+        frames_in_use: 0,
         fault_count: 0,
         last_words_cpu: 0,
         faults: [Fault::default(); FAULTS_KEPT],

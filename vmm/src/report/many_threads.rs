@@ -1,0 +1,86 @@
+//! Columns of cases in which many threads measure at the same time, or many handlers wait.
+
+use super::format;
+use super::grid::{Column, KEEP};
+use super::record::CaseRecord;
+use super::section::{Row, column};
+use crate::experiment::parameter::Workload;
+
+fn is_crowd(case: &CaseRecord) -> bool {
+    let workload = case.parameters.workload;
+    workload.measures_on_all_cpus() || workload.has_handlers()
+}
+
+/// Exact counts between CPUs, and what there is of everything.
+pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
+    let count = |name: &'static str| {
+        move |(case, _): &Row<'_>| match is_crowd(case) {
+            true => case.per_round_trip(name).map_or(String::new(), format::count),
+            false => String::new(),
+        }
+    };
+    let is_fault = |case: &CaseRecord| case.parameters.workload == Workload::HandlerFault;
+    let after_fault = |case: &CaseRecord, number: u64| match is_fault(case) {
+        true => format::grouped(number),
+        false => String::new(),
+    };
+    let total = |case: &CaseRecord, name: &str| {
+        let launches = case.launches.len().max(1) as u64;
+        case.counters.get(name).map_or(0, |count| count.total / launches)
+    };
+    [
+        column(rows, "IPC\nremote", KEEP, true, count("ipc_remote")),
+        column(rows, "IPIs", KEEP, true, count("ipis")),
+        column(rows, "shoot-\ndowns", 5, true, count("shootdowns")),
+        column(rows, "threads\nended", KEEP, true, |(case, _)| {
+            after_fault(case, total(case, "threads_ended"))
+        }),
+        column(rows, "CPUs\nstopped", KEEP, true, |(case, _)| after_fault(case, total(case, "standstills"))),
+        column(rows, "guest\nMiB", KEEP, true, |(case, _)| match is_crowd(case) {
+            true => format!("{:.1}", case.guest_memory_bytes as f64 / f64::from(1 << 20)),
+            false => String::new(),
+        }),
+    ]
+}
+
+/// How long it took until all servers ran, and what all threads did together.
+pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
+    [
+        column(rows, "kernel's\nstart, ms*", KEEP, true, |(case, _)| {
+            let mut boots: Vec<u64> = case.launches.iter().filter_map(|launch| launch.boot_ns).collect();
+            boots.sort_unstable();
+            match boots.get(boots.len() / 2) {
+                Some(ns) if is_crowd(case) => format!("{:.1}", *ns as f64 / 1e6),
+                _ => String::new(),
+            }
+        }),
+        column(rows, "round trips\nper s*", KEEP, true, |(case, _)| {
+            let measures_together = case.parameters.workload.measures_on_all_cpus();
+            let rate = case.round_trips_per_second.filter(|_| measures_together);
+            rate.map_or(String::new(), |rate| format::grouped(rate as u64))
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::run_record;
+    use super::*;
+
+    #[test]
+    fn only_crowds_have_these_columns() {
+        let mut run = run_record();
+        let mut case = run.cases.remove(1);
+        let cells = |case: &CaseRecord| -> Vec<String> {
+            let rows: [Row<'_>; 1] = [(case, case.cycles.iter().next())];
+            let columns = count_columns(&rows).into_iter().chain(time_columns(&rows));
+            columns.map(|column| column.cells[0].clone()).collect()
+        };
+        assert!(cells(&case).iter().all(String::is_empty));
+        case.parameters.workload = Workload::HandlerCall;
+        case.round_trips_per_second = Some(1234.5);
+        assert_eq!(cells(&case), ["0", "0", "0", "", "", "2.0", "0.0", "1,234"]);
+        case.parameters.workload = Workload::HandlerFault;
+        assert_eq!(cells(&case), ["0", "0", "0", "0", "0", "2.0", "0.0", ""]);
+    }
+}
