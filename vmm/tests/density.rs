@@ -249,6 +249,26 @@ fn numbers_of_guests_that_make_no_sense_are_refused_before_any_starts() {
 }
 
 #[test]
+fn the_soft_limit_of_open_files_does_not_limit_guests() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path(), "server = \"kernel\"\nguests = 16\n");
+    let out = folder.path().join("out");
+    // So few are enough for the run itself, but not for two files of each guest.
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -Sn 30 && exec \"$0\" \"$@\"",
+        assert_cmd::cargo::cargo_bin!("inkbed").to_str().unwrap(),
+    ]);
+    let output = command.arg("run").arg(&file).arg("--out").arg(&out).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(read_record(&out).unwrap().cases[0].density.as_ref().unwrap().finished, 16);
+}
+
+#[test]
 fn huge_pages_are_used_or_refused_with_the_fix() {
     if !require_kvm() {
         return;

@@ -17,6 +17,7 @@ use crate::guest_image::GuestImage;
 use crate::lens::LensValues;
 use crate::machine::StopFlag;
 use crate::machine::guest::{GuestRun, Pin};
+use crate::machine::host_limits;
 
 /// Beyond its deadline, a guest's process may take so long between two signs of life.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -109,6 +110,7 @@ pub struct Times {
 impl Fleet<'_> {
     /// Runs so many guests of a case, from their start to the last one's end.
     pub fn run(&self, parameters: &Parameters, guests: u32, pin: &[Pin]) -> Result<Vec<Guest>, FleetError> {
+        host_limits::allow_open_files(guests);
         let programs = Programs::share(self.image).map_err(host("share the programs between guests"))?;
         let cgroups = self.quotas.map(|quotas| Cgroups::create(quotas, guests)).transpose()?;
         let mut watch = Watch::new(self.stop, guests, parameters).map_err(host("wait for guests"))?;

@@ -2,16 +2,17 @@
 
 use libc::{RLIMIT_NOFILE, rlimit};
 
-/// Open files of one vCPU: itself, its statistics, and the schedule of its thread.
-const FILES_PER_VCPU: u64 = 3;
+/// Open files of one vCPU: itself, its statistics, and the schedule of its thread. A guest in a process of its own takes
+/// this one fewer: its socket, and what it writes to standard error.
+const FILES_OF_EACH: u64 = 3;
 
 /// Open files of everything else.
 const FILES_OF_PROCESS: u64 = 128;
 
-/// Raises the soft limit of open files towards the hard one, when so many vCPUs need it. Where that does not suffice,
-/// creating a vCPU fails with a message that names the limit.
-pub(crate) fn allow_open_files(vcpus: u32) {
-    let needed = u64::from(vcpus) * FILES_PER_VCPU + FILES_OF_PROCESS;
+/// Raises the soft limit of open files towards the hard one, when so many vCPUs, or guests with processes of their
+/// own, need it. Where that does not suffice, creating a vCPU or starting a guest fails with a message.
+pub(crate) fn allow_open_files(count: u32) {
+    let needed = u64::from(count) * FILES_OF_EACH + FILES_OF_PROCESS;
     let mut limit = rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: The kernel writes to `limit`, which is ours.
     let known = unsafe { libc::getrlimit(RLIMIT_NOFILE, &mut limit) } == 0;

@@ -20,7 +20,7 @@ pub(crate) mod debug;
 mod devices;
 mod exception;
 mod exit;
-mod host_limits;
+pub(crate) mod host_limits;
 mod kernel_image;
 mod kick;
 pub(crate) mod kvm;
