@@ -119,7 +119,8 @@ fn config(arguments: &TraceArguments, case: &Case, image: &GuestImage) -> anyhow
     let mut parameters = case.parameters.clone();
     // The last round trip ends with the second mark, not with a call.
     parameters.samples = arguments.round_trips + 1;
-    parameters.warm_up = WARM_UP;
+    // Servers that move by themselves have moved by then.
+    parameters.warm_up = WARM_UP.max(parameters.promote_after.unwrap_or(0).into());
     parameters.deadline_seconds = parameters.deadline_seconds.max(DEADLINE_SECONDS_MIN);
     Ok(guest_config(&parameters, image, &guest::pin(&arguments.guest)?)?)
 }

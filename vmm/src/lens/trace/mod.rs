@@ -19,6 +19,7 @@ pub mod place;
 pub mod present;
 pub mod recording;
 pub mod round_trip;
+pub mod system_calls;
 
 mod access;
 mod by_hand;
@@ -35,6 +36,7 @@ use crate::lens::trace::phase::Phase;
 use crate::lens::trace::place::Map;
 use crate::lens::trace::recorder::Recorder;
 use crate::lens::trace::recording::{Recording, Step};
+use crate::lens::trace::system_calls::SystemCall;
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome};
 use crate::machine::{MachineError, StopFlag, run_observed};
 
@@ -77,6 +79,9 @@ pub struct Summary {
     pub varying: u64,
     /// Instructions of the SYSCALL detour in that round trip, which are in no other count.
     pub detour_instructions: u64,
+    /// The client's system calls in that round trip, in order.
+    #[serde(default)]
+    pub system_calls: Vec<SystemCall>,
     /// Everything between the marks, incomplete round trips included, without the detour.
     pub between_marks: Counts,
 }
@@ -112,8 +117,10 @@ pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError>
     let map = Map::new(config);
     let phases = phase::phases(&recording, &map);
     let round_trips = round_trip::round_trips(&recording, &map, run.round_trips);
-    let summary = summarise(&recording, &phases, &round_trips, map.current_thread_word(&recording))
+    let mut summary = summarise(&recording, &phases, &round_trips, map.current_thread_word(&recording))
         .ok_or(TraceError::NoRoundTrip)?;
+    let typical = typical(&phases, &round_trips, &summary);
+    summary.system_calls = system_calls::system_calls(&recording, &phases, &map, typical);
     agree::check(&summary.between_marks, &run)?;
     Ok(Trace { run, recording, phases, round_trips, map, summary })
 }
@@ -121,13 +128,18 @@ pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError>
 impl Trace {
     /// The round trip that [`Summary::counts`] counts, with the phase of each instruction.
     pub fn typical_round_trip(&self) -> impl Iterator<Item = (&Step, Phase)> {
-        let is_it = |range: &&Range<usize>| {
-            let counted = self.phases[(*range).clone()].iter().filter(|phase| **phase != Phase::Detour);
-            counted.count() as u64 == self.summary.counts.instructions
-        };
-        let range = self.round_trips.iter().find(is_it).cloned().unwrap_or(0..0);
+        let range = typical(&self.phases, &self.round_trips, &self.summary);
         steps(&self.recording, &self.phases, range)
     }
+}
+
+/// The round trip that [`Summary::counts`] counts.
+fn typical(phases: &[Phase], round_trips: &[Range<usize>], summary: &Summary) -> Range<usize> {
+    let is_it = |range: &&Range<usize>| {
+        let counted = phases[(*range).clone()].iter().filter(|phase| **phase != Phase::Detour);
+        counted.count() as u64 == summary.counts.instructions
+    };
+    round_trips.iter().find(is_it).cloned().unwrap_or(0..0)
 }
 
 fn steps<'a>(
@@ -153,6 +165,7 @@ fn summarise(
         varying: counted.iter().filter(|counted| counted.counts != shortest.counts).count() as u64,
         counts: shortest.counts,
         detour_instructions: shortest.detour_instructions,
+        system_calls: Vec::new(),
         between_marks: count(0..recording.steps.len()).counts,
     })
 }

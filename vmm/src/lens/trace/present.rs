@@ -35,6 +35,15 @@ pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Tab
             move |summary: &Summary| summary.counts.phases.get(&phase).copied().unwrap_or(0).to_string();
         row(&format!("  {}", phase.name()), &value, true);
     }
+    // Several of them: a migration among calls, say.
+    let longest = cases.iter().map(|(_, summary)| summary.system_calls.len()).max().unwrap_or(0);
+    for index in 0..if longest > 1 { longest } else { 0 } {
+        row(
+            &format!("client's system call {}", index + 1),
+            &move |summary| system_call(summary, index),
+            false,
+        );
+    }
     row("ring 0", &count(|counts| counts.ring_0), false);
     row("ring 3", &count(|counts| counts.ring_3), false);
     row("context switches", &count(|counts| counts.context_switches), false);
@@ -66,6 +75,14 @@ fn count(field: impl Fn(&Counts) -> u64) -> impl Fn(&Summary) -> String {
     move |summary| field(&summary.counts).to_string()
 }
 
+/// A system call of the client with its instructions.
+fn system_call(summary: &Summary, index: usize) -> String {
+    summary.system_calls.get(index).map_or(String::new(), |call| match call.times {
+        1 => format!("{} {}", call.name, call.instructions),
+        times => format!("{times} {} {}", call.name, call.instructions),
+    })
+}
+
 /// One number where all round trips are the same, else the range and how many differ.
 fn instructions(summary: &Summary) -> String {
     let least = summary.counts.instructions;
@@ -80,6 +97,7 @@ fn instructions(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lens::trace::system_calls::SystemCall;
 
     #[test]
     fn a_table_has_a_column_for_each_case_and_only_rows_with_something_in_them() {
@@ -90,12 +108,25 @@ mod tests {
             instructions_max: 206,
             varying: 0,
             detour_instructions: 38,
+            system_calls: Vec::new(),
             between_marks: Counts::default(),
         };
-        let varying = Summary { varying: 3, instructions_max: 210, ..steady.clone() };
+        let moving = [("MIGRATE", 17, 52_000), ("CALL", 1, 206)];
+        let system_calls = moving.map(|(name, times, instructions)| SystemCall {
+            name: name.to_owned(),
+            times,
+            instructions,
+        });
+        let varying = Summary {
+            varying: 3,
+            instructions_max: 210,
+            system_calls: system_calls.into(),
+            ..steady.clone()
+        };
         let text = table([("call/user-user", &steady), ("a, 0 words", &varying)]).to_string();
         assert!(text.contains("user-user") && text.contains("0 words"), "{text}");
         assert!(text.contains("206 to 210"), "{text}");
+        assert!(text.contains("17 MIGRATE 52000") && text.contains("CALL 206"), "{text}");
         assert!(text.contains("CR3 loads") && text.contains("(SYSCALL detour)"), "{text}");
         assert!(!text.contains("WRMSR") && !text.contains("slow path"), "{text}");
     }

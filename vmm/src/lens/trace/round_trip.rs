@@ -21,21 +21,36 @@ const MARKS: [u32; 3] = [number::MEASURE_BEGIN, number::MEASURE_END, number::FIN
 /// calls in a round trip is divided at every so many. The last round trip ends with the second mark instead of a call,
 /// so it is not complete.
 pub fn round_trips(recording: &Recording, map: &Map, announced: u64) -> Vec<Range<usize>> {
-    let entries = stub_entries(recording, map);
-    divide(&entries, announced)
+    divide(&dividing(&stub_entries(recording, map), announced), announced)
 }
 
-/// Steps that enter the stub that the client uses most.
-fn stub_entries(recording: &Recording, map: &Map) -> Vec<usize> {
-    let mut by_call: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+/// Steps that enter a stub of the client's, each with the number of the system call.
+pub fn stub_entries(recording: &Recording, map: &Map) -> Vec<(usize, u32)> {
+    let mut entries = Vec::new();
     for (index, step) in recording.steps.iter().enumerate() {
         if let Place::Stub { server, call } = map.place(recording, step)
             && Some(server) == map.driver()
             && !MARKS.contains(&call)
             && step.address % abi::address::REGION_SIZE == KERNEL_INTERFACE_OFFSET + stub_offset(call)
         {
-            by_call.entry(call).or_default().push(index);
+            entries.push((index, call));
         }
+    }
+    entries
+}
+
+/// The entries that divide the trace into round trips: all of them if the client makes the same calls in the same order in
+/// each, else those of the stub that it uses most.
+fn dividing(entries: &[(usize, u32)], announced: u64) -> Vec<usize> {
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX).max(1);
+    let period = entries.len() / announced;
+    let repeats = entries.iter().zip(entries.iter().skip(period)).all(|((_, one), (_, next))| one == next);
+    if period > 0 && entries.len().is_multiple_of(announced) && repeats {
+        return entries.iter().map(|(index, _)| *index).collect();
+    }
+    let mut by_call: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (index, call) in entries {
+        by_call.entry(*call).or_default().push(*index);
     }
     by_call.into_values().max_by_key(Vec::len).unwrap_or_default()
 }
@@ -59,6 +74,14 @@ mod tests {
         assert_eq!(divide(&[3, 10, 17], 3), [3..10, 10..17]);
         assert_eq!(divide(&[3, 5, 10, 12, 17, 19], 3), [3..10, 10..17]);
         assert!(divide(&[3], 1).is_empty());
+    }
+
+    #[test]
+    fn all_calls_divide_where_they_repeat_else_the_most_frequent() {
+        assert_eq!(dividing(&[(3, 0), (5, 9), (10, 0), (12, 9)], 2), [3, 5, 10, 12]);
+        assert_eq!(dividing(&[(3, 0), (5, 9), (10, 0), (12, 0)], 2), [3, 10, 12]);
+        assert_eq!(dividing(&[(3, 0), (5, 9), (10, 0)], 2), [3, 10]);
+        assert!(dividing(&[], 2).is_empty());
     }
 
     #[test]
