@@ -25,6 +25,18 @@ pub mod flag {
     pub const FLUSH_FULL: u64 = 1 << 1;
     /// Flush page by page whenever pages are to be forgotten. At most one of the two.
     pub const FLUSH_BY_PAGE: u64 = 1 << 2;
+
+    /// Give no more than so many slots of the kernel away, at least 1, as if the address map had room for no more. In bits
+    /// 32 to 47; 0 there is all of them, [`crate::address::SLOT_COUNT`].
+    pub const fn kernel_slots(count: u16) -> u64 {
+        (count as u64) << 32
+    }
+
+    /// The number of slots that [`kernel_slots`] has put there.
+    pub const fn kernel_slots_of(flags: u64) -> usize {
+        let count = (flags >> 32) as u16 as usize;
+        if count == 0 || count > crate::address::SLOT_COUNT { crate::address::SLOT_COUNT } else { count }
+    }
 }
 
 /// One server.

@@ -71,6 +71,11 @@ pub mod crash {
     pub const READ_ADDRESS: u32 = 12;
     /// Loads 1 into a floating-point register: there are none for servers, so a device-not-available fault.
     pub const FLOATING_POINT: u32 = 13;
+    /// Writes 0 to the address in message word 0; answers if it lives.
+    pub const WRITE_ADDRESS: u32 = 14;
+    /// Does every system call that only the driver may do. The answer's word 0 is how many were refused with
+    /// [`crate::call::status::NOT_PERMITTED`], word 1 how many there are.
+    pub const PRIVILEGED_CALLS: u32 = 15;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.
@@ -222,7 +227,8 @@ pub mod scenario {
     pub const RELOCATE: u64 = 21;
     /// Relocations that must be refused; the samples are the statuses, each followed by that of a call to the server: server
     /// 1 to where it is, with its group, into the kernel (it is untrusted); server 2, which is busy, until a deadline (no
-    /// call); server 3, for whose copy there is no memory.
+    /// call); server 3, for whose copy there is no memory, and the same while it has a message that it has not answered, with
+    /// no time left; server 4, which may migrate in place, and the driver itself (no calls).
     pub const RELOCATE_REFUSED: u64 = 22;
     /// PARAMETER times: has handle 0 (`crash`, server 1) fault, then calls it again. Then starts it in the kernel, in user
     /// space, and calls it. Samples: the statuses of all of these.
@@ -232,4 +238,21 @@ pub mod scenario {
     /// Relocates server 1 into user space if PARAMETER is not 0, which fails for want of memory; then stops it. Samples: the
     /// statuses.
     pub const STOP_AFTER_RELOCATION: u64 = 25;
+    /// PARAMETER times: waits until the other threads of the driver, which call handle 0 (`counter`, server 1) all the while,
+    /// have had another answer, then migrates it to the other placement. Samples: migrations, the count at the end, answers
+    /// of all threads, answers that were not higher than the one before, calls that failed.
+    pub const MIGRATE_UNDER_CALLS: u64 = 26;
+    /// As [`MIGRATE_AND_READ`], with writes.
+    pub const MIGRATE_AND_WRITE: u64 = 27;
+    /// Has handle 0 (`crash`, server 2) read the address PARAMETER, stops server 1, has it read again. Samples: the statuses of
+    /// the three.
+    pub const STOP_AND_READ: u64 = 28;
+    /// With all slots of the kernel taken, the last one by server 1: relocates server 2 (handle 1), calls it, stops it, starts
+    /// it in the kernel, in user space, calls it; stops server 1, relocates server 2, calls it. Samples: the statuses.
+    pub const SLOTS_TAKEN: u64 = 29;
+    /// PARAMETER times: migrates server 1 into the kernel and out, stops and starts it; relocates server 2 into the kernel and
+    /// out. Samples: frames in use after the first start and after the last one, turns in which all was done.
+    pub const LEAK: u64 = 30;
+    /// Calls handle 0 (`crash`) with [`super::crash::PRIVILEGED_CALLS`]. Samples: the two words of the answer.
+    pub const PRIVILEGED_CALLS: u64 = 31;
 }

@@ -177,6 +177,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::arch::{Action, take_actions};
+    use crate::server::Placement;
+    use crate::space::PRESERVE_TLB;
+    use crate::testing::{cpu_running, server_in, thread};
 
     /// By page `invlpg` cycles a page; in full `flush` cycles.
     fn curves(invlpg: u32, flush: u32) -> ([u32; POINT_COUNT], [u32; POINT_COUNT]) {
@@ -202,6 +206,28 @@ mod tests {
             for (index, pages) in POINT_PAGES.into_iter().enumerate().filter(|(_, pages)| *pages <= threshold) {
                 prop_assert!(by_page[index] <= full[index], "{} pages", pages);
             }
+        }
+    }
+
+    /// What is taken out of a space is forgotten at once where the space is loaded, and else when it is loaded next, whatever
+    /// the TLB keeps for its PCID; what was the kernel's is forgotten at once everywhere.
+    #[test]
+    fn nothing_that_was_taken_away_is_used_again() {
+        let space: &'static Space = Box::leak(Box::new(Space::new(0x5000, 0, true)));
+        let server = server_in(Placement::User, Some(space), 10).server;
+        let forget = |cpu, reach| {
+            space.take_load_value();
+            assert_ne!(space.take_load_value() & PRESERVE_TLB, 0, "nothing is stale");
+            take_actions();
+            regions(cpu, core::iter::once((server, reach)), 1);
+            take_actions()
+        };
+        let (inside, outside) = (cpu_running(&server.threads.get()[0]), cpu_running(thread()));
+        assert_eq!(forget(inside, Reach::Space(space)), [Action::FlushRegion(server.base.get())]);
+        assert_eq!(forget(outside, Reach::Space(space)), []);
+        assert_eq!(space.take_load_value() & PRESERVE_TLB, 0, "the next load flushes");
+        for cpu in [inside, outside] {
+            assert_eq!(forget(cpu, Reach::Everywhere), [Action::FlushRegion(server.base.get())]);
         }
     }
 

@@ -123,7 +123,10 @@ impl Loader {
             return Ok(Place { base, space: (placement == Placement::User).then_some(home) });
         }
         if placement == Placement::Kernel {
-            let base = self.slots.take().ok_or(wrong("no slot is free"))?;
+            let base = self
+                .slots
+                .take()
+                .ok_or(wrong("all slots of the kernel are taken; place fewer servers in the kernel"))?;
             return Ok(Place { base, space: None });
         }
         if let Some((space, base)) = before {
@@ -131,7 +134,8 @@ impl Loader {
         }
         let taken = self.spaces.take_region(plan.space, self.memory);
         let taken = taken.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
-        let (space, base) = taken.ok_or(wrong("its space number is not below the number of servers"))?;
+        let (space, base) =
+            taken.ok_or(wrong("its space is full, or its number is not below that of the servers"))?;
         Ok(Place { base, space: Some(space) })
     }
 

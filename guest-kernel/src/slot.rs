@@ -4,6 +4,8 @@ use core::cell::Cell;
 
 use abi::address::{REGION_SIZE, SLOT_BASE, SLOT_COUNT};
 
+use crate::memory::{Memory, OutOfMemory};
+
 /// The free slots: a list of those given back, last in first out, and behind it all that were never taken. Taking and
 /// giving back cost the same few instructions however many there are.
 pub struct FreeSlots {
@@ -15,8 +17,13 @@ pub struct FreeSlots {
 const _: () = assert!(SLOT_COUNT <= 1 << 16);
 
 impl FreeSlots {
-    /// All slots are free. `given_back` has room for [`SLOT_COUNT`] entries.
-    pub fn new(given_back: &'static [Cell<u16>]) -> FreeSlots {
+    /// The first `count` slots, all of them free.
+    pub fn make(count: usize, memory: &Memory) -> Result<FreeSlots, OutOfMemory> {
+        memory.zeroed_words(count).map(FreeSlots::new)
+    }
+
+    /// As many slots as `given_back` has room for entries, all of them free.
+    fn new(given_back: &'static [Cell<u16>]) -> FreeSlots {
         FreeSlots { given_back, given_back_count: Cell::new(0), never_taken: Cell::new(0) }
     }
 
@@ -29,7 +36,7 @@ impl FreeSlots {
             }
             None => {
                 let index = self.never_taken.get();
-                if index as usize == SLOT_COUNT {
+                if index as usize == self.given_back.len() {
                     return None;
                 }
                 self.never_taken.set(index + 1);
@@ -73,13 +80,17 @@ mod tests {
     }
 
     proptest! {
+        /// No slot is taken twice, none is lost, and exactly when all are taken there is none.
         #[test]
-        fn no_slot_is_taken_twice(take in proptest::collection::vec(any::<(bool, usize)>(), 0..300)) {
-            let slots = free_slots();
+        fn no_slot_is_taken_twice(count in 1_usize..40, take in proptest::collection::vec(any::<(bool, usize)>(), 0..300)) {
+            let slots = FreeSlots::new(vec![Cell::new(0); count].leak());
             let mut taken: Vec<u64> = Vec::new();
             for (take, which) in take {
                 if take || taken.is_empty() {
-                    let base = slots.take().unwrap();
+                    let Some(base) = slots.take() else {
+                        prop_assert_eq!(taken.len(), count);
+                        continue;
+                    };
                     prop_assert!(!taken.contains(&base));
                     prop_assert_eq!(base % REGION_SIZE, 0);
                     taken.push(base);

@@ -57,14 +57,18 @@ impl Spaces {
         Ok((space, base))
     }
 
-    /// The space with this number, made if no server is in it yet, and the base of its next free region. The first
-    /// 4 GiB stay empty, so that null pointers fault.
+    /// The space with this number, made if no server is in it yet, and the base of its next free region; `None` if there is
+    /// no such space, or no room left below the homes. The first 4 GiB stay empty, so that null pointers fault.
     pub fn take_region(
         &self,
         number: u32,
         memory: &Memory,
     ) -> Result<Option<(&'static Space, u64)>, OutOfMemory> {
         let Some(planned) = self.spaces.get(number as usize) else { return Ok(None) };
+        let base = (planned.regions.get() + 1) * REGION_SIZE;
+        if base >= top_entry_base(HOME_TOP_ENTRY_FIRST) {
+            return Ok(None);
+        }
         let space = match planned.space.get() {
             Some(space) => space,
             None => {
@@ -74,6 +78,6 @@ impl Spaces {
             }
         };
         planned.regions.set(planned.regions.get() + 1);
-        Ok(Some((space, planned.regions.get() * REGION_SIZE)))
+        Ok(Some((space, base)))
     }
 }

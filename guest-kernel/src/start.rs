@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::fmt::{self, Write as _};
 
-use abi::address::{HOME_COUNT, SLOT_COUNT};
+use abi::address::HOME_COUNT;
 use abi::boot::{BootInfo, flag};
 use abi::flush::FlushReport;
 use abi::plan::{PlanRight, PlanServer, server_flag};
@@ -60,7 +60,8 @@ pub fn load(
     }
     let has_driver = servers.iter().any(is_driver);
     let pmu = arch::Pmu::new(&boot.pmu);
-    let slots = FreeSlots::new(memory.zeroed_words(SLOT_COUNT).map_err(no_memory)?);
+    let slot_count = abi::plan::flag::kernel_slots_of(plan.flags);
+    let slots = FreeSlots::make(slot_count, memory).map_err(no_memory)?;
     let flush = find_flush_threshold(plan.flags, features, &slots, memory).map_err(no_memory)?;
     report.set_flush(&flush);
     let kernel = Kernel {

@@ -7,7 +7,9 @@ use core::hint::black_box;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use abi::address::PHYSICAL_MAP_BASE;
+use abi::call::{number, status};
 use abi::program::crash;
+use rt::call::status_of;
 use rt::{Message, Start, Tag, reply_and_wait, wait};
 
 rt::server!(serve);
@@ -26,6 +28,12 @@ fn serve(start: Start) -> ! {
         let label = message.tag.label();
         received = if label == crash::READ_ADDRESS {
             reply_and_wait(Message::word(0, read(message.words[0])))
+        } else if label == crash::WRITE_ADDRESS {
+            write(message.words[0]);
+            reply_and_wait(Message::EMPTY)
+        } else if label == crash::PRIVILEGED_CALLS {
+            let [refused, tried] = privileged_calls();
+            reply_and_wait(Message { tag: Tag::new(label, 2), words: [refused, tried, 0, 0] })
         } else if label == crash::NO_REPLY {
             wait()
         } else {
@@ -58,6 +66,21 @@ fn misbehave(start: &Start, label: u32) {
         crash::EXIT => rt::call::exit(77),
         _ => {}
     }
+}
+
+/// Calls that would stop, start, move or end whatever there is, if they were allowed: how many were refused, and of how many.
+fn privileged_calls() -> [u64; 2] {
+    let statuses = [
+        status_of::<{ number::MEASURE_BEGIN }>(1, 0),
+        status_of::<{ number::MEASURE_END }>(1, 1),
+        status_of::<{ number::FINISH }>(0, 0),
+        status_of::<{ number::MIGRATE }>(1, 0),
+        status_of::<{ number::STOP }>(0, 0),
+        status_of::<{ number::START }>(1, 0),
+        status_of::<{ number::MOVE_THREAD }>(1, 0),
+    ];
+    let refused = statuses.iter().filter(|given| **given == status::NOT_PERMITTED).count();
+    [refused as u64, statuses.len() as u64]
 }
 
 fn read(address: u64) -> u64 {

@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag, migrate};
 use abi::plan::placement;
 use abi::program::{counter, crash, scenario};
@@ -12,6 +14,9 @@ use rt::{Error, Message, Received, Start, call};
 rt::server!(serve);
 
 fn serve(start: Start) -> ! {
+    if start.thread != 0 {
+        CALLERS.call_all_the_while();
+    }
     let mut samples = Samples::new(&start);
     let parameter = start.argument(scenario::PARAMETER);
     let mut claim = None;
@@ -39,7 +44,16 @@ fn serve(start: Start) -> ! {
         scenario::REGISTERS => samples.push(registers(parameter).into()),
         scenario::MIGRATE_COUNTER => migrate_counter(parameter, &mut samples),
         scenario::MIGRATE_BUSY => samples.push(migrate_busy(parameter)),
-        scenario::MIGRATE_AND_READ => migrate_and_read(parameter, &mut samples),
+        scenario::MIGRATE_AND_READ => migrate_and_access(crash::READ_ADDRESS, parameter, &mut samples),
+        scenario::MIGRATE_AND_WRITE => migrate_and_access(crash::WRITE_ADDRESS, parameter, &mut samples),
+        scenario::MIGRATE_UNDER_CALLS => migrate_under_calls(&start, parameter, &mut samples),
+        scenario::STOP_AND_READ => stop_and_read(parameter, &mut samples),
+        scenario::SLOTS_TAKEN => slots_taken(&mut samples),
+        scenario::LEAK => leak(parameter, &mut samples),
+        scenario::PRIVILEGED_CALLS => {
+            let answer = call(0, Message { tag: Tag::new(crash::PRIVILEGED_CALLS, 0), words: [0; 4] });
+            answer.unwrap_or_default().message.words[..2].iter().for_each(|word| samples.push(*word));
+        }
         scenario::MIGRATE_GROUP => migrate_group(&mut samples),
         scenario::MIGRATE_REFUSED => migrate_refused(&mut samples),
         scenario::RESTART => restart(parameter, &mut samples),
@@ -224,15 +238,18 @@ fn migrate_busy(turns: u64) -> u64 {
     migrated
 }
 
-fn migrate_and_read(address: u64, samples: &mut Samples) {
-    let mut read = || {
-        let answer = call(0, Message::word(crash::READ_ADDRESS, address));
-        samples.push(status(answer));
-    };
-    let _ = rt::call::migrate(1, migrate::TO_KERNEL);
-    read();
-    let _ = rt::call::migrate(1, 0);
-    read();
+fn migrate_and_access(label: u32, address: u64, samples: &mut Samples) {
+    for how in [migrate::TO_KERNEL, 0] {
+        let _ = rt::call::migrate(1, how);
+        samples.push(status(call(0, Message::word(label, address))));
+    }
+}
+
+fn stop_and_read(address: u64, samples: &mut Samples) {
+    let read = || status(call(0, Message::word(crash::READ_ADDRESS, address)));
+    samples.push(read());
+    samples.push(status(rt::call::stop(1)));
+    samples.push(read());
 }
 
 fn migrate_group(samples: &mut Samples) {
@@ -293,6 +310,99 @@ fn restart_refused(samples: &mut Samples) {
     samples.push(status(call(0, Message::EMPTY)));
 }
 
+fn slots_taken(samples: &mut Samples) {
+    let into_kernel = || status(rt::call::relocate(2, migrate::TO_KERNEL, DEADLINE_CYCLES));
+    let answers = || status(call(1, Message::EMPTY));
+    let _ = answers();
+    samples.push(into_kernel());
+    samples.push(answers());
+    samples.push(status(rt::call::stop(2)));
+    samples.push(status(rt::call::start(2, placement::KERNEL)));
+    samples.push(status(rt::call::start(2, placement::USER)));
+    samples.push(answers());
+    samples.push(status(rt::call::stop(1)));
+    samples.push(into_kernel());
+    samples.push(answers());
+}
+
+fn leak(turns: u64, samples: &mut Samples) {
+    let (mut first, mut last, mut right) = (0, 0, 0);
+    for turn in 0..turns {
+        let moved_in = rt::call::migrate(1, migrate::TO_KERNEL).is_ok_and(|work| work[0] == 1);
+        let moved_out = rt::call::migrate(1, 0).is_ok_and(|work| work[0] == 1);
+        let stopped = rt::call::stop(1).is_ok();
+        last = rt::call::start(1, placement::USER).unwrap_or(0);
+        if turn == 0 {
+            first = last;
+        }
+        let relocated =
+            [migrate::TO_KERNEL, 0].iter().all(|how| rt::call::relocate(2, *how, DEADLINE_CYCLES).is_ok());
+        right += u64::from(moved_in && moved_out && stopped && relocated);
+    }
+    [first, last, right].into_iter().for_each(|sample| samples.push(sample));
+}
+
+/// What the threads that call all the while, and the one that migrates, tell each other.
+struct Callers {
+    answered: AtomicU64,
+    wrong: AtomicU64,
+    failed: AtomicU64,
+    finished: AtomicU64,
+    shall_stop: AtomicBool,
+}
+
+static CALLERS: Callers = Callers {
+    answered: AtomicU64::new(0),
+    wrong: AtomicU64::new(0),
+    failed: AtomicU64::new(0),
+    finished: AtomicU64::new(0),
+    shall_stop: AtomicBool::new(false),
+};
+
+impl Callers {
+    /// Adds 1 to handle 0 until told to stop. No answer may be lower than an earlier one, nor the same.
+    fn call_all_the_while(&self) -> ! {
+        let mut before = 0;
+        while !self.shall_stop.load(Ordering::Acquire) {
+            match call(0, Message::word(counter::ADD, 1)) {
+                Ok(answer) => {
+                    let now = answer.message.words[0];
+                    self.wrong.fetch_add(u64::from(now <= before), Ordering::Relaxed);
+                    self.answered.fetch_add(1, Ordering::Release);
+                    before = now;
+                }
+                Err(_) => {
+                    self.failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        self.finished.fetch_add(1, Ordering::Release);
+        loop {
+            let _ = rt::wait();
+        }
+    }
+}
+
+fn migrate_under_calls(start: &Start, turns: u64, samples: &mut Samples) {
+    let (mut migrated, mut seen) = (0, 0);
+    for turn in 0..turns {
+        while CALLERS.answered.load(Ordering::Acquire) == seen {
+            rt::yield_now();
+        }
+        migrated += u64::from(rt::call::migrate(1, alternately(turn)).is_ok_and(|work| work[0] == 1));
+        seen = CALLERS.answered.load(Ordering::Acquire);
+    }
+    CALLERS.shall_stop.store(true, Ordering::Release);
+    while CALLERS.finished.load(Ordering::Acquire) + 1 < start.info().thread_count.into() {
+        rt::yield_now();
+    }
+    samples.push(migrated);
+    read_counter(samples);
+    for seen in [&CALLERS.answered, &CALLERS.wrong, &CALLERS.failed] {
+        samples.push(seen.load(Ordering::Acquire));
+    }
+}
+
 /// Longer than any server of the tests needs to come to its wait.
 const DEADLINE_CYCLES: u64 = 100_000_000;
 
@@ -317,6 +427,12 @@ fn relocate_refused(samples: &mut Samples) {
     samples.push(status(rt::call::relocate(2, migrate::TO_KERNEL, 1_000_000)));
     samples.push(status(rt::call::relocate(3, migrate::TO_KERNEL, DEADLINE_CYCLES)));
     samples.push(status(call(2, Message::EMPTY)));
+    let _ = rt::send(2, Message::EMPTY);
+    samples.push(status(rt::call::relocate(3, migrate::TO_KERNEL, 0)));
+    samples.push(status(call(2, Message::EMPTY)));
+    for server in [4, 0] {
+        samples.push(status(rt::call::relocate(server, migrate::TO_KERNEL, DEADLINE_CYCLES)));
+    }
 }
 
 fn stop_after_relocation(relocates: bool, samples: &mut Samples) {

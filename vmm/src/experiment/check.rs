@@ -358,7 +358,7 @@ pub(super) fn memory_needed(case: &Parameters) -> u64 {
     let servers = match (case.shape, case.serving) {
         (Some(HandlerShape::Natural), _) => case.handlers(),
         (_, Some(Serving::Pairs)) => case.vcpus.into(),
-        _ => case.servers.unwrap_or(0).into(),
+        _ => u64::from(case.servers.unwrap_or(0)) + u64::from(case.partners.unwrap_or(0)),
     };
     let threads = match case.shape {
         Some(HandlerShape::Monolith) => case.handlers(),

@@ -1,8 +1,10 @@
 //! Servers that stop and start again: nothing leaks, nobody hangs, nothing stays behind.
 
+use abi::address::{PAGE_SIZE, REGION_SIZE, SLOT_BASE};
 use abi::call::status;
-use abi::plan::{flag, trust};
+use abi::plan::{flag, placement, server_flag, trust};
 use abi::program::{self, client as argument, scenario, workload};
+use abi::region::WORKING_SET_OFFSET;
 use inkbed::machine::guest::Outcome;
 
 use crate::harness::{Place, Server, boot, client, config, counted, finish, finish_config, scenario, server};
@@ -26,7 +28,8 @@ fn ten_thousand_restarts_leak_neither_frames_nor_slots() {
     let servers = servers(cycles);
     for plan_flags in [0, flag::PCID] {
         let mut config = config(&servers);
-        config.plan_flags = plan_flags;
+        // One slot: if a stop did not give it back, the next start would fail.
+        config.plan_flags = plan_flags | flag::kernel_slots(1);
         let Some(run) = boot(&config) else { return };
         if matches!(run.outcome, Outcome::Refused { .. }) && plan_flags != 0 {
             continue;
@@ -59,6 +62,83 @@ fn stops_and_starts_that_make_no_sense_are_refused() {
         status::OK,
     ];
     assert_eq!(run.samples, expected);
+}
+
+/// Migrations in place and at other addresses, stops and starts, as often as asked for: all is there again after each turn.
+/// Frames are counted, page tables of new spaces (and so new PCIDs) among them; slots there are no more than one.
+fn leaks_nothing(turns: u64) {
+    let movable = trusted(program::COUNTER, Place::User).with(|plan| plan.flags = server_flag::MIGRATABLE);
+    let relocated = trusted(program::POINTERS, Place::User).with(|plan| plan.working_set_pages = 1);
+    for plan_flags in [0, flag::PCID] {
+        let mut config =
+            config(&[scenario(Place::User, scenario::LEAK, turns), movable.clone(), relocated.clone()]);
+        config.plan_flags = plan_flags | flag::kernel_slots(1);
+        config.deadline = None;
+        let Some(run) = boot(&config) else { return };
+        if matches!(run.outcome, Outcome::Refused { .. }) && plan_flags != 0 {
+            continue;
+        }
+        assert_eq!(run.outcome, Outcome::Finished { status: 0 }, "{:?}", run.faults);
+        let [first, last, right] = run.samples[..] else { panic!("{:?}", run.samples) };
+        assert_eq!((last, right), (first, turns), "frames in use, turns in which all was done");
+        assert_eq!(run.faults, []);
+    }
+}
+
+#[test]
+fn migrations_and_restarts_leak_nothing() {
+    leaks_nothing(200);
+}
+
+#[test]
+#[ignore = "takes minutes where ring 0 is emulated"]
+fn ten_thousand_migrations_and_restarts_leak_nothing() {
+    leaks_nothing(10_000);
+}
+
+/// What a stopped server had is out of reach at once, for the kernel's servers on all CPUs and for those of its own space.
+#[test]
+fn a_stopped_server_is_out_of_reach() {
+    const PAGES: u32 = 20;
+    let page = WORKING_SET_OFFSET + 13 * PAGE_SIZE;
+    // The first slot, and the first region of a space.
+    for (place, base) in [(Place::Kernel, SLOT_BASE), (Place::User, REGION_SIZE)] {
+        for cpu in [0, 1] {
+            for how in [flag::FLUSH_BY_PAGE, flag::FLUSH_FULL] {
+                // A driver in the kernel leaves the space of the two resident.
+                let driver = scenario(Place::Kernel, scenario::STOP_AND_READ, base + page).reaching(&[2]);
+                let in_space = |server: Server| server.with(|plan| plan.space = 1);
+                let stopped =
+                    in_space(trusted(program::COUNTER, place)).with(|plan| plan.working_set_pages = PAGES);
+                let reader = in_space(server(program::CRASH, place)).with(|plan| plan.first_cpu = cpu);
+                let mut config = config(&if place == Place::Kernel {
+                    [driver.with(|plan| plan.placement = placement::USER), stopped, reader]
+                } else {
+                    [driver, stopped, reader]
+                });
+                (config.plan_flags, config.vcpus) = (how, 1 + cpu);
+                let Some(run) = finish_config(&config) else { return };
+                let expected = [status::OK, status::OK, status::PARTNER_DEAD];
+                assert_eq!(run.samples, expected, "{place:?}, CPU {cpu}, flush {how}");
+            }
+        }
+    }
+}
+
+#[test]
+fn more_servers_than_slots_are_refused_with_the_reason() {
+    let mut servers = vec![scenario(Place::User, scenario::RIGHTS, 0)];
+    servers.extend([(); 3].map(|()| server(program::NULL, Place::Kernel)));
+    let mut config = config(&servers);
+    config.plan_flags = flag::kernel_slots(3);
+    let Some(_) = finish_config(&config) else { return };
+    config.plan_flags = flag::kernel_slots(2);
+    let Some(run) = boot(&config) else { return };
+    let Outcome::Refused { message } = &run.outcome else { panic!("{:?}", run.outcome) };
+    assert!(
+        message.contains("server 3") && message.contains("all slots of the kernel are taken"),
+        "{message}"
+    );
 }
 
 /// More than a thousand servers in the kernel at once, every one of them stopped, started and called.

@@ -19,15 +19,15 @@ fn migratable(program: &str, place: Place) -> Server {
 
 /// Runs the servers without PCIDs, and with them where the CPU has them.
 fn finish_both(servers: &[Server]) -> Vec<GuestRun> {
-    finish_with(servers, 0)
+    finish_on(servers, 0, 1)
 }
 
-/// The same with other bits of the plan's flags.
-fn finish_with(servers: &[Server], flags: u64) -> Vec<GuestRun> {
+/// The same with other bits of the plan's flags, on so many CPUs.
+fn finish_on(servers: &[Server], flags: u64, vcpus: u32) -> Vec<GuestRun> {
     let mut runs = Vec::new();
     for plan_flags in [flags, flags | flag::PCID] {
         let mut config = config(servers);
-        config.plan_flags = plan_flags;
+        (config.plan_flags, config.vcpus) = (plan_flags, vcpus);
         let Some(run) = boot(&config) else { return runs };
         if !matches!(run.outcome, Outcome::Refused { .. }) || plan_flags & flag::PCID == 0 {
             assert_eq!(run.outcome, Outcome::Finished { status: 0 }, "faults: {:?}", run.faults);
@@ -83,26 +83,63 @@ fn a_busy_server_is_moved_between_two_instructions() {
 }
 
 /// What is in the kernel is out of reach of ring 3, and what has left the kernel is out of reach of ring 0, at once: the
-/// last read fails only if the TLB has forgotten the pages, one by one or all at once.
+/// last access fails only if the TLB has forgotten the pages, one by one or all at once, be it that of the CPU that moves the
+/// server or that of another one.
 #[test]
 fn a_moved_server_is_out_of_reach_where_it_was() {
     // A page whose offset nobody else uses: in a direct-mapped TLB, as emulators have them, it is not evicted by chance.
     const PAGES: u32 = 20;
     let address = top_entry_base(HOME_TOP_ENTRY_FIRST) + WORKING_SET_OFFSET + 13 * PAGE_SIZE;
-    let cases = [
-        (Place::Kernel, [status::OK, status::PARTNER_DEAD]),
-        (Place::User, [status::PARTNER_DEAD, status::PARTNER_DEAD]),
-    ];
-    for (reader, expected) in cases {
-        let driver = scenario(Place::User, scenario::MIGRATE_AND_READ, address).reaching(&[2]);
+    let dead = status::PARTNER_DEAD;
+    let readers = [(Place::Kernel, [status::OK, dead]), (Place::User, [dead, dead])];
+    let cases = readers.into_iter().flat_map(|reader| {
+        [scenario::MIGRATE_AND_READ, scenario::MIGRATE_AND_WRITE]
+            .into_iter()
+            .flat_map(move |access| [0, 1].map(|cpu| (reader, access, cpu)))
+    });
+    for ((reader, expected), access, cpu) in cases {
+        let driver = scenario(Place::User, access, address).reaching(&[2]);
         let moved = migratable(program::COUNTER, Place::User).with(|plan| plan.working_set_pages = PAGES);
-        let servers = [driver, moved, server(program::CRASH, reader)];
+        let reader = server(program::CRASH, reader).with(|plan| plan.first_cpu = cpu);
+        let servers = [driver, moved, reader];
         for how in [flag::FLUSH_BY_PAGE, flag::FLUSH_FULL] {
-            for run in finish_with(&servers, how) {
-                assert_eq!(run.samples, expected, "flush {how}");
+            for run in finish_on(&servers, how, 1 + cpu) {
+                assert_eq!(run.samples, expected, "scenario {access}, CPU {cpu}, flush {how}");
                 assert!(run.faults.iter().all(|fault| fault.fault.server == 2));
             }
         }
+    }
+}
+
+/// Threads call all the while, each on a CPU of its own or sharing the one of the driver, which moves the server a thousand
+/// times, wherever it is in their calls: every call is answered, and once.
+#[test]
+fn a_counter_counts_every_call_once_while_it_is_moved_a_thousand_times() {
+    // More CPUs than a host has take turns there, and each turn waits for all of them.
+    for (vcpus, turns) in [(1, 1000), (2, 1000), (4, 50)] {
+        let driver = scenario(Place::User, scenario::MIGRATE_UNDER_CALLS, turns)
+            .with(|plan| (plan.cpu_count, plan.thread_count) = (vcpus, vcpus.max(2)));
+        let counter = migratable(program::COUNTER, Place::User).with(|plan| plan.first_cpu = vcpus - 1);
+        for run in finish_on(&[driver, counter], 0, vcpus) {
+            let [migrated, count, answered, wrong, failed] = run.samples[..] else {
+                panic!("{:?}", run.samples)
+            };
+            assert_eq!((migrated, wrong, failed), (turns, 0, 0), "{vcpus} CPUs");
+            assert_eq!(count, answered, "{vcpus} CPUs");
+            assert!(answered >= turns, "{vcpus} CPUs");
+            assert_eq!(run.faults, []);
+        }
+    }
+}
+
+/// Moving, stopping, starting and ending is the driver's affair, in every placement.
+#[test]
+fn nobody_but_the_driver_may_do_what_only_it_may() {
+    for place in BOTH_PLACES {
+        let driver = scenario(Place::User, scenario::PRIVILEGED_CALLS, 0);
+        let Some(run) = finish(&[driver, server(program::CRASH, place)]) else { return };
+        assert_eq!(run.samples, [7, 7], "{place:?}: refused, of so many");
+        assert_eq!(counted(&run).threads_ended, 0);
     }
 }
 

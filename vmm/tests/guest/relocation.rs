@@ -1,7 +1,7 @@
 //! Relocation at run time: another address, pointers right, state carried over, or nothing changed.
 
 use abi::call::status;
-use abi::plan::{flag, trust};
+use abi::plan::{flag, server_flag, trust};
 use abi::program::{self, scenario, touch};
 use inkbed::machine::guest::Outcome;
 
@@ -37,7 +37,9 @@ fn pointers_are_right_and_state_is_kept_at_every_new_address() {
 /// No relocation that cannot be done changes anything: the server answers as before.
 #[test]
 fn a_relocation_that_cannot_be_done_leaves_the_server_where_it_was() {
-    let driver = scenario(Place::User, scenario::RELOCATE_REFUSED, 0).reaching(&[1, 2, 3]);
+    let driver = scenario(Place::User, scenario::RELOCATE_REFUSED, 0)
+        .reaching(&[1, 2, 3])
+        .with(|plan| plan.trust_group = trust::CRITICAL_TRUSTED);
     let busy = server(program::SCENARIO, Place::User).with(|plan| {
         plan.trust_group = trust::CRITICAL_TRUSTED;
         plan.arguments[scenario::NUMBER] = scenario::SPIN;
@@ -49,7 +51,12 @@ fn a_relocation_that_cannot_be_done_leaves_the_server_where_it_was() {
         plan.working_set_pages = 9_000;
         plan.arguments[touch::PAGES] = 1;
     });
-    let Some(run) = finish(&[driver, pointers(trust::NONCRITICAL_TRUSTED), busy, large]) else { return };
+    let movable = server(program::NULL, Place::User).with(|plan| {
+        plan.trust_group = trust::CRITICAL_TRUSTED;
+        plan.flags = server_flag::MIGRATABLE;
+    });
+    let servers = [driver, pointers(trust::NONCRITICAL_TRUSTED), busy, large, movable];
+    let Some(run) = finish(&servers) else { return };
     let expected = [
         status::BAD_ARGUMENT,
         status::OK,
@@ -60,8 +67,25 @@ fn a_relocation_that_cannot_be_done_leaves_the_server_where_it_was() {
         status::BUSY,
         status::EXHAUSTED,
         status::OK,
+        status::BUSY,
+        status::OK,
+        status::NOT_PERMITTED,
+        status::NOT_PERMITTED,
     ];
     assert_eq!(run.samples, expected);
+}
+
+/// Without a free slot nobody moves in, by relocation or by a start, and nobody is harmed; a slot that is given back is good
+/// at once.
+#[test]
+fn without_a_free_slot_a_server_goes_on_where_it_was() {
+    let driver = scenario(Place::User, scenario::SLOTS_TAKEN, 0).reaching(&[1, 2]);
+    let servers = [driver, server(program::NULL, Place::Kernel), pointers(trust::CRITICAL_TRUSTED)];
+    let mut config = config(&servers);
+    config.plan_flags = flag::kernel_slots(1);
+    let Some(run) = finish_config(&config) else { return };
+    let (ok, exhausted) = (status::OK, status::EXHAUSTED);
+    assert_eq!(run.samples, [exhausted, ok, ok, exhausted, ok, ok, ok, ok, ok]);
 }
 
 /// A relocation that fails half-way forgets nothing about the region that stays: when that goes later, the TLB forgets as

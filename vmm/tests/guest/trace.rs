@@ -207,26 +207,31 @@ fn pcids_change_the_loads_and_not_their_number() {
     assert!(events.iter().all(keeps));
 }
 
-/// DESIGN.md, invariant 7: to stop a server, start it again and call it twice takes the same instructions whether it is alone
-/// or one of a thousand.
+/// DESIGN.md, invariant 7: a call, and to stop a server, start it again and call it twice, takes the same instructions whether
+/// the server is alone or one of ten, a hundred or a thousand, as in the experiment `slots`.
 #[test]
 fn nothing_takes_longer_with_a_thousand_servers() {
     for (place, placement) in
         [(Place::User, abi::plan::placement::USER), (Place::Kernel, abi::plan::placement::KERNEL)]
     {
-        let instructions = |count: usize| {
-            let driver = client(Place::User, workload::RESTART, ROUND_TRIPS + 1, 0).with(|plan| {
-                plan.arguments[argument::MOVED] = 1;
-                plan.arguments[argument::METHOD] = placement.into();
-            });
-            let mut servers = vec![driver];
-            servers.extend((0..count).map(|_| server(program::NULL, place)));
-            let mut config = config(&servers);
-            config.memory_bytes = 256 << 20;
-            let trace = traced(&config)?.unwrap_or_else(|error| panic!("{error}"));
-            // The shortest of them: on a slow host a time slice may end within a round trip.
-            Some(trace.summary.counts.instructions)
-        };
-        assert_eq!(instructions(1), instructions(1_000), "{place:?}");
+        for workload in [workload::CALL, workload::RESTART] {
+            let instructions = |count: usize| {
+                let driver = client(Place::User, workload, ROUND_TRIPS + 1, 0).with(|plan| {
+                    if workload == workload::RESTART {
+                        plan.arguments[argument::MOVED] = 1;
+                        plan.arguments[argument::METHOD] = placement.into();
+                    }
+                });
+                let mut servers = vec![driver];
+                servers.extend((0..count).map(|_| server(program::NULL, place)));
+                let mut config = config(&servers);
+                config.memory_bytes = 256 << 20;
+                let trace = traced(&config)?.unwrap_or_else(|error| panic!("{error}"));
+                // The shortest of them: on a slow host a time slice may end within a round trip.
+                Some(trace.summary.counts.instructions)
+            };
+            let counts = [1, 10, 100, 1_000].map(instructions);
+            assert!(counts.iter().all(|count| *count == counts[0]), "{place:?}, {workload}: {counts:?}");
+        }
     }
 }
