@@ -18,7 +18,7 @@ use crate::experiment::overrides::Overrides;
 use crate::experiment::run::{KvmRunner, Runner, now};
 use crate::guest_image::GuestImage;
 use crate::guests::cgroup;
-use crate::report::record::{ExperimentRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION};
+use crate::report::record::{CaseRecord, ExperimentRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION};
 use crate::report::store::{ResultsFolder, read_record};
 use crate::report::table;
 
@@ -158,10 +158,22 @@ fn end_of(record: &RunRecord) -> End {
     }
     let failures = record.failures().count();
     if failures > 0 {
+        for case in record.failures() {
+            eprintln!("{}: {}", case.name, why(case));
+        }
         eprintln!("{failures} of {} cases failed", record.cases_planned);
         return End::Failure;
     }
     End::Success
+}
+
+/// What a case failed by, in one line.
+fn why(case: &CaseRecord) -> String {
+    if !case.outcome.is_success() {
+        return case.outcome.to_string();
+    }
+    let rows: Vec<String> = case.disagreements().map(ToString::to_string).collect();
+    format!("the lenses do not agree: {}", rows.join("; "))
 }
 
 fn record(

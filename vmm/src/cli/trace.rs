@@ -18,23 +18,17 @@ use crate::experiment::check::Limits;
 use crate::experiment::expand::expand;
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
-use crate::experiment::plan::guest_config;
+use crate::experiment::plan::traced_guest_config;
 use crate::experiment::run::chain;
 use crate::guest_image::GuestImage;
 use crate::lens::stream::Event;
 use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
-use crate::machine::guest::{GuestConfig, Outcome};
+use crate::machine::guest::Outcome;
 use crate::report::atomic::write_atomically;
 
 /// Cases side by side in one table.
 const CASES_PER_TABLE: usize = 8;
-
-/// Round trips before the first mark: what is done only once is done there.
-const WARM_UP: u64 = 2;
-
-/// Shortest deadline of a traced guest, seconds: a step takes up to a millisecond.
-const DEADLINE_SECONDS_MIN: u64 = 600;
 
 /// All counts, as JSON.
 #[derive(Debug, Default, Serialize)]
@@ -51,6 +45,7 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     cases(arguments, &Limits { programs: programs(&image), ..Limits::any_host() })?;
     let host = Host::probe()?;
     let cases = cases(arguments, &host.limits(programs(&image)))?;
+    let pin = guest::pin(&arguments.guest)?;
     let interrupt = Interrupt::listen()?;
     if let Some(folder) = &arguments.out {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -58,7 +53,8 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     let mut counted = Counted::default();
     let mut end = End::Success;
     for case in &cases {
-        match trace::trace(&config(arguments, case, &image)?, &interrupt.stop) {
+        let config = traced_guest_config(&case.parameters, arguments.round_trips, &image, &pin)?;
+        match trace::trace(&config, &interrupt.stop) {
             Ok(trace) => {
                 if let Some(folder) = &arguments.out {
                     write_case(folder, &case.name, &trace)?;
@@ -112,17 +108,6 @@ fn cases(arguments: &TraceArguments, limits: &Limits) -> anyhow::Result<Vec<Case
         return Err(UsageError { message, fix }.into());
     }
     Ok(cases)
-}
-
-/// The guest that makes as many complete round trips as asked for.
-fn config(arguments: &TraceArguments, case: &Case, image: &GuestImage) -> anyhow::Result<GuestConfig> {
-    let mut parameters = case.parameters.clone();
-    // The last round trip ends with the second mark, not with a call.
-    parameters.samples = arguments.round_trips + 1;
-    // Servers that move by themselves have moved by then.
-    parameters.warm_up = WARM_UP.max(parameters.promote_after.unwrap_or(0).into());
-    parameters.deadline_seconds = parameters.deadline_seconds.max(DEADLINE_SECONDS_MIN);
-    Ok(guest_config(&parameters, image, &guest::pin(&arguments.guest)?)?)
 }
 
 fn text(counted: &Counted) -> String {

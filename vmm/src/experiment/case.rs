@@ -104,6 +104,9 @@ pub struct Parameters {
     pub samples: u64,
     /// Guests booted afresh.
     pub launches: u32,
+    /// Round trips traced in a guest of their own, for the lens `trace`; 0 for none.
+    #[serde(default)]
+    pub trace_round_trips: u64,
 }
 
 impl Parameters {

@@ -77,6 +77,7 @@ fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i
         "samples" => (1..=samples_max as i64, "the room for samples"),
         "warm_up" => (0..=1_000_000_000, "longer than any case needs"),
         "launches" => (1..=10_000, "longer than any case needs"),
+        "trace_round_trips" => (0..=1_000, "`inkbed trace` takes more"),
         _ => (1..=DEADLINE_SECONDS_MAX, "a day"),
     }
 }

@@ -58,6 +58,7 @@ const DEFAULT_DEADLINE_SECONDS: i64 = 60;
 const DEFAULT_WARM_UP: i64 = 20;
 const DEFAULT_SAMPLES: i64 = 300;
 const DEFAULT_LAUNCHES: i64 = 1;
+const DEFAULT_TRACE_ROUND_TRIPS: i64 = 0;
 
 /// The experiment of `file` on a host with these `limits`.
 pub fn expand(
@@ -196,6 +197,13 @@ impl Expansion<'_> {
             &defaults.deadline_seconds,
             DEFAULT_DEADLINE_SECONDS,
         )?;
+        let trace_round_trips = one(
+            "trace_round_trips",
+            overrides.trace_round_trips,
+            &entry.trace_round_trips,
+            &defaults.trace_round_trips,
+            DEFAULT_TRACE_ROUND_TRIPS,
+        )?;
         Ok(Parameters {
             workload,
             client: Placement::User,
@@ -229,6 +237,7 @@ impl Expansion<'_> {
             warm_up: if workload.is_measured_once() { 0 } else { warm_up },
             samples: if workload.is_measured_once() { 1 } else { samples },
             launches: launches as u32,
+            trace_round_trips,
         })
     }
 

@@ -73,6 +73,8 @@ pub struct Common {
     pub samples: Option<Spanned<i64>>,
     /// Guests to boot afresh for every case.
     pub launches: Option<Spanned<i64>>,
+    /// Round trips to trace in a guest of their own.
+    pub trace_round_trips: Option<Spanned<i64>>,
 }
 
 /// One `[[case]]`: every list in it multiplies the number of cases.
@@ -148,6 +150,8 @@ pub struct CaseEntry {
     pub samples: Option<Spanned<i64>>,
     /// See [`Common::launches`].
     pub launches: Option<Spanned<i64>>,
+    /// See [`Common::trace_round_trips`].
+    pub trace_round_trips: Option<Spanned<i64>>,
 }
 
 impl ExperimentFile {

@@ -27,10 +27,22 @@ pub struct Overrides {
     pub samples: Option<i64>,
     /// Guests booted afresh for every case.
     pub launches: Option<i64>,
+    /// Round trips to trace in a guest of their own.
+    pub trace_round_trips: Option<i64>,
 }
 
-const KEYS: [&str; 9] =
-    ["vcpus", "memory", "huge_pages", "guests", "pcid", "deadline_seconds", "warm_up", "samples", "launches"];
+const KEYS: [&str; 10] = [
+    "vcpus",
+    "memory",
+    "huge_pages",
+    "guests",
+    "pcid",
+    "deadline_seconds",
+    "warm_up",
+    "samples",
+    "launches",
+    "trace_round_trips",
+];
 
 impl Overrides {
     /// Takes one `key=value`.
@@ -53,6 +65,7 @@ impl Overrides {
             "warm_up" => self.warm_up = Some(whole_number(key, value)?),
             "samples" => self.samples = Some(whole_number(key, value)?),
             "launches" => self.launches = Some(whole_number(key, value)?),
+            "trace_round_trips" => self.trace_round_trips = Some(whole_number(key, value)?),
             _ => {
                 let message = format!("unknown key `{key}` in `--set {assignment}`");
                 return Err(ConfigError::on_command_line(message, suggest(key, KEYS)));
@@ -73,6 +86,7 @@ impl Overrides {
             ("warm_up", self.warm_up.map(|value| value.to_string())),
             ("samples", self.samples.map(|value| value.to_string())),
             ("launches", self.launches.map(|value| value.to_string())),
+            ("trace_round_trips", self.trace_round_trips.map(|value| value.to_string())),
         ];
         values.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }

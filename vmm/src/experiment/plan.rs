@@ -83,6 +83,31 @@ pub fn right(target: Target, from: usize) -> PlanRight {
     PlanRight { target: target.participant as u32, thread: target.thread, badge: from as u64 }
 }
 
+/// Round trips before the first mark of a traced guest: what is done only once is done there.
+const TRACE_WARM_UP: u64 = 2;
+
+/// Shortest deadline of a traced guest, seconds: a step takes up to a millisecond.
+const TRACE_DEADLINE_SECONDS_MIN: u64 = 600;
+
+/// The guest in which so many complete round trips of a case are traced.
+pub fn traced_guest_config(
+    case: &Parameters,
+    round_trips: u64,
+    image: &GuestImage,
+    pin: &Pin,
+) -> Result<GuestConfig, NoSuchProgram> {
+    let case = Parameters {
+        // The last round trip ends with the second mark, not with a call.
+        samples: round_trips + 1,
+        // Servers that move by themselves have moved by then.
+        warm_up: TRACE_WARM_UP.max(case.promote_after.unwrap_or(0).into()),
+        deadline_seconds: case.deadline_seconds.max(TRACE_DEADLINE_SECONDS_MIN),
+        ..case.clone()
+    };
+    // Counters that are programmed and read would be in the trace.
+    Ok(GuestConfig { lenses: LensRequest::default(), ..guest_config(&case, image, pin)? })
+}
+
 /// One server of a plan without rights and arguments.
 pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
     let threads = &participant.threads;

@@ -1,13 +1,15 @@
 //! Running an experiment: case after case, each in guests of its own, each on the disk before the next begins.
 
 use super::case::{Case, Parameters};
-use super::plan::guest_config;
+use super::plan::{guest_config, traced_guest_config};
 use super::quota::Quotas;
 use crate::guest_image::GuestImage;
 use crate::guests::{Ended, Fleet, FleetError, Guest, Lost};
 use crate::lens::LensValues;
+use crate::lens::trace::{self, TraceError};
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
+use crate::report::agreement::{TraceAbsent, Traced};
 use crate::report::record::{CaseRecord, RunRecord, RunState};
 use crate::report::reduce::{Launch, Process, case_record};
 use crate::report::relate::relate;
@@ -18,6 +20,9 @@ use crate::report::store::{ResultsFolder, StoreError};
 pub trait GuestRunner {
     /// Boots one guest and runs it to its end.
     fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError>;
+
+    /// Boots one guest and traces it between its marks.
+    fn trace(&self, config: &GuestConfig) -> Result<trace::Summary, TraceError>;
 
     /// Boots so many guests at once, each in a process of its own, and runs all of them to their ends.
     fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError>;
@@ -48,6 +53,10 @@ pub struct KvmRunner {
 impl GuestRunner for KvmRunner {
     fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError> {
         machine::run(config, &self.stop)
+    }
+
+    fn trace(&self, config: &GuestConfig) -> Result<trace::Summary, TraceError> {
+        Ok(trace::trace(config, &self.stop)?.summary)
     }
 
     fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
@@ -91,12 +100,14 @@ impl Runner<'_> {
         let mut state = RunState::Finished;
         for (index, case) in cases.iter().enumerate() {
             observer.case_begins(index, case);
-            let Some(launches) = self.launches(case) else {
+            let measured =
+                self.launches(case).and_then(|launches| Some((launches, self.trace(case, record)?)));
+            let Some((launches, traced)) = measured else {
                 state = RunState::Interrupted;
                 break;
             };
             let files = self.write_samples(case, &launches)?;
-            record.cases.push(case_record(case, &launches, &files, &record.host));
+            record.cases.push(case_record(case, &launches, &traced, &files, &record.host));
             relate(record);
             self.results.write_record(record)?;
             if let Some(done) = record.cases.last() {
@@ -149,6 +160,29 @@ impl Runner<'_> {
             }
         }
         Some(launches)
+    }
+
+    /// The traced guest of a case; `None` when the user stopped it.
+    fn trace(&self, case: &Case, record: &RunRecord) -> Option<Traced> {
+        let round_trips = case.parameters.trace_round_trips;
+        if round_trips == 0 {
+            return Some(Err(TraceAbsent::new("not asked for (`trace_round_trips`)")));
+        }
+        if let Some(reason) = record.host.absent_lenses.get("trace") {
+            return Some(Err(TraceAbsent::new(reason)));
+        }
+        let config = match traced_guest_config(&case.parameters, round_trips, self.image, self.pin) {
+            Ok(config) => config,
+            Err(error) => return Some(Err(TraceAbsent::new(error))),
+        };
+        match self.guests.trace(&config) {
+            Err(TraceError::Outcome(outcome)) if *outcome == Outcome::Interrupted => None,
+            Err(TraceError::Disagreement(disagreement)) => Some(Err(TraceAbsent {
+                reason: TraceError::Disagreement(disagreement.clone()).to_string(),
+                disagreement: Some(disagreement),
+            })),
+            other => Some(other.map_err(|error| TraceAbsent::new(chain(&error)))),
+        }
     }
 
     fn write_samples(&self, case: &Case, launches: &[Launch]) -> Result<Vec<Option<String>>, StoreError> {

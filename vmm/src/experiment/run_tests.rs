@@ -36,6 +36,15 @@ impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner f
         (self.script)(index, config)
     }
 
+    fn trace(&self, config: &GuestConfig) -> Result<trace::Summary, TraceError> {
+        let index = *self.guests.borrow();
+        let run = (self.script)(index, config)?;
+        match run.outcome {
+            Outcome::Finished { .. } => Err(TraceError::NoRoundTrip),
+            outcome => Err(TraceError::Outcome(Box::new(outcome))),
+        }
+    }
+
     fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
         let guest = |result| Guest {
             result,

@@ -41,6 +41,7 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         warm_up: 2,
         samples: 10,
         launches: 1,
+        trace_round_trips: 0,
     }
 }
 

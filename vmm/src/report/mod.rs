@@ -1,5 +1,6 @@
 //! Reports: what came of a run, as records for programs and as tables for people.
 
+pub mod agreement;
 pub mod atomic;
 mod crowd;
 pub mod csv;
@@ -8,6 +9,7 @@ pub mod flush;
 pub mod format;
 pub mod grid;
 pub mod guests_csv;
+pub mod lenses;
 mod many_threads;
 pub mod notes;
 pub mod outcome;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::agreement::CR3_LOADS;
 use super::format;
 use super::record::{CaseRecord, RunRecord, RunState};
 
@@ -28,14 +29,20 @@ fn failures(run: &RunRecord) -> impl Iterator<Item = String> {
 }
 
 fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
-    run.cases.iter().filter(|case| case.expected.agrees == Some(false)).map(|case| {
-        let counted = case.per_round_trip("page_table_loads").unwrap_or_default();
-        let expected = case.expected.page_table_loads_per_round_trip.unwrap_or_default();
-        format!(
-            "(!) {}: {} page-table loads per round trip were counted; the rule of the resident space says {expected}.",
-            case.name,
-            format::count(counted),
-        )
+    run.cases.iter().flat_map(|case| {
+        let name = &case.name;
+        let loads = (case.expected.agrees == Some(false)).then(|| {
+            let counted = case.per_round_trip("page_table_loads").unwrap_or_default();
+            let expected = case.expected.page_table_loads_per_round_trip.unwrap_or_default();
+            format!(
+                "(!) {name}: {} page-table loads per round trip were counted; the rule of the resident space says {expected}.",
+                format::count(counted),
+            )
+        });
+        let lenses = case.disagreements().filter(|row| loads.is_none() || row.what != CR3_LOADS || row.counts.len() > 2);
+        let lenses: Vec<String> =
+            lenses.map(|row| format!("(!) {name}: the lenses do not agree: {row}.")).collect();
+        loads.into_iter().chain(lenses)
     })
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::agreement::AgreementRecord;
 use super::density::{DensityRecord, ProcessRecord};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
@@ -174,6 +175,9 @@ pub struct CaseRecord {
     pub is_overcommitted: bool,
     /// What the rule of the resident space says the counters must be.
     pub expected: ExpectedRecord,
+    /// What several lenses have counted, side by side.
+    #[serde(default)]
+    pub agreements: Vec<AgreementRecord>,
     /// KVM's own statistics between the marks, summed over launches.
     #[serde(default)]
     pub kvm_stats: BTreeMap<String, u64>,
@@ -302,7 +306,14 @@ pub struct LaunchRecord {
 impl CaseRecord {
     /// Whether everything came out as it should.
     pub fn succeeded(&self) -> bool {
-        self.outcome.is_success() && self.expected.agrees != Some(false)
+        self.outcome.is_success()
+            && self.expected.agrees != Some(false)
+            && self.disagreements().next().is_none()
+    }
+
+    /// What the lenses do not agree on.
+    pub fn disagreements(&self) -> impl Iterator<Item = &AgreementRecord> {
+        self.agreements.iter().filter(|agreement| !agreement.agrees)
     }
 
     /// A counter per round trip.

@@ -6,6 +6,7 @@ use abi::address::PAGE_SIZE;
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
 use serde_json::Value;
 
+use super::agreement::{Counted, Traced, agreements};
 use super::density::{density, process_record};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
@@ -58,6 +59,7 @@ const CONSOLE_TAIL_LINES: usize = 20;
 pub fn case_record(
     case: &Case,
     launches: &[Launch],
+    traced: &Traced,
     samples_files: &[Option<String>],
     host: &HostRecord,
 ) -> CaseRecord {
@@ -70,12 +72,28 @@ pub fn case_record(
     let first_failure = outcomes.iter().find(|outcome| !outcome.is_success());
     let timing_reason = timing::problem(host, &case.parameters, &kvm_stats, round_trips);
     let tsc_hz = runs.iter().map(|run| run.tsc_hz).find(|hz| *hz > 0);
+    let channels = channels(case, &runs, tsc_hz);
+    let counted = Counted {
+        round_trips,
+        launches: runs.len() as u64,
+        rule_loads: Topology::of(&case.parameters).page_table_loads_per_round_trip(),
+        loads: total(&counters, "page_table_loads"),
+        switches: total(&counters, "context_switches"),
+        emulated: kvm_stats.get("insn_emulation").copied().filter(|_| host.user_timing_is_native),
+        exits: kvm_stats.get("exits").copied().unwrap_or(0),
+        clock_median: channels
+            .get("round_trip")
+            .filter(|channel| host.tsc_counts_instructions && !channel.includes_disturbed)
+            .map(|channel| channel.summary.median),
+        pmu: runs.iter().filter_map(|run| run.lenses.pmu.counted()).collect(),
+    };
     CaseRecord {
         name: case.name.clone(),
         parameters: case.parameters.clone(),
         outcome: first_failure.or(outcomes.first()).cloned().unwrap_or(OutcomeRecord::Interrupted),
         round_trips,
-        cycles: channels(case, &runs, tsc_hz),
+        cycles: channels,
+        agreements: agreements(&counted, traced),
         disturbed_samples: runs
             .iter()
             .flat_map(|run| &run.samples)
@@ -95,7 +113,7 @@ pub fn case_record(
         run_delay_ns: sum_of_delays(&runs),
         flush: runs.iter().rev().find_map(|run| FlushRecord::new(&run.flush)),
         features: features(&runs),
-        lenses: lenses(host, launches, tsc_hz, !kvm_stats.is_empty()),
+        lenses: lenses(host, launches, traced, tsc_hz, !kvm_stats.is_empty()),
         density: density(case.parameters.guests, launches, &successes),
         launches: launches
             .iter()
@@ -188,6 +206,10 @@ fn counters(runs: &[&GuestRun], round_trips: u64) -> BTreeMap<String, CountRecor
     COUNTER_NAMES.iter().zip(totals).map(|(name, total)| ((*name).to_owned(), record(total))).collect()
 }
 
+fn total(counters: &BTreeMap<String, CountRecord>, name: &str) -> u64 {
+    counters.get(name).map_or(0, |counter| counter.total)
+}
+
 fn expected(case: &Case, counters: &BTreeMap<String, CountRecord>, round_trips: u64) -> ExpectedRecord {
     let loads = Topology::of(&case.parameters).page_table_loads_per_round_trip();
     let counted = counters.get("page_table_loads").filter(|_| round_trips > 0);
@@ -243,6 +265,7 @@ fn features(runs: &[&GuestRun]) -> Vec<String> {
 fn lenses(
     host: &HostRecord,
     launches: &[Launch],
+    traced: &Traced,
     tsc_hz: Option<u64>,
     has_kvm_stats: bool,
 ) -> BTreeMap<String, LensRecord> {
@@ -253,15 +276,20 @@ fn lenses(
     } else {
         absent_lens("KVM on this host tells no statistics".to_owned())
     };
-    let trace = host.absent_lenses.get("trace").cloned();
-    let trace = trace.unwrap_or_else(|| "single steps are a command of their own".to_owned());
+    let trace = match traced {
+        Ok(summary) => {
+            let readings = serde_json::to_value(summary).into_iter().collect();
+            LensRecord { readings, ..present(None) }
+        }
+        Err(absent) => absent_lens(absent.reason.clone()),
+    };
     BTreeMap::from([
         ("tsc".to_owned(), present(tsc_hz)),
         ("kernel".to_owned(), present(None)),
         ("kvm".to_owned(), kvm),
         ("pmu".to_owned(), counters_lens(host, "pmu", counted().map(|launch| &launch.lenses.pmu))),
         ("perf".to_owned(), counters_lens(host, "perf", counted().map(|launch| &launch.lenses.perf))),
-        ("trace".to_owned(), absent_lens(trace)),
+        ("trace".to_owned(), trace),
     ])
 }
 

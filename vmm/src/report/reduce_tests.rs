@@ -1,6 +1,6 @@
 //! Tests of the reduction.
 
-use super::super::tests::guest_run;
+use super::super::tests::{guest_run, not_traced};
 use super::*;
 use crate::experiment::case::Parameters;
 use crate::experiment::parameter::{Placement, Workload};
@@ -14,7 +14,7 @@ fn case(workload: Workload) -> Case {
 
 fn reduced(case: &Case, launches: &[Result<GuestRun, String>]) -> CaseRecord {
     let launches: Vec<Launch> = launches.iter().cloned().map(Launch::from).collect();
-    case_record(case, &launches, &[], &HostRecord::default())
+    case_record(case, &launches, &not_traced(), &[], &HostRecord::default())
 }
 
 #[test]

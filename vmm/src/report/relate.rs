@@ -65,7 +65,15 @@ fn is_all_user(case: &Parameters) -> bool {
 
 /// The case without what only says how long and how often it is measured.
 fn what_is_measured(case: &Parameters) -> Parameters {
-    Parameters { memory_bytes: 0, deadline_seconds: 0, warm_up: 0, samples: 0, launches: 0, ..case.clone() }
+    Parameters {
+        memory_bytes: 0,
+        deadline_seconds: 0,
+        warm_up: 0,
+        samples: 0,
+        launches: 0,
+        trace_round_trips: 0,
+        ..case.clone()
+    }
 }
 
 /// The same with every program in a user space of its own, and a switch to its own thread.

@@ -1,10 +1,9 @@
 //! One section of a report: the cases of one kind, and the columns that tell them apart.
 
-use super::crowd;
-use super::format;
 use super::grid::{Column, KEEP};
 use super::many_threads;
 use super::record::{CaseRecord, ChannelRecord, CountRecord, OtherCallsRecord, RunRecord};
+use super::{crowd, format, lenses};
 use crate::experiment::parameter::{Flush, Workload};
 use crate::machine::guest::HugePages;
 
@@ -22,7 +21,7 @@ pub struct Section {
 /// One line of a table: a channel of a case, or a case that has none.
 pub(super) type Row<'a> = (&'a CaseRecord, Option<(&'a String, &'a ChannelRecord)>);
 
-/// The sections of a run, in the order in which its cases were run.
+/// The sections of a run, in the order in which its cases were run, and the lenses side by side.
 pub fn sections(run: &RunRecord) -> Vec<Section> {
     let mut names: Vec<&str> = Vec::new();
     for case in &run.cases {
@@ -36,6 +35,7 @@ pub fn sections(run: &RunRecord) -> Vec<Section> {
             let cases = cases_of(run, name);
             std::iter::once(section(run, name, &cases)).chain(crowd::section(name, &cases))
         })
+        .chain(lenses::section(run))
         .collect()
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use abi::report::{Counters, CpuReport};
 
+use super::agreement::{TraceAbsent, Traced};
 use super::record::{
     CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
 };
@@ -51,12 +52,18 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
     }
 }
 
+/// Why the cases of these tests have no trace.
+pub(crate) fn not_traced() -> Traced {
+    Err(TraceAbsent::new("not asked for"))
+}
+
 fn record(name: &str, parameters: Parameters, median: u64, loads_per_round_trip: u64) -> CaseRecord {
     let samples = vec![median - 10, median, median + 30];
     let run = guest_run(samples, 3 * loads_per_round_trip);
     case_record(
         &Case { name: name.to_owned(), parameters },
         &[Ok(run).into()],
+        &not_traced(),
         &[None],
         &HostRecord::default(),
     )

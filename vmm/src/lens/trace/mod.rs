@@ -6,6 +6,7 @@
 //! kernel's own counters, [`events`] feeds the TLB models, [`present`] and [`listing`] are for people.
 
 pub mod agree;
+pub mod clock;
 pub mod counts;
 pub mod decode;
 pub mod events;
@@ -82,8 +83,27 @@ pub struct Summary {
     /// The client's system calls in that round trip, in order.
     #[serde(default)]
     pub system_calls: Vec<SystemCall>,
+    /// Ticks of a clock that advances by one for every instruction, between the client's readings around its calls;
+    /// absent where the client reads no clock, or round trips differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ticks: Option<u64>,
     /// Everything between the marks, incomplete round trips included, without the detour.
     pub between_marks: Counts,
+    /// Instructions of the SYSCALL detour between the marks.
+    pub detour_between_marks: u64,
+}
+
+impl Summary {
+    /// What a guest that makes so many round trips between its marks must count, if `field` counts instructions of one:
+    /// those of its round trips, and what this one had besides its own. `None` where round trips differ.
+    pub fn predict(&self, round_trips: u64, field: impl Fn(&Counts, u64) -> u64) -> Option<u64> {
+        let one = field(&self.counts, self.detour_instructions);
+        let all = field(&self.between_marks, self.detour_between_marks);
+        // The last round trip ends with the second mark, so it is not complete, but all the same a round trip.
+        let besides = all.checked_sub(one.checked_mul(self.round_trips + 1)?)?;
+        (self.varying == 0).then_some(())?;
+        one.checked_mul(round_trips)?.checked_add(besides)
+    }
 }
 
 /// A traced case.
@@ -158,6 +178,7 @@ fn summarise(
 ) -> Option<Summary> {
     let count = |range: Range<usize>| counts::count(steps(recording, phases, range), current);
     let counted: Vec<Counted> = round_trips.iter().cloned().map(count).collect();
+    let between_marks = count(0..recording.steps.len());
     let shortest = counted.iter().min_by_key(|counted| counted.counts.instructions)?.clone();
     Some(Summary {
         round_trips: counted.len() as u64,
@@ -166,6 +187,8 @@ fn summarise(
         counts: shortest.counts,
         detour_instructions: shortest.detour_instructions,
         system_calls: Vec::new(),
-        between_marks: count(0..recording.steps.len()).counts,
+        clock_ticks: clock::ticks(&recording.steps, phases, round_trips),
+        between_marks: between_marks.counts,
+        detour_between_marks: between_marks.detour_instructions,
     })
 }

@@ -109,7 +109,9 @@ mod tests {
             varying: 0,
             detour_instructions: 38,
             system_calls: Vec::new(),
+            clock_ticks: None,
             between_marks: Counts::default(),
+            detour_between_marks: 0,
         };
         let moving = [("MIGRATE", 17, 52_000), ("CALL", 1, 206)];
         let system_calls = moving.map(|(name, times, instructions)| SystemCall {

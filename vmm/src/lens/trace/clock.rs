@@ -1,0 +1,90 @@
+//! What a clock that advances by one for every instruction shows between two readings: what the lens `tsc` is compared
+//! with on such a host.
+
+use std::ops::Range;
+
+use iced_x86::Mnemonic;
+
+use crate::lens::stream::AccessKind;
+use crate::lens::trace::decode::{self, is_repeated};
+use crate::lens::trace::phase::Phase;
+use crate::lens::trace::recording::Step;
+
+/// Ticks between the client's last reading of the clock before each round trip and its first one in it, where all round
+/// trips agree on it. Each repetition of a string instruction is a tick; the SYSCALL detour is none, for no host has both.
+pub fn ticks(steps: &[Step], phases: &[Phase], round_trips: &[Range<usize>]) -> Option<u64> {
+    let is_reading = |index: &usize| phases[*index] == Phase::Client && is_clock_reading(&steps[*index]);
+    let of_round_trip = |range: &Range<usize>| {
+        let begin = (0..range.start).rev().find(is_reading)?;
+        let end = range.clone().find(is_reading)?;
+        let counted = (begin..end).filter(|index| phases[*index] != Phase::Detour);
+        Some(counted.map(|index| repetitions(&steps[index])).sum())
+    };
+    let mut all = round_trips.iter().map(of_round_trip);
+    let first = all.next()??;
+    all.all(|ticks| ticks == Some(first)).then_some(first)
+}
+
+fn is_clock_reading(step: &Step) -> bool {
+    let mnemonic = decode::decode(step.code(), step.address).map(|instruction| instruction.mnemonic());
+    matches!(mnemonic, Some(Mnemonic::Rdtsc | Mnemonic::Rdtscp))
+}
+
+/// How often a repeated string instruction was repeated, by the memory that it wrote; 1 for all others.
+fn repetitions(step: &Step) -> u64 {
+    match decode::decode(step.code(), step.address) {
+        Some(instruction) if is_repeated(&instruction) => {
+            let written = step.accesses.iter().filter(|memory| memory.access.kind == AccessKind::Write);
+            let bytes: u64 = written.map(|memory| u64::from(memory.access.size_bytes)).sum();
+            bytes / (instruction.memory_size().size() as u64).max(1)
+        }
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lens::stream::{Access, PageSize};
+    use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, MemoryAccess};
+
+    fn step(code: &[u8], written: u16) -> Step {
+        let mut bytes = [0x90; INSTRUCTION_SIZE_MAX];
+        bytes[..code.len()].copy_from_slice(code);
+        let access = Access {
+            kind: AccessKind::Write,
+            address: 0x1000,
+            size_bytes: written,
+            user: true,
+            page_size: PageSize::Kib4,
+            global: false,
+        };
+        let memory = MemoryAccess { access, physical: 0x1000, page_table: 0x1000, user_page: true };
+        Step {
+            address: 0,
+            bytes,
+            length: code.len() as u8,
+            ring: 3,
+            page_table: 0x1000,
+            accesses: if written == 0 { Vec::new() } else { vec![memory] },
+            event: None,
+        }
+    }
+
+    /// Two round trips of seven steps, each with five ticks and the repetitions of a copy from clock to clock.
+    #[test]
+    fn ticks_go_from_the_reading_before_the_round_trip_to_the_first_in_it() {
+        let (nop, clock, copy) = (step(&[0x90], 0), step(&[0x0f, 0x31], 0), step(&[0xf3, 0x48, 0xa5], 64));
+        let loop_ = [clock.clone(), nop.clone(), nop.clone(), copy, nop, clock.clone(), clock];
+        let steps = [loop_.clone(), loop_.clone(), loop_].concat();
+        let mut phases = [Phase::Client; 7];
+        (phases[2], phases[3]) = (Phase::ClientStub, Phase::SlowPath);
+        let mut phases = phases.repeat(3);
+        let round_trips = [2..9, 9..16];
+        assert_eq!(ticks(&steps, &phases, &round_trips), Some(12));
+        phases[4] = Phase::Detour;
+        assert_eq!(ticks(&steps, &phases, &round_trips), None, "the two differ");
+        assert_eq!(ticks(&steps, &phases, &[]), None);
+        assert_eq!(ticks(&steps, &[Phase::Server; 21], &round_trips), None, "nobody reads the clock");
+    }
+}

@@ -1,0 +1,239 @@
+//! Agreement: what several lenses have counted of one thing must be equal, or the case has failed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::format;
+use crate::lens::pmu::{Event, PmuResult, Privilege};
+use crate::lens::trace::Summary;
+use crate::lens::trace::agree::Disagreement;
+use crate::lens::trace::counts::Counts;
+
+/// What the trace of a case counted, or why there is none.
+pub type Traced = Result<Summary, TraceAbsent>;
+
+/// Why there is no trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceAbsent {
+    /// In words.
+    pub reason: String,
+    /// The reason is that the traced guest's own counters do not agree with the trace.
+    pub disagreement: Option<Disagreement>,
+}
+
+impl TraceAbsent {
+    /// For a reason that is no disagreement.
+    pub fn new(reason: impl fmt::Display) -> TraceAbsent {
+        TraceAbsent { reason: reason.to_string(), disagreement: None }
+    }
+}
+
+/// One thing as several lenses have counted it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgreementRecord {
+    /// What was counted, between the marks of all launches.
+    pub what: String,
+    /// By lens; `rule` is what the placement says. A trace of a few round trips is extrapolated to all of them.
+    pub counts: BTreeMap<String, u64>,
+    /// The same per round trip, without what the marks themselves take, where that is another number than a quotient.
+    pub per_round_trip: f64,
+    /// How far apart two of them may be, and why.
+    pub slack: u64,
+    /// Why there is any slack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack_reason: Option<String>,
+    /// Whether they are no farther apart.
+    pub agrees: bool,
+}
+
+impl AgreementRecord {
+    fn new(what: &str, counts: &[(&str, u64)], per_round_trip: f64) -> AgreementRecord {
+        let counts = counts.iter().map(|(lens, count)| ((*lens).to_owned(), *count)).collect();
+        AgreementRecord {
+            what: what.to_owned(),
+            counts,
+            per_round_trip,
+            slack: 0,
+            slack_reason: None,
+            agrees: false,
+        }
+        .judged()
+    }
+
+    fn with_slack(mut self, slack: u64, reason: &str) -> AgreementRecord {
+        (self.slack, self.slack_reason) = (slack, Some(reason.to_owned()));
+        self.judged()
+    }
+
+    fn judged(mut self) -> AgreementRecord {
+        let (least, most) = (self.counts.values().min(), self.counts.values().max());
+        self.agrees = least.zip(most).is_none_or(|(least, most)| most - least <= self.slack);
+        self
+    }
+}
+
+impl AgreementRecord {
+    /// Where to look first, if the lenses do not agree: at the one that differs from all others, or at each.
+    pub fn what_to_check(&self) -> String {
+        let differs = |lens: &&String| {
+            let others = || self.counts.iter().filter(|(other, _)| other != lens).map(|(_, count)| *count);
+            let agree =
+                others().max().zip(others().min()).is_some_and(|(most, least)| most - least <= self.slack);
+            self.counts.len() > 2 && agree
+        };
+        let lenses: Vec<&String> = match self.counts.keys().find(differs) {
+            Some(lens) => vec![lens],
+            None => self.counts.keys().collect(),
+        };
+        let hints = lenses.iter().filter_map(|lens| WHAT_TO_CHECK.iter().find(|(name, _)| name == lens));
+        hints.map(|(lens, hint)| format!("{lens}: {hint}")).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl fmt::Display for AgreementRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.counts.iter().map(|(lens, count)| format!("{} by {lens}", format::grouped(*count)));
+        let counts: Vec<String> = counts.collect();
+        write!(formatter, "{}: {}", self.what, counts.join(", "))?;
+        if let Some(reason) = &self.slack_reason {
+            write!(formatter, " (may differ by {}: {reason})", format::grouped(self.slack))?;
+        }
+        if !self.agrees {
+            write!(formatter, "; check {}", self.what_to_check())?;
+        }
+        Ok(())
+    }
+}
+
+/// What there is to compare.
+pub struct Counted<'a> {
+    /// Round trips of all launches.
+    pub round_trips: u64,
+    /// Their number.
+    pub launches: u64,
+    /// Page-table loads of one round trip, by the rule of the resident space, where it says any number.
+    pub rule_loads: Option<u64>,
+    /// Page-table loads by the kernel's counter.
+    pub loads: u64,
+    /// Thread switches by the kernel's counter.
+    pub switches: u64,
+    /// Instructions that KVM has emulated, where it emulates all of ring 0.
+    pub emulated: Option<u64>,
+    /// VM exits.
+    pub exits: u64,
+    /// Median of the samples, where the clock counts instructions.
+    pub clock_median: Option<u64>,
+    /// Hardware counters, one result for each launch.
+    pub pmu: Vec<&'a PmuResult>,
+}
+
+/// What page-table loads are called.
+pub const CR3_LOADS: &str = "CR3 loads";
+
+const THREAD_SWITCHES: &str = "thread switches";
+
+/// What to look at first when a lens is the one that differs.
+const WHAT_TO_CHECK: [(&str, &str); 6] = [
+    ("kernel", "the counters of the kernel's switch (guest-kernel), each load and switch once"),
+    ("rule", "the rule of the resident space for this placement (vmm: experiment/topology.rs)"),
+    ("trace", "`inkbed trace` of this case, whose listing shows every step of a round trip"),
+    (
+        "kvm",
+        "KVM's statistic insn_emulation in kvm_stats, and whether this host still emulates all of ring 0",
+    ),
+    (
+        "tsc",
+        "whether the clock of this host still advances by one an instruction, and interrupts between two readings",
+    ),
+    (
+        "pmu",
+        "the counters' self-tests in the record, nmi_watchdog, and who else uses the counters of the host",
+    ),
+];
+
+/// Instructions that a counter of the guest may count differently in each launch: programming, starting and stopping it.
+const PMU_SLACK_PER_LAUNCH: u64 = 512;
+
+/// Every comparison that can be made, most important first.
+pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord> {
+    let Counted { round_trips, loads, switches, .. } = *counted;
+    if round_trips == 0 {
+        return Vec::new();
+    }
+    let rule = counted.rule_loads.map(|loads| ("rule", loads.saturating_mul(round_trips)));
+    let quotient = |count: u64| count as f64 / round_trips as f64;
+    let row = |what: &str, counts: &[(&str, u64)]| {
+        AgreementRecord::new(what, counts, quotient(counts.first().map_or(0, |(_, count)| *count)))
+    };
+    let counts = |counts: [Option<(&'static str, u64)>; 3]| counts.into_iter().flatten().collect::<Vec<_>>();
+    let mut rows = Vec::new();
+    match traced {
+        Ok(summary) => {
+            let traced = |field: fn(&Counts) -> u64| {
+                Some(("trace", predict(counted, summary, |counts, _| field(counts))?))
+            };
+            let traced_loads = traced(|counts| counts.kinds.page_table_loads);
+            rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, traced_loads])));
+            let traced_switches = traced(|counts| counts.context_switches);
+            rows.push(row(THREAD_SWITCHES, &counts([Some(("kernel", switches)), traced_switches, None])));
+            rows.extend(instructions(counted, summary));
+        }
+        Err(absent) => {
+            rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, None])));
+            if let Some(Disagreement { what, traced, counted }) = &absent.disagreement {
+                let what = format!("{what} of the traced guest");
+                rows.push(row(&what, &[("kernel", *counted), ("trace", *traced)]));
+            }
+        }
+    }
+    // One lens alone agrees with itself.
+    rows.retain(|row| row.counts.len() > 1);
+    rows
+}
+
+/// What all launches must count, by the trace of one: their round trips, and what the marks take in each of them.
+fn predict(counted: &Counted<'_>, summary: &Summary, field: impl Fn(&Counts, u64) -> u64) -> Option<u64> {
+    let besides = summary.predict(0, &field)?.checked_mul(counted.launches.saturating_sub(1))?;
+    summary.predict(counted.round_trips, field)?.checked_add(besides)
+}
+
+/// What counts instructions, against the trace.
+fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord> {
+    let mut rows = Vec::new();
+    // Where KVM emulates ring 0, that is the detour's, too.
+    let ring_0 = |counts: &Counts, detour: u64| counts.ring_0 + detour;
+    if let (Some(emulated), Some(traced)) = (counted.emulated, predict(counted, summary, ring_0)) {
+        let counts = [("kvm", emulated), ("trace", traced)];
+        let one = ring_0(&summary.counts, summary.detour_instructions);
+        let row = AgreementRecord::new("emulated instructions in ring 0", &counts, one as f64);
+        rows.push(row.with_slack(traced / 1000, "an interrupted instruction is emulated twice"));
+    }
+    if let (Some(median), Some(ticks)) = (counted.clock_median, summary.clock_ticks) {
+        let counts = [("trace", ticks), ("tsc", median)];
+        rows.push(AgreementRecord::new("instructions from clock to clock", &counts, ticks as f64));
+    }
+    let privilege = counted.pmu.first().map(|result| result.privilege);
+    let instructions = |result: &&PmuResult| result.counter(Event::Instructions).map(|counter| counter.total);
+    let total: Option<u64> = counted.pmu.iter().map(instructions).sum();
+    if let (Some(privilege), Some(total)) = (privilege, total) {
+        let (what, field): (&str, fn(&Counts) -> u64) = match privilege {
+            Privilege::All => ("instructions", |counts| counts.instructions),
+            Privilege::Kernel => ("instructions in ring 0", |counts| counts.ring_0),
+            Privilege::User => ("instructions in ring 3", |counts| counts.ring_3),
+        };
+        if let Some(traced) = predict(counted, summary, |counts, _| field(counts)) {
+            let counts = [("pmu", total), ("trace", traced)];
+            let row = AgreementRecord::new(what, &counts, field(&summary.counts) as f64);
+            let slack = PMU_SLACK_PER_LAUNCH * counted.launches + counted.exits;
+            let reason = "512 for programming the counters, and one for each exit of the guest";
+            rows.push(row.with_slack(slack, reason));
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+pub(super) mod tests;

@@ -1,0 +1,203 @@
+//! Tests of the agreement between lenses.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::lens::pmu::{CounterResult, Counters, Shape};
+use crate::lens::trace::kind::Kinds;
+
+/// A traced call between two user spaces: 4 round trips of 230 instructions, and what the marks take.
+pub(crate) fn summary() -> Summary {
+    let counts = |round_trips: u64, besides: u64| Counts {
+        instructions: 230 * round_trips + besides,
+        ring_0: 142 * round_trips + besides,
+        ring_3: 88 * round_trips,
+        context_switches: 2 * round_trips,
+        kinds: Kinds { page_table_loads: 2 * round_trips, ..Kinds::default() },
+        ..Counts::default()
+    };
+    Summary {
+        round_trips: 4,
+        counts: counts(1, 0),
+        instructions_max: 230,
+        varying: 0,
+        detour_instructions: 38,
+        clock_ticks: Some(170),
+        between_marks: counts(5, 396),
+        detour_between_marks: 5 * 38 + 19,
+    }
+}
+
+/// What the kernel and the rule say of so many of its round trips, in one launch on a host without other lenses.
+pub(crate) fn counted(round_trips: u64) -> Counted<'static> {
+    Counted {
+        round_trips,
+        launches: 1,
+        rule_loads: Some(2),
+        loads: 2 * round_trips,
+        switches: 2 * round_trips,
+        emulated: None,
+        exits: 0,
+        clock_median: None,
+        pmu: Vec::new(),
+    }
+}
+
+fn pmu(total: u64, privilege: Privilege) -> PmuResult {
+    let instructions = CounterResult {
+        event: Event::Instructions,
+        selector: 0xc0,
+        total,
+        empty: 0,
+        per_round_trip: 0.0,
+        self_tests: [0; 2],
+    };
+    PmuResult {
+        source: "software",
+        shape: Shape {
+            family: 6,
+            model: 106,
+            stepping: 1,
+            counters: Counters::Intel { version: 2, missing_events: 0 },
+            general: 4,
+            width: 48,
+            fixed: 3,
+            fixed_width: 48,
+        },
+        event_table: "",
+        notes: "",
+        privilege,
+        counters: vec![instructions],
+        left_out: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn row<'a>(rows: &'a [AgreementRecord], what: &str) -> &'a AgreementRecord {
+    rows.iter().find(|row| row.what == what).unwrap_or_else(|| panic!("no {what} in {rows:?}"))
+}
+
+#[test]
+fn rule_kernel_and_trace_agree_or_the_row_says_not() {
+    let rows = agreements(&counted(300), &Ok(summary()));
+    assert_eq!(rows.len(), 2);
+    let loads = row(&rows, CR3_LOADS);
+    assert!(loads.agrees && loads.slack == 0);
+    assert_eq!(loads.counts, BTreeMap::from(["kernel", "rule", "trace"].map(|lens| (lens.to_owned(), 600))));
+    assert_eq!(loads.per_round_trip, 2.0);
+
+    let wrong = Counted { switches: 601, ..counted(300) };
+    let rows = agreements(&wrong, &Ok(summary()));
+    assert!(row(&rows, CR3_LOADS).agrees);
+    let switches = row(&rows, "thread switches");
+    assert!(!switches.agrees);
+    let text = switches.to_string();
+    assert!(
+        text.starts_with("thread switches: 601 by kernel, 600 by trace; check kernel: the counters"),
+        "{text}"
+    );
+    assert!(text.contains("; trace: `inkbed trace`"), "either may be wrong: {text}");
+}
+
+#[test]
+fn of_three_lenses_the_one_that_differs_is_to_be_checked() {
+    let differing = [
+        (Counted { rule_loads: Some(4), ..counted(300) }, "rule: the rule of the resident space"),
+        (Counted { loads: 599, ..counted(300) }, "kernel: the counters"),
+    ];
+    for (counted, hint) in differing {
+        let rows = agreements(&counted, &Ok(summary()));
+        let check = row(&rows, CR3_LOADS).what_to_check();
+        assert!(check.starts_with(hint) && !check.contains("; "), "{check}");
+    }
+    let all_differ = Counted { rule_loads: Some(4), loads: 599, ..counted(300) };
+    let check = row(&agreements(&all_differ, &Ok(summary())), CR3_LOADS).what_to_check();
+    assert_eq!(check.matches("; ").count(), 2, "{check}");
+    for lens in ["kernel", "rule", "trace", "kvm", "tsc", "pmu"] {
+        assert!(WHAT_TO_CHECK.iter().any(|(name, _)| *name == lens));
+    }
+}
+
+#[test]
+fn where_the_rule_says_nothing_kernel_and_trace_are_compared() {
+    let counted = Counted { rule_loads: None, ..counted(300) };
+    let rows = agreements(&counted, &Ok(summary()));
+    assert_eq!(row(&rows, CR3_LOADS).counts.keys().collect::<Vec<_>>(), ["kernel", "trace"]);
+    assert!(
+        agreements(&counted, &Err(TraceAbsent::new("not asked for"))).is_empty(),
+        "nothing to compare with"
+    );
+}
+
+#[test]
+fn without_a_trace_the_rule_is_compared_with_the_kernel_alone() {
+    let rows = agreements(&counted(300), &Err(TraceAbsent::new("not asked for")));
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].agrees && rows[0].counts.len() == 2);
+    assert!(agreements(&counted(0), &Ok(summary())).is_empty(), "nothing was measured");
+}
+
+#[test]
+fn a_traced_guest_that_contradicts_itself_is_a_disagreement() {
+    let disagreement = Disagreement { what: "loads of CR3", traced: 9, counted: 10 };
+    let absent = TraceAbsent { reason: "x".to_owned(), disagreement: Some(disagreement) };
+    let rows = agreements(&counted(300), &Err(absent));
+    assert!(!row(&rows, "loads of CR3 of the traced guest").agrees);
+}
+
+#[test]
+fn round_trips_that_differ_predict_nothing() {
+    let varying = Summary { varying: 1, ..summary() };
+    let rows = agreements(&Counted { emulated: Some(1), ..counted(300) }, &Ok(varying));
+    assert!(rows.iter().all(|row| row.agrees && !row.counts.contains_key("trace")), "{rows:?}");
+}
+
+#[test]
+fn emulated_instructions_are_those_of_ring_0_and_the_detour() {
+    let what = "emulated instructions in ring 0";
+    // As counted on a KVM that emulates ring 0, in one launch and in two.
+    for (launches, emulated) in [(1, 50 * 180 + 415), (2, 50 * 180 + 2 * 415)] {
+        let counted = Counted { emulated: Some(emulated), launches, ..counted(50) };
+        let rows = agreements(&counted, &Ok(summary()));
+        assert!(row(&rows, what).agrees, "{rows:?}");
+        assert_eq!(row(&rows, what).per_round_trip, 180.0);
+        let one_more = Counted { emulated: Some(emulated + 50), launches, ..counted };
+        assert!(!row(&agreements(&one_more, &Ok(summary())), what).agrees, "one more in each round trip");
+    }
+}
+
+#[test]
+fn a_clock_that_counts_instructions_must_show_the_traces() {
+    let what = "instructions from clock to clock";
+    for (median, agrees) in [(170, true), (169, false), (171, false)] {
+        let counted = Counted { clock_median: Some(median), ..counted(300) };
+        assert_eq!(row(&agreements(&counted, &Ok(summary())), what).agrees, agrees);
+    }
+    let without = Summary { clock_ticks: None, ..summary() };
+    let rows = agreements(&Counted { clock_median: Some(170), ..counted(300) }, &Ok(without));
+    assert!(rows.iter().all(|row| row.what != what));
+}
+
+proptest! {
+    /// Hardware counters agree exactly within the stated slack, wherever they count.
+    #[test]
+    fn hardware_counters_agree_within_the_slack(
+        round_trips in 1_u64..100_000,
+        exits in 0_u64..1_000,
+        off in -3_000_i64..3_000,
+        which in 0_usize..3,
+    ) {
+        let (privilege, what, one, besides) = [
+            (Privilege::All, "instructions", 230, 396),
+            (Privilege::Kernel, "instructions in ring 0", 142, 396),
+            (Privilege::User, "instructions in ring 3", 88, 0),
+        ][which];
+        let total = (one * round_trips + besides).saturating_add_signed(off);
+        let result = pmu(total, privilege);
+        let rows = agreements(&Counted { exits, pmu: vec![&result], ..counted(round_trips) }, &Ok(summary()));
+        let row = row(&rows, what);
+        let exact = (one * round_trips + besides) as i64;
+        prop_assert_eq!(row.agrees, (total as i64 - exact).unsigned_abs() <= 512 + exits);
+        prop_assert_eq!((row.slack, row.per_round_trip), (512 + exits, one as f64));
+    }
+}
