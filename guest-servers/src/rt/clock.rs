@@ -1,7 +1,6 @@
 //! The clock of the samples: the time-stamp counter, fenced, and whether the hypervisor took the CPU away meanwhile.
 
 use core::arch::asm;
-use core::sync::atomic::AtomicU32;
 
 use abi::region::{CLOCK_OFFSET, CLOCK_SIZE};
 use abi::report::SAMPLE_DISTURBED;
@@ -21,13 +20,10 @@ pub fn now() -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// What [`StealTime`] reads where the host keeps no record, so that a sample takes the same instructions there.
-static NO_RECORD: AtomicU32 = AtomicU32::new(0);
-
 /// KVM's steal-time record, if the host keeps one.
 #[derive(Clone, Copy)]
 pub struct StealTime {
-    version: *const u32,
+    version: Option<*const u32>,
 }
 
 impl StealTime {
@@ -36,22 +32,18 @@ impl StealTime {
         /// Offset of the field `version` in the record (Documentation/virt/kvm/x86/msr.rst).
         const VERSION_OFFSET: u64 = 8;
         let address = (start.base + CLOCK_OFFSET + start.cpu * CLOCK_SIZE + VERSION_OFFSET) as usize;
-        let has_record = start.cpu < u64::from(start.info().steal_time_cpus);
-        StealTime {
-            version: if has_record {
-                core::ptr::with_exposed_provenance(address)
-            } else {
-                NO_RECORD.as_ptr()
-            },
-        }
+        let is_there = start.cpu < u64::from(start.info().steal_time_cpus);
+        StealTime { version: is_there.then(|| core::ptr::with_exposed_provenance(address)) }
     }
 
     /// A number that changes whenever the hypervisor has put this CPU on a host CPU anew.
     #[inline(always)]
     pub fn version(&self) -> u32 {
-        // SAFETY: the kernel has mapped the record for reading; the hypervisor writes it at any time. Where there is none
-        // this is a static.
-        unsafe { self.version.read_volatile() }
+        match self.version {
+            // SAFETY: the kernel has mapped the record for reading; the hypervisor writes it at any time.
+            Some(version) => unsafe { version.read_volatile() },
+            None => 0,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn summary() -> Summary {
         instructions_max: 230,
         varying: 0,
         detour_instructions: 38,
+        system_calls: Vec::new(),
         clock_ticks: Some(170),
         between_marks: counts(5, 396),
         detour_between_marks: 5 * 38 + 19,
