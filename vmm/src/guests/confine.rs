@@ -154,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_those_of_linux_kvm_h() {
+        assert_eq!([KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS], [0xae80, 0x8090_ae81, 0x8138_ae83]);
+        assert_eq!([KVM_GET_MP_STATE, KVM_GET_LAPIC, KVM_GET_MSRS], [0x8004_ae98, 0x8400_ae8e, 0xc008_ae88]);
+    }
+
+    #[test]
     fn a_confined_thread_opens_starts_and_connects_nothing() {
         for role in [Role::Waiter, Role::Vcpu] {
             let errors = confined(role, || {
