@@ -102,7 +102,7 @@ pub mod status {
     pub const NOT_TRUSTED: u64 = 9;
     /// No slot or no memory is left.
     pub const EXHAUSTED: u64 = 10;
-    /// The server is not waiting for a message.
+    /// The server is not waiting for a message; or the caller was moved to another CPU before its turn came. Nothing was done.
     pub const BUSY: u64 = 11;
 }
 

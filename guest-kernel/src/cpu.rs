@@ -149,6 +149,12 @@ pub struct Cpu {
     pub seat: Seat,
     /// A server that has proved stable, and moves into the kernel as soon as this CPU leaves it.
     pub promotion: Cell<Option<&'static Server>>,
+    /// Whether it stands still, and what is its own is another CPU's. Only this one touches this and the next two.
+    pub stands_still: Cell<bool>,
+    /// Interrupts that it has sent while it stood still.
+    pub ipis_not_counted: Cell<u64>,
+    /// Whether the timer has fired while it stood still.
+    pub missed_timer: Cell<bool>,
 }
 
 impl Cpu {
@@ -331,8 +337,12 @@ impl Cpu {
         self.run_next()
     }
 
-    /// The timer has interrupted the idle CPU: its slice was that of a thread that has blocked since.
+    /// The timer has interrupted the idle CPU: its slice was that of a thread that has blocked since. While the CPU stands
+    /// still its queues are out of reach, so that is only noted.
     pub fn timer_fired_while_idle(&self) {
+        if self.stands_still.get() {
+            return self.missed_timer.set(true);
+        }
         count(&self.counters.timer_interrupts);
         self.ready.set_time_slice(false);
     }
@@ -341,6 +351,10 @@ impl Cpu {
     pub fn stop_unneeded_timer(&self, running: &Thread) {
         if self.ready.occupied() >> running.priority() == 0 && self.ready.set_time_slice(false) {
             arch::stop_timer();
+            if world::is_wanted(self) {
+                // Stopping it may have taken the interrupt that was to say so.
+                self.interrupt(self);
+            }
         }
     }
 }

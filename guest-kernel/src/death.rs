@@ -23,10 +23,16 @@ pub fn kill(cpu: &'static Cpu, server: &'static Server, fault: &Fault) -> &'stat
         }
     }
     if has_to_do_with_other_cpus(cpu, server) {
+        let (life, placement) = (server.life.get(), server.placement.get());
+        if let Some(faulted) = cpu.current.get()
+            && faulted.state.get() == State::Running
+        {
+            // Its registers are lost: nobody may have it go on elsewhere before its end.
+            faulted.state.set(State::Dead);
+        }
         world::stop(cpu, || {
-            // Another CPU may have been first.
-            if !server.is_dead() {
-                let placement = server.placement.get();
+            // Another CPU may have been first, and may even have started it again.
+            if !server.is_dead() && server.life.get() == life {
                 take_down(cpu, server);
                 trust::after_fault(cpu, server, placement);
             }
@@ -87,6 +93,11 @@ fn bury(cpu: &'static Cpu, server: &'static Server) {
         count(&cpu.counters.threads_ended);
         bury_thread(cpu, thread);
     }
+    // Only now: none of them is owed a reply by another one any more.
+    for caller in server.threads.get().iter().filter_map(Thread::take_caller) {
+        caller.set_error(status::PARTNER_DEAD);
+        cpu.make_ready(caller);
+    }
     for endpoint in server.endpoints.get() {
         endpoint.direct_entry.set(0);
         while let Some(sender) = endpoint.senders.pop_front() {
@@ -96,6 +107,7 @@ fn bury(cpu: &'static Cpu, server: &'static Server) {
     }
 }
 
+/// Takes a thread out of the queue that it is in, and its call back.
 fn bury_thread(cpu: &'static Cpu, thread: &'static Thread) {
     match thread.state.replace(State::Dead) {
         State::Ready => cpu.of(thread).ready.remove(thread),
@@ -112,9 +124,5 @@ fn bury_thread(cpu: &'static Cpu, thread: &'static Thread) {
         }
         // All receivers are gone already.
         State::Receiving | State::New | State::Running | State::AtMark | State::Dead => {}
-    }
-    if let Some(caller) = thread.take_caller() {
-        caller.set_error(status::PARTNER_DEAD);
-        cpu.make_ready(caller);
     }
 }

@@ -9,10 +9,11 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::mailbox::Letter;
+use crate::notice::Notice;
 use crate::partners::Partners;
 use crate::queue::{Queue, Stack};
 use crate::server::Server;
-use crate::sync::{AtomicPtr, AtomicU64};
+use crate::sync::AtomicPtr;
 
 /// Where messages to one server arrive. At most one of `receivers` and `senders` holds threads. All zero is an endpoint that
 /// nobody uses. Begins with a cache line, so that the lines that a call touches do not depend on where it lies.
@@ -38,7 +39,7 @@ pub struct Endpoint {
     /// With whom the server's threads here have exchanged messages lately.
     pub partners: Partners,
     /// Notification bits from other CPUs that this one has not taken yet.
-    pub remote_bits: AtomicU64,
+    pub remote_bits: Notice,
     link: AtomicPtr<Endpoint>,
 }
 

@@ -88,6 +88,13 @@ pub fn regions(
     if is_concerned(cpu) { forget_here(cpu, &forget) } else { Flushed::default() }
 }
 
+/// Has the TLBs of all CPUs forget everything. The others must stand still.
+pub fn everything(cpu: &'static Cpu) {
+    let forget = Forget { everything: true, ..Forget::default() };
+    world::shoot_down(cpu, forget, |_| true);
+    forget_here(cpu, &forget);
+}
+
 /// Has this CPU's TLB forget.
 pub fn forget_here(cpu: &Cpu, forget: &Forget) -> Flushed {
     let mut flushed = Flushed::default();

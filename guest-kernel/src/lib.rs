@@ -28,6 +28,7 @@ pub mod mark;
 pub mod memory;
 pub mod message;
 pub mod migrate;
+pub mod notice;
 pub mod partners;
 pub mod placing;
 pub mod plan;

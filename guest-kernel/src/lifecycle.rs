@@ -61,6 +61,7 @@ pub fn start(cpu: &'static Cpu, server: &'static Server, placement: Placement) -
     server.state.set((0, 0));
     server.endpoints.get().iter().for_each(|endpoint| endpoint.notification.set(0));
     server.set_dead(false);
+    server.life.set(server.life.get().wrapping_add(1));
     server.policy.start_over();
     // The thread that faulted is not switched away from: whoever runs next, even itself, is switched to.
     if cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server)) {

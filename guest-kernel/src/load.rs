@@ -57,7 +57,8 @@ impl Loader {
         let home = home.map(|(space, _)| space);
         let shape = plan::shape_of(plan);
         for space in place.space.into_iter().chain(home) {
-            space.add_cpus(shape.cpus);
+            // Nothing has been loaded yet.
+            let _ = space.add_cpus(shape.cpus);
         }
         let mut server = Server::new(index, placement, place.base, pages, place.space, home, shape);
         server.trust_group.set(plan.trust_group);
@@ -162,6 +163,9 @@ impl Regions for Loader {
             && let Some(space) = place.space
         {
             server.user_place.set(Some((space, place.base)));
+            if space.add_cpus(server.cpus) {
+                flush::everything(cpu);
+            }
         }
         self.fill(server).map_err(|_| {
             self.take_away(cpu, server);

@@ -51,6 +51,7 @@ fn change_cpu(from: &'static Cpu, thread: &'static Thread, to: u32) {
     endpoint.elsewhere.set(None);
     // Who owes whom a reply across CPUs is noted elsewhere than on one CPU.
     if let Some(caller) = caller {
+        caller.is_away.set(caller.cpu.get() != to);
         thread.set_caller(caller);
     }
     if state == State::AwaitingReply

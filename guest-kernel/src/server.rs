@@ -145,6 +145,8 @@ pub struct Server {
     pub proxies: Cell<&'static [Endpoint]>,
     /// Whom it may reach, from each of its CPUs.
     pub rights: Cell<&'static [Rights]>,
+    /// How often it has been started again.
+    pub life: Cell<u32>,
     /// Whether it has died.
     dead: AtomicU32,
     /// Its threads.
@@ -188,6 +190,7 @@ impl Server {
             endpoints: Cell::new(&[]),
             proxies: Cell::new(&[]),
             rights: Cell::new(&[]),
+            life: Cell::new(0),
             dead: AtomicU32::new(0),
             threads: Cell::new(&[]),
             link: AtomicPtr::default(),

@@ -55,13 +55,17 @@ impl Space {
         }
     }
 
-    /// Notes that threads on these CPUs run in it, before they do.
-    pub fn add_cpus(&self, cpus: Spread) {
-        self.cpus.set(Some(self.cpus.get().map_or(cpus, |others| others.joined(cpus))));
+    /// Notes that threads on these CPUs run in it, before they do. Whether all TLBs have to forget all of it first, because one
+    /// that was to do so at the next load does not any more.
+    #[must_use]
+    pub fn add_cpus(&self, cpus: Spread) -> bool {
+        let (before, was_shared) = (self.cpus.get(), self.is_shared());
+        self.cpus.set(Some(before.map_or(cpus, |others| others.joined(cpus))));
         if self.is_shared() {
-            // No TLB can hold anything of a PCID that was never loaded.
             self.next_load_value.set(self.load_values[0]);
         }
+        // No TLB can hold anything of a PCID that was never loaded.
+        before.is_some() && !was_shared && self.is_shared()
     }
 
     /// Whether threads on several CPUs run in it.

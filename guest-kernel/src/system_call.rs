@@ -113,6 +113,8 @@ fn write_console(thread: &Thread, size: u64) -> u64 {
 /// Does a system call that changes what all CPUs use, and sets its result. Returns the thread that runs next.
 fn change(cpu: &'static Cpu, thread: &'static Thread, call: impl FnOnce() -> u64) -> &'static Thread {
     let is_current = || cpu.current.get().is_some_and(|current| core::ptr::eq(current, thread));
+    // Unless its turn comes: another CPU may move the caller away meanwhile.
+    thread.set_error(status::BUSY);
     world::stop(cpu, || {
         // Another CPU may have ended the caller meanwhile.
         if is_current() {

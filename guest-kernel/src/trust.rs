@@ -56,7 +56,9 @@ impl Policy {
     /// Counts a message. Whether it was the one that proved the server stable.
     fn proved_stable(&self) -> bool {
         let left = self.messages_left.get();
-        self.messages_left.set(left.saturating_sub(1));
+        if left != 0 {
+            self.messages_left.set(left - 1);
+        }
         left == 1
     }
 

@@ -13,9 +13,10 @@ use crate::arch;
 use crate::cpu::{Cpu, count};
 use crate::death;
 use crate::flush::{self, Forget};
+use crate::kernel::Kernel;
 use crate::mailbox::Mailbox;
 use crate::migrate;
-use crate::rendezvous::Rendezvous;
+use crate::rendezvous::{Party, Rendezvous, Seat};
 use crate::server::Server;
 
 /// What the CPUs need to stand still and to flush for one of them.
@@ -34,25 +35,19 @@ pub const SERVERS_MAX: usize = PARTNERS_MAX + 1;
 /// Does `change` while all other CPUs stand still. The current thread may have ended, or gone to another CPU, before: what
 /// `change` relies on it must check itself.
 pub fn stop<T>(cpu: &'static Cpu, change: impl FnOnce() -> T) -> T {
-    let Some((world, others)) = others(cpu) else { return change() };
-    while !world.meeting.try_conduct(cpu.index.get()) {
-        if !cpu.attend() {
-            arch::wait_for_interrupt();
-        }
-    }
-    world.meeting.begin(&cpu.seat, others.clone().count() as u32);
-    others.clone().for_each(|other| cpu.interrupt(other));
-    while !world.meeting.all_arrived() {
-        arch::wait_for_interrupt();
-    }
+    let Some(world) = shared_world(cpu) else { return change() };
+    world.meeting.gather(cpu);
     // A letter may lead to another one; each is one step nearer to a queue. Then no thread is on its way.
-    while others.clone().fold(cpu.take_letters(), |any, other| any | other.take_letters()) {}
+    while cpu.others().fold(cpu.take_letters(), |any, other| any | other.take_letters()) {}
     for server in world.buried.collect() {
         death::give_back(cpu, server);
     }
     let result = change();
-    world.meeting.release();
-    others.for_each(|other| cpu.interrupt(other));
+    world.meeting.release(cpu);
+    if cpu.promotion.get().is_some() {
+        // Waiting has taken the interrupt that was to remind of it.
+        cpu.interrupt(cpu);
+    }
     result
 }
 
@@ -67,7 +62,7 @@ pub fn take_away_later(cpu: &Cpu, server: &'static Server) {
 /// Moves a server that has proved stable into the kernel: at once, or, if there are other CPUs, by an interrupt as soon as
 /// this CPU leaves the kernel.
 pub fn promote_soon(cpu: &'static Cpu, server: &'static Server) {
-    if others(cpu).is_none() {
+    if shared_world(cpu).is_none() {
         migrate::promote(cpu, server);
     } else if cpu.promotion.get().is_none() {
         cpu.promotion.set(Some(server));
@@ -85,50 +80,80 @@ pub fn promote_now(cpu: &'static Cpu) -> bool {
 }
 
 /// Has those of the other CPUs that `concerns` forget TLB entries, and waits until they have. They must stand still.
-pub fn shoot_down(cpu: &'static Cpu, forget: Forget, concerns: impl Fn(&Cpu) -> bool) {
-    let Some((world, others)) = others(cpu) else { return };
-    let concerned = || others.clone().filter(|other| concerns(other));
+pub fn shoot_down(cpu: &'static Cpu, forget: Forget, concerns: impl Fn(&'static Cpu) -> bool) {
+    let Some(world) = shared_world(cpu) else { return };
     world.forget.set(forget);
-    world.meeting.assign(concerned().map(|other| &other.seat), concerned().count() as u32);
-    concerned().for_each(|other| cpu.interrupt(other));
-    while !world.meeting.all_finished() {
-        arch::wait_for_interrupt();
-    }
+    world.meeting.have_done(cpu, concerns);
 }
 
 /// Stands still until released, if another CPU wants that. False if none does.
 pub fn stand_still_if_called(cpu: &'static Cpu) -> bool {
-    let Some(kernel) = cpu.kernel.get() else { return false };
-    let (world, meeting) = (&kernel.world, &kernel.world.meeting);
-    if !meeting.is_called(&cpu.seat) {
-        return false;
-    }
-    count(&cpu.counters.standstills);
-    let interrupt_conductor = || {
-        if let Some(conductor) = kernel.cpu(meeting.conductor()) {
-            cpu.interrupt(conductor);
-        }
-    };
-    if meeting.arrive(&cpu.seat) {
-        interrupt_conductor();
-    }
-    while !meeting.is_released(&cpu.seat) {
-        if meeting.take_work(&cpu.seat) {
-            count(&cpu.counters.shootdowns);
-            flush::forget_here(cpu, &world.forget.get());
-            if meeting.finish() {
-                interrupt_conductor();
-            }
-        } else {
-            arch::wait_for_interrupt();
-        }
-    }
-    true
+    cpu.kernel.get().is_some_and(|kernel| kernel.world.meeting.stand_still_if_called(cpu))
 }
 
-/// The world and all CPUs but this one; `None` if there is no other.
-fn others(cpu: &'static Cpu) -> Option<(&'static World, impl Iterator<Item = &'static Cpu> + Clone)> {
-    let kernel = cpu.kernel.get()?;
-    let cpus = kernel.cpus;
-    (cpus.len() > 1).then(|| (&kernel.world, cpus.iter().copied().filter(move |other| !ptr::eq(*other, cpu))))
+/// Whether another CPU wants something of this one: that it stands still, or that it takes letters.
+pub fn is_wanted(cpu: &Cpu) -> bool {
+    let is_called = |kernel: &Kernel| kernel.world.meeting.is_called(&cpu.seat);
+    !cpu.letters.is_empty() || !cpu.notified.is_empty() || cpu.kernel.get().is_some_and(is_called)
+}
+
+/// The world, if there is any other CPU in it.
+fn shared_world(cpu: &Cpu) -> Option<&'static World> {
+    cpu.kernel.get().filter(|kernel| kernel.cpus.len() > 1).map(|kernel| &kernel.world)
+}
+
+impl Party for &'static Cpu {
+    fn index(self) -> u32 {
+        self.index.get()
+    }
+
+    fn seat(self) -> &'static Seat {
+        &self.seat
+    }
+
+    fn others(self) -> impl Iterator<Item = &'static Cpu> {
+        let cpus = self.kernel.get().map_or(&[][..], |kernel| kernel.cpus);
+        cpus.iter().copied().filter(move |other| !ptr::eq(*other, self))
+    }
+
+    fn with_index(self, index: u32) -> Option<&'static Cpu> {
+        self.kernel.get()?.cpu(index)
+    }
+
+    fn interrupt(self, target: &'static Cpu) {
+        if self.stands_still.get() {
+            self.ipis_not_counted.set(self.ipis_not_counted.get() + 1);
+            arch::interrupt_cpu(target);
+        } else {
+            Cpu::interrupt(self, target);
+        }
+    }
+
+    fn wait_for_interrupt(self) {
+        arch::wait_for_interrupt();
+    }
+
+    fn attend(self) -> bool {
+        Cpu::attend(self)
+    }
+
+    fn work(self) {
+        count(&self.counters.shootdowns);
+        if let Some(kernel) = self.kernel.get() {
+            flush::forget_here(self, &kernel.world.forget.get());
+        }
+    }
+
+    fn give_away(self) {
+        count(&self.counters.standstills);
+        self.stands_still.set(true);
+    }
+
+    fn take_back(self) {
+        self.stands_still.set(false);
+        self.counters.ipis.add(self.ipis_not_counted.take());
+        if self.missed_timer.take() {
+            self.timer_fired_while_idle();
+        }
+    }
 }

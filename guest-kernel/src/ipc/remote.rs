@@ -14,7 +14,6 @@ use super::slow::{Delivery, add_notification, deliver_or_queue};
 use crate::cpu::{Cpu, count};
 use crate::endpoint::Endpoint;
 use crate::partners;
-use crate::sync::Ordering;
 use crate::thread::{State, Thread};
 
 /// Sends the current thread, whose message, badge and state (`Calling` or `Sending`) are set, to the CPU of `target`.
@@ -58,14 +57,14 @@ pub fn arrive(cpu: &'static Cpu, thread: &'static Thread) {
 /// Sets notification bits of an endpoint on another CPU. They are lost if its server is dead.
 pub fn notify(cpu: &'static Cpu, target: &'static Endpoint, bits: u64) {
     count(&cpu.counters.ipc_remote);
-    if target.remote_bits.fetch_or(bits, Ordering::AcqRel) == 0 && bits != 0 {
+    if target.remote_bits.add(bits) {
         cpu.post_notification(target);
     }
 }
 
 /// An endpoint has come as a letter: takes the bits that other CPUs have set.
 pub fn take_notification(cpu: &'static Cpu, endpoint: &'static Endpoint) {
-    let bits = endpoint.remote_bits.swap(0, Ordering::AcqRel);
+    let bits = endpoint.remote_bits.take();
     if let Some(elsewhere) = endpoint.elsewhere.get() {
         notify(cpu, elsewhere, bits);
     } else if !endpoint.dead.get() {

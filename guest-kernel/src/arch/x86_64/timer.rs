@@ -1,6 +1,7 @@
 //! The local APIC in x2APIC mode: its timer (one interrupt at the end of a time slice, none when nobody shares), and
 //! interrupts to other CPUs.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::boot::BootInfo;
@@ -100,10 +101,12 @@ pub fn stop_timer() {
 
 /// Interrupts another CPU, to have it look what it is wanted for.
 ///
-/// WRMSR to an x2APIC register does not wait for stores before it (Intel SDM vol. 3, 12.12.3), but what the other CPU is to
-/// see was stored by a locked instruction, or is ordered by one.
+/// What was stored before, the other CPU sees when it takes the interrupt. WRMSR to an x2APIC register does not wait for stores
+/// before it: MFENCE does, and LFENCE has WRMSR wait for MFENCE (Intel SDM vol. 3, 12.12.3).
 pub fn interrupt_cpu(target: &Cpu) {
     let destination = u64::from(target.apic_id.get()) << 32;
+    // SAFETY: SSE2, which has both, is part of x86-64.
+    unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
     // SAFETY: x2APIC mode is on, and the vector has a gate on every CPU that is up.
     unsafe { { X2APIC_INTERRUPT_COMMAND }.write(destination | ATTENTION_VECTOR) };
 }
