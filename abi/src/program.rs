@@ -23,10 +23,43 @@ pub const CRASH: &str = "crash";
 pub const CLIENT: &str = "client";
 /// Plays the scenarios of the test suite and records what it saw as samples; see [`scenario`].
 pub const SCENARIO: &str = "scenario";
+/// Drives a case of random operations by many threads, and checks each; see [`stress`].
+pub const STRESS: &str = "stress";
 
 /// All programs, in the order in which they are built.
-pub const ALL: [&str; 11] =
-    [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, POINTERS, CLOCK, CRASH, CLIENT, SCENARIO];
+pub const ALL: [&str; 12] =
+    [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, POINTERS, CLOCK, CRASH, CLIENT, SCENARIO, STRESS];
+
+/// Arguments of `stress`, and whom it expects behind its handles. Handle n leads to server n + 1 of the plan.
+pub mod stress {
+    /// Seed of the random numbers.
+    pub const SEED: usize = 0;
+    /// Operations of each thread between the marks.
+    pub const OPERATIONS: usize = 1;
+    /// CPUs that threads are moved to.
+    pub const CPUS: usize = 2;
+
+    /// An `echo` with one thread.
+    pub const ECHO: u64 = 0;
+    /// An `echo` with a thread on each CPU.
+    pub const ECHO_EVERYWHERE: u64 = 1;
+    /// A `counter`, which is never stopped.
+    pub const COUNTER: u64 = 2;
+    /// A `crash`.
+    pub const CRASH: u64 = 3;
+    /// An `echo` that may not migrate.
+    pub const ECHO_FIXED: u64 = 4;
+    /// Number of handles.
+    pub const HANDLES: u64 = 5;
+
+    /// Status of the case if an operation had a result that it may not have: this plus 256 times the operation plus its
+    /// status.
+    pub const UNEXPECTED: u64 = 0x1_0000;
+    /// Status of the case if the counter has not counted right.
+    pub const WRONG_COUNT: u64 = 1;
+    /// Status of the case if frames were lost.
+    pub const FRAMES_LOST: u64 = 2;
+}
 
 /// Arguments of `touch`.
 pub mod touch {

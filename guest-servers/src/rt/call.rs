@@ -198,6 +198,12 @@ pub fn start(index: u64, placement: u32) -> Result<u64, Error> {
     received(system_call::<{ number::START }>(registers)).map(|received| received.message.words[0])
 }
 
+/// As the driver of the case: moves thread `thread` of server `index` of the plan to another CPU.
+pub fn move_thread(index: u64, thread: u64, cpu: u64) -> Result<(), Error> {
+    let registers = Registers { rdi: index, rsi: thread, words: [cpu, 0, 0, 0], rax: 0 };
+    received(system_call::<{ number::MOVE_THREAD }>(registers)).map(drop)
+}
+
 /// As the driver of the case: ends it. 0 is success.
 pub fn finish(status: u64) -> ! {
     system_call::<{ number::FINISH }>(Registers { rdi: status, ..Registers::default() });

@@ -22,5 +22,6 @@ mod relocation;
 mod scheduling;
 mod smp;
 mod start;
+mod stress;
 mod trace;
 mod trust;
