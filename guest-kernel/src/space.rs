@@ -45,7 +45,12 @@ impl Space {
     /// TLB holds for the PCID; the others keep it.
     #[inline]
     pub fn take_load_value(&self) -> u64 {
-        self.next_load_value.replace(self.load_values[0])
+        let value = self.next_load_value.get();
+        if value != self.load_values[0] {
+            // Only then: CPUs that load the same space must not take its cache line from each other.
+            self.next_load_value.set(self.load_values[0]);
+        }
+        value
     }
 
     /// Notes that a mapping was taken away while the TLB may hold it: the next load flushes.
