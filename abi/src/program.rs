@@ -288,4 +288,8 @@ pub mod scenario {
     pub const LEAK: u64 = 30;
     /// Calls handle 0 (`crash`) with [`super::crash::PRIVILEGED_CALLS`]. Samples: the two words of the answer.
     pub const PRIVILEGED_CALLS: u64 = 31;
+    /// PARAMETER times: adds 1 to handle 0 (`counter`, server 1, one thread on CPU 0 or 1), then moves its thread to the other
+    /// CPU. Samples: the count at the end, moves done, then the statuses of moves that must be refused: to a CPU that the
+    /// server is not spread over, of a thread that it does not have, of a server that there is not, of oneself.
+    pub const MOVE_THREAD: u64 = 32;
 }

@@ -49,6 +49,7 @@ fn serve(start: Start) -> ! {
         scenario::MIGRATE_UNDER_CALLS => migrate_under_calls(&start, parameter, &mut samples),
         scenario::STOP_AND_READ => stop_and_read(parameter, &mut samples),
         scenario::SLOTS_TAKEN => slots_taken(&mut samples),
+        scenario::MOVE_THREAD => move_thread(parameter, &mut samples),
         scenario::LEAK => leak(parameter, &mut samples),
         scenario::PRIVILEGED_CALLS => {
             let answer = call(0, Message { tag: Tag::new(crash::PRIVILEGED_CALLS, 0), words: [0; 4] });
@@ -227,6 +228,19 @@ fn migrate_counter(turns: u64, samples: &mut Samples) {
     }
     read_counter(samples);
     samples.push(migrated);
+}
+
+fn move_thread(turns: u64, samples: &mut Samples) {
+    let mut moved = 0;
+    for turn in 0..turns {
+        let _ = call(0, Message::word(counter::ADD, 1));
+        moved += u64::from(rt::call::move_thread(1, 0, (turn + 1) % 2).is_ok());
+    }
+    read_counter(samples);
+    samples.push(moved);
+    for (server, thread, cpu) in [(1, 0, 2), (1, 1, 0), (9, 0, 0), (0, 0, 0)] {
+        samples.push(status(rt::call::move_thread(server, thread, cpu)));
+    }
 }
 
 fn migrate_busy(turns: u64) -> u64 {

@@ -4,7 +4,7 @@ use abi::call::status;
 use abi::plan::{server_flag, trust};
 use abi::program::{self, crash, scenario, workload};
 use abi::report::Counters;
-use inkbed::machine::guest::GuestRun;
+use inkbed::machine::guest::{GuestRun, Outcome};
 
 use crate::harness::{
     BOTH_PLACES, Place, Server, boot, client, config, counted, finish_config, scenario, server,
@@ -140,4 +140,42 @@ fn a_server_on_another_cpu_keeps_its_state_while_it_migrates() {
         assert_eq!(counted.standstills, TURNS);
         assert!(counted.shootdowns > 0);
     }
+}
+
+/// A server's only thread changes its CPU between any two calls: rights lead to it wherever it is, nothing is lost or doubled,
+/// and half of the calls travel.
+#[test]
+fn a_thread_that_moves_between_cpus_is_found_and_loses_nothing() {
+    const TURNS: u64 = 100;
+    for place in BOTH_PLACES {
+        let counter = server(program::COUNTER, place).with(|plan| plan.cpu_count = 2);
+        let driver = scenario(Place::User, scenario::MOVE_THREAD, TURNS);
+        let Some(run) = finish_on(3, &[driver, counter]) else { return };
+        let refused =
+            [status::BAD_ARGUMENT, status::BAD_ARGUMENT, status::BAD_ARGUMENT, status::NOT_PERMITTED];
+        assert_eq!(run.samples[..2], [TURNS, TURNS], "{place:?}");
+        assert_eq!(run.samples[2..], refused, "{place:?}");
+        assert_eq!(counted(&run).ipc_remote, TURNS / 2, "{place:?}");
+    }
+}
+
+/// Each handle leads to a thread of its own where threads have endpoints, also when there are as many as CPUs; elsewhere a right
+/// may name no thread.
+#[test]
+fn rights_name_threads_only_where_threads_have_endpoints() {
+    let with = |flags| {
+        let crash = server(program::CRASH, Place::User)
+            .with(|plan| (plan.flags, plan.thread_count, plan.cpu_count) = (flags, 2, 2));
+        let driver = scenario(Place::User, scenario::CRASH, crash::NO_REPLY.into()).reaching(&[1, 1]);
+        let mut config = config(&[driver, crash]);
+        config.vcpus = 2;
+        config.rights[1].thread = 1;
+        config
+    };
+    // Thread 0 leaves its caller an error, and goes on waiting; the other handle leads to thread 1, on the other CPU.
+    let Some(run) = boot(&with(server_flag::THREAD_ENDPOINTS)) else { return };
+    assert_eq!(run.samples.last(), Some(&status::OK), "{:?}", run.outcome);
+    assert_eq!(counted(&run).ipc_remote, 1);
+    let refused = boot(&with(0)).map(|run| run.outcome);
+    assert!(matches!(refused, Some(Outcome::Refused { .. })), "{refused:?}");
 }
