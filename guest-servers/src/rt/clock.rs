@@ -20,11 +20,15 @@ pub fn now() -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// KVM's steal-time record, if the host keeps one.
+/// KVM's steal-time record. Where the host keeps none, something that never changes: a sample then takes the same
+/// instructions, so that a trace, which runs without the record, counts what is measured.
 #[derive(Clone, Copy)]
 pub struct StealTime {
-    version: Option<*const u32>,
+    version: *const u32,
 }
+
+/// What stands for the version where there is no record.
+static NO_RECORD: u32 = 0;
 
 impl StealTime {
     /// The record of this thread's CPU.
@@ -33,17 +37,16 @@ impl StealTime {
         const VERSION_OFFSET: u64 = 8;
         let address = (start.base + CLOCK_OFFSET + start.cpu * CLOCK_SIZE + VERSION_OFFSET) as usize;
         let is_there = start.cpu < u64::from(start.info().steal_time_cpus);
-        StealTime { version: is_there.then(|| core::ptr::with_exposed_provenance(address)) }
+        let version =
+            if is_there { core::ptr::with_exposed_provenance(address) } else { &raw const NO_RECORD };
+        StealTime { version }
     }
 
     /// A number that changes whenever the hypervisor has put this CPU on a host CPU anew.
     #[inline(always)]
     pub fn version(&self) -> u32 {
-        match self.version {
-            // SAFETY: the kernel has mapped the record for reading; the hypervisor writes it at any time.
-            Some(version) => unsafe { version.read_volatile() },
-            None => 0,
-        }
+        // SAFETY: the static, or the record that the kernel has mapped for reading; the hypervisor writes it at any time.
+        unsafe { self.version.read_volatile() }
     }
 }
 
