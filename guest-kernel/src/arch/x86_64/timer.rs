@@ -6,10 +6,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::boot::BootInfo;
 use abi::report::feature;
-use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::Msr;
 
-use super::machine::time_stamp_counter;
+use super::machine::{time_stamp_counter, wait_for_interrupt};
 use crate::cpu::Cpu;
 
 /// Vector of the timer's interrupt.
@@ -94,8 +93,7 @@ pub fn stop_timer() {
     // SAFETY: reading a register of the local APIC changes nothing.
     while unsafe { X2APIC_INTERRUPT_REQUEST.read() } & 1 << (TIMER_VECTOR % 32) != 0 {
         // Not STI, NOP, CLI: a KVM that emulates ring 0 looks for interrupts only now and then.
-        interrupts::enable_and_hlt();
-        interrupts::disable();
+        wait_for_interrupt();
     }
 }
 
