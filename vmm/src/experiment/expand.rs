@@ -350,8 +350,13 @@ impl Expansion<'_> {
         if workload.has_handlers() {
             let shape = self.values("shape", &entry.shape, HandlerShape::Monolith)?;
             let key = "handlers_per_cpu";
-            let handlers =
-                self.numbers(key, None, &entry.handlers_per_cpu, DEFAULT_HANDLERS_PER_CPU, |_| None)?;
+            let handlers = self.numbers(
+                key,
+                self.overrides.handlers_per_cpu,
+                &entry.handlers_per_cpu,
+                DEFAULT_HANDLERS_PER_CPU,
+                |_| None,
+            )?;
             drafts = multiply(drafts, &shape, |case, shape| case.shape = Some(shape));
             drafts = multiply(drafts, &handlers, |case, count| case.handlers_per_cpu = Some(count as u32));
         }

@@ -191,6 +191,9 @@ fn crowds_have_names_and_memory_for_all_of_them() {
         // Each of the threads that measure leaves its samples.
         assert_eq!(case.parameters.sample_count(), 8 * case.parameters.samples);
     }
+    let overrides = Overrides { handlers_per_cpu: Some(3), vcpus: Some(2), ..Overrides::default() };
+    let cases = expand_text(handlers, &overrides, &limits).unwrap().cases;
+    assert_eq!(cases[0].parameters.handlers(), 6);
     let fault = "[[case]]\nworkload = \"handler_fault\"\nclient = \"user\"\nserver = \"user\"\n";
     let cases = expand_text(fault, &Overrides::default(), &limits).unwrap().cases;
     assert_eq!((cases[0].parameters.warm_up, cases[0].parameters.samples), (0, 1));

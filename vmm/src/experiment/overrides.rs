@@ -17,6 +17,8 @@ pub struct Overrides {
     pub huge_pages: Option<HugePagesChoice>,
     /// Guests at once, in cases that have several numbers of them as well as in those that have none.
     pub guests: Option<Vec<i64>>,
+    /// Handlers on each CPU, in cases that have handlers.
+    pub handlers_per_cpu: Option<i64>,
     /// Process-context identifiers.
     pub pcid: Option<PcidChoice>,
     /// Seconds after which a guest is taken for hung.
@@ -31,11 +33,12 @@ pub struct Overrides {
     pub trace_round_trips: Option<i64>,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "vcpus",
     "memory",
     "huge_pages",
     "guests",
+    "handlers_per_cpu",
     "pcid",
     "deadline_seconds",
     "warm_up",
@@ -60,6 +63,7 @@ impl Overrides {
                 let numbers = value.split(',').map(|number| whole_number(key, number.trim()));
                 self.guests = Some(numbers.collect::<Result<_, _>>()?);
             }
+            "handlers_per_cpu" => self.handlers_per_cpu = Some(whole_number(key, value)?),
             "pcid" => self.pcid = Some(pcid(value)?),
             "deadline_seconds" => self.deadline_seconds = Some(whole_number(key, value)?),
             "warm_up" => self.warm_up = Some(whole_number(key, value)?),
@@ -81,6 +85,7 @@ impl Overrides {
             ("memory", self.memory.map(|value| value.to_string())),
             ("huge_pages", self.huge_pages.map(|value| value.0.name().to_owned())),
             ("guests", self.guests.as_ref().map(|numbers| join(numbers))),
+            ("handlers_per_cpu", self.handlers_per_cpu.map(|value| value.to_string())),
             ("pcid", self.pcid.map(|value| format!("{value:?}").to_lowercase())),
             ("deadline_seconds", self.deadline_seconds.map(|value| value.to_string())),
             ("warm_up", self.warm_up.map(|value| value.to_string())),
