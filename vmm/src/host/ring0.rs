@@ -121,9 +121,7 @@ pub(crate) fn measure() -> Result<Ring0Facts, MachineError> {
     let instructions = turns * TURN_INSTRUCTIONS + 3 * LOOP_EXTRA_INSTRUCTIONS + 1;
     let (long, long_again, short) = (registers[8], registers[9], registers[10]);
     let ns_per_instruction = if tsc_hz > 0 {
-        // The difference of two loops leaves out what the first entry costs.
-        let ticks = long_again.saturating_sub(short) as f64;
-        ticks / tsc_hz as f64 * 1e9 / LOOP_DIFFERENCE_INSTRUCTIONS as f64
+        ticks_per_instruction(long.min(long_again), short) / tsc_hz as f64 * 1e9
     } else {
         took.as_nanos() as f64 / instructions as f64
     };
@@ -146,6 +144,15 @@ pub(crate) fn measure() -> Result<Ring0Facts, MachineError> {
             Fact::absent("KVM does not tell the frequency of a guest's time-stamp counter")
         },
     })
+}
+
+/// What an instruction takes. The difference of two loops leaves out what the first entry costs; it says nothing if the host took
+/// the CPU away during the short one.
+pub(crate) fn ticks_per_instruction(long: u64, short: u64) -> f64 {
+    match long.checked_sub(short) {
+        Some(ticks @ 1..) => ticks as f64 / LOOP_DIFFERENCE_INSTRUCTIONS as f64,
+        _ => long as f64 / (u64::from(LONG_LOOP) * TURN_INSTRUCTIONS) as f64,
+    }
 }
 
 /// Whether ticks are instructions: no clock is so exact, and no processor takes one cycle for each of these.

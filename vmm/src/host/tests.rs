@@ -67,6 +67,13 @@ fn only_a_counter_of_instructions_is_taken_for_one() {
 }
 
 #[test]
+#[expect(clippy::float_cmp, reason = "whole numbers")]
+fn an_instruction_takes_time_even_if_a_loop_was_disturbed() {
+    assert_eq!(ring0::ticks_per_instruction(4_006, 2_006), 1.0);
+    assert_eq!(ring0::ticks_per_instruction(4_000, 9_000), 1.0, "interrupted in the short loop");
+}
+
+#[test]
 fn texts_of_proc_and_sys() {
     assert_eq!(count_list("0-3,5"), Fact::Known(5));
     assert_eq!(count_list("0"), Fact::Known(1));
