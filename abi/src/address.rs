@@ -5,7 +5,7 @@
 //!
 //! | top-level entries | what |
 //! |---|---|
-//! | 0 | the resident space: regions of user servers, 4 GiB each, the first one left empty |
+//! | 0 | the resident space: regions of user servers, 4 GiB each; the first one is for a 32-bit server, or left empty |
 //! | 1 to 255 | homes of servers that may migrate: one server each, at the same address in user space and in the kernel |
 //! | 256 | physical memory, one to one |
 //! | 257 to 496 | in-kernel slots, 4 GiB each, 128 to an entry: 30,720 of them |
@@ -35,6 +35,19 @@ pub const MEMORY_SIZE_MAX: u64 = PHYSICAL_MAP_SIZE_MAX - (MEMORY_HOLE.end - MEMO
 
 /// Bytes of an in-kernel slot, and of the region of a server in user space.
 pub const REGION_SIZE: u64 = 4 << 30;
+
+/// Bytes from address 0 on that the region of a `large` server may take.
+pub const LARGE_SIZE: u64 = 2 << 30;
+
+/// Base of the region of small spaces, as in Liedtke's scheme: the limit of the segments of a `large` server. Its page tables
+/// are the same in all user spaces.
+pub const SMALL_BASE: u64 = 0xa000_0000;
+
+/// Bytes of the region of small spaces.
+pub const SMALL_SIZE: u64 = 512 << 20;
+
+/// Sizes of its slots, bytes: powers of two in a row.
+pub const SMALL_SLOT_SIZES: [u64; 6] = [2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20];
 
 /// First top-level entry of the homes. Home n is the first region below entry `HOME_TOP_ENTRY_FIRST + n`.
 pub const HOME_TOP_ENTRY_FIRST: usize = 1;

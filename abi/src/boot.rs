@@ -22,11 +22,14 @@ use crate::pmu::PmuPlan;
 /// [`BootInfo::magic`]: "inkbed" and two digits, in memory order.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"inkbed01");
 
-/// Selector of the kernel's code segment. The order of the four is the one that SYSCALL and SYSRET dictate.
+/// Selector of the kernel's code segment. The order of the five is the one that SYSCALL and SYSRET dictate.
 pub const KERNEL_CODE_SELECTOR: u16 = 0x10;
 /// Selector of the kernel's data segment.
 pub const KERNEL_DATA_SELECTOR: u16 = 0x18;
-/// Selector of the user data segment, with requested privilege level 3.
+/// Selector of the code segment of 32-bit programs, with requested privilege level 3.
+pub const USER_CODE_32_SELECTOR: u16 = 0x23;
+/// Selector of the user data segment, with requested privilege level 3. It has a base and a limit for 32-bit programs; 64-bit
+/// mode ignores both.
 pub const USER_DATA_SELECTOR: u16 = 0x2b;
 /// Selector of the user code segment, with requested privilege level 3.
 pub const USER_CODE_SELECTOR: u16 = 0x33;

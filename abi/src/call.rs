@@ -11,6 +11,10 @@
 //! | R12 to R15 | message words 0 to 3 | message words 0 to 3 |
 //! | RBX, RBP, RSP | | unchanged |
 //!
+//! A 32-bit program has too few registers. There the stub takes the number's arguments and the message from the thread's
+//! message block ([`crate::region::MessageBlock`]) and leaves the results in it. EAX is the [`status`]; EBX, ESI, EDI, EBP and
+//! ESP are unchanged, ECX, EDX and the flags are lost.
+//!
 //! All four message words are delivered whatever the tag's length says; a sender clears those that are nobody's business.
 //! All other registers are lost. Message words 4 and up travel in the thread's message buffer, see
 //! [`number::SET_MESSAGE_BUFFER`].
@@ -115,11 +119,14 @@ pub mod migrate {
     /// The server has been found unstable: its trust group becomes 2 (critical, not trusted).
     pub const DEMOTE: u64 = 1 << 2;
     /// To another address: its program is loaded and relocated again there, its state is carried over, and it starts from
-    /// its beginning. For any server, migratable or not, that does not already run in the placement, and only while all of
+    /// its beginning. For any 64-bit server, migratable or not, that does not already run in the placement, and only while all of
     /// its threads wait for messages; else nothing changes. Not with its group.
     pub const RELOCATE: u64 = 1 << 3;
+    /// Of a 32-bit server: into a small space; without this bit into a space of its own. In place, and with none of the bits
+    /// above.
+    pub const TO_SMALL: u64 = 1 << 4;
     /// All bits.
-    pub const ALL: u64 = TO_KERNEL | WITH_GROUP | DEMOTE | RELOCATE;
+    pub const ALL: u64 = TO_KERNEL | WITH_GROUP | DEMOTE | RELOCATE | TO_SMALL;
 }
 
 /// The function of a server in the kernel that callers in the transfer mode `direct` run themselves, as in LRPC
@@ -128,7 +135,7 @@ pub mod migrate {
 ///
 /// The trade-off: it runs in ring 0 on the caller's stack or the kernel's, with interrupts off, so it must be short, and it
 /// must not make system calls. If it faults, the server dies and the caller gets [`status::PARTNER_DEAD`], as always.
-pub type DirectEntry = extern "sysv64" fn(badge: u64, tag: u64) -> u64;
+pub type DirectEntry = extern "C" fn(badge: u64, tag: u64) -> u64;
 
 /// Words of the longest message: 4 KiB.
 pub const MESSAGE_WORDS_MAX: u64 = 512;

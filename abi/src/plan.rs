@@ -25,6 +25,18 @@ pub mod flag {
     pub const FLUSH_FULL: u64 = 1 << 1;
     /// Flush page by page whenever pages are to be forgotten. At most one of the two.
     pub const FLUSH_BY_PAGE: u64 = 1 << 2;
+    /// Lift the refusal to have 64-bit user servers beside small spaces, which nothing protects from them: only for showing
+    /// that this is so.
+    pub const MIX_64_BIT: u64 = 1 << 3;
+    /// Find out at boot whether segments have bases and limits in compatibility mode, for the report's feature bits, even
+    /// though no server of the plan needs them.
+    pub const PROBE_SEGMENTS: u64 = 1 << 4;
+    /// 32-bit programs enter the kernel by SYSENTER instead of INT. The kernel refuses the plan where compatibility mode has no
+    /// SYSENTER ([`crate::report::feature::SYSENTER_32`]).
+    pub const GATE_SYSENTER: u64 = 1 << 5;
+    /// 32-bit programs enter the kernel by SYSCALL instead of INT. The kernel refuses the plan where compatibility mode has no
+    /// SYSCALL ([`crate::report::feature::SYSCALL_32`]). At most one of the two.
+    pub const GATE_SYSCALL: u64 = 1 << 6;
 
     /// Give no more than so many slots of the kernel away, at least 1, as if the address map had room for no more. In bits
     /// 32 to 47; 0 there is all of them, [`crate::address::SLOT_COUNT`].
@@ -43,11 +55,12 @@ pub mod flag {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlanServer {
-    /// Index of its ELF in [`crate::boot::BootInfo::modules`].
+    /// Index of its ELF in [`crate::boot::BootInfo::modules`]: a 32-bit file for the placements `small` and `large`, a 64-bit
+    /// one for the others.
     pub module: u32,
     /// [`placement`] of its region.
     pub placement: u32,
-    /// Servers placed in `user` that carry the same number live in the same space. Meaningless for `kernel`.
+    /// Servers placed in `user` that carry the same number live in the same space. Meaningless for the other placements.
     pub space: u32,
     /// [`trust`] group, 1 to 4. Only group 1 may be placed in the kernel.
     pub trust_group: u32,
@@ -77,8 +90,9 @@ pub struct PlanServer {
     pub demote_after: u32,
     /// Pages of each thread's stack, at most [`crate::region::STACK_PAGES_MAX`], which 0 stands for, too.
     pub stack_pages: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// Size of the slot that it gets in the region of small spaces, MiB: 2, 4, 8, 16, 32 or 64; 0 for the smallest one that
+    /// it fits in. Only for `small`, and for `large` servers that may migrate there.
+    pub small_slot_mib: u32,
     /// Arguments, as the program defines them; see [`crate::program`].
     pub arguments: [u64; ARGUMENT_COUNT],
 }
@@ -98,7 +112,8 @@ pub mod server_flag {
     /// death ends the case. At most one server carries this flag.
     pub const DRIVER: u32 = 1 << 0;
     /// This server may be moved between user space and the kernel while it runs. It gets a slot of the kernel's half as
-    /// its home, whose addresses it keeps in every placement, and, in user space, a space of its own.
+    /// its home, whose addresses it keeps in every placement, and, in user space, a space of its own. A 32-bit server is moved
+    /// between `small` and `large` instead; it keeps its addresses, because they are relative to its segments.
     pub const MIGRATABLE: u32 = 1 << 1;
     /// Every thread of this server has an endpoint of its own, as L4's threads have: [`super::PlanRight::thread`] names it.
     /// Without this flag all threads on one CPU share one.
@@ -114,6 +129,12 @@ pub mod placement {
     pub const USER: u32 = 0;
     /// In a slot of the kernel's half, privilege level 0.
     pub const KERNEL: u32 = 1;
+    /// A 32-bit program in a slot of the region of small spaces, which every user space has ([`crate::address::SMALL_BASE`]):
+    /// compatibility mode, privilege level 3, on segments that begin and end with the slot. Not for the driver of the case.
+    pub const SMALL: u32 = 2;
+    /// A 32-bit program in a user address space of its own: compatibility mode, privilege level 3, on segments from 0 up to
+    /// the region of small spaces.
+    pub const LARGE: u32 = 3;
 }
 
 /// The talk's four groups: values of [`PlanServer::trust_group`].

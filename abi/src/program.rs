@@ -30,6 +30,9 @@ pub const STRESS: &str = "stress";
 pub const ALL: [&str; 12] =
     [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, POINTERS, CLOCK, CRASH, CLIENT, SCENARIO, STRESS];
 
+/// What the name of a program's 32-bit build has behind that of the program: `null-32`.
+pub const SUFFIX_32: &str = "-32";
+
 /// Arguments of `stress`, and whom it expects behind its handles. Handle n leads to server n + 1 of the plan.
 pub mod stress {
     /// Seed of the random numbers.

@@ -10,6 +10,10 @@
 //! | [`WORKING_SET_OFFSET`] | RW | working set |
 //! | [`SAMPLES_OFFSET`] | RW | samples, for the driver of the case only |
 //!
+//! A 32-bit server has the same region without the samples, or with them if it is the driver, at smaller offsets:
+//! [`working_set_offset_32`], [`SAMPLES_OFFSET_32`]. Its segments begin where its region does, so to the program the region
+//! lies at address 0 in every placement.
+//!
 //! All of them carry the user bit in a user space, and none of them in a slot of the kernel: that bit is the only
 //! difference.
 
@@ -49,6 +53,35 @@ pub const WORKING_SET_OFFSET: u64 = 0x4000_0000;
 /// Most pages of a working set.
 pub const WORKING_SET_PAGES_MAX: u32 = ((SAMPLES_OFFSET - WORKING_SET_OFFSET) / 4096) as u32;
 
+/// Bytes at the end of a 32-bit thread's stack that hold its [`MessageBlock`].
+pub const MESSAGE_BLOCK_SIZE: u64 = 64;
+
+/// What a 32-bit program and the kernel exchange in a system call. It lies [`MESSAGE_BLOCK_SIZE`] below the end of the
+/// thread's stack ([`stack_end`]), so that a thread finds it from its stack pointer alone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageBlock {
+    /// Handle, or first argument; badge.
+    pub handle: u64,
+    /// Tag, or second argument; tag.
+    pub tag: u64,
+    /// Message words 0 to 3.
+    pub words: [u64; 4],
+}
+
+/// Offset of a 32-bit server's working set: behind its threads.
+pub const fn working_set_offset_32(thread_count: u32) -> u64 {
+    THREAD_OFFSET + thread_count as u64 * THREAD_STRIDE
+}
+
+/// Bytes that the region of a 32-bit server takes, samples not counted: what its slot has to hold.
+pub const fn size_32(thread_count: u32, working_set_pages: u32) -> u64 {
+    working_set_offset_32(thread_count) + working_set_pages as u64 * 4096
+}
+
+/// Samples of a 32-bit driver, at most [`SAMPLES_SIZE_MAX`].
+pub const SAMPLES_OFFSET_32: u64 = 0x4000_0000;
+
 /// Samples.
 pub const SAMPLES_OFFSET: u64 = 0x8000_0000;
 
@@ -69,7 +102,9 @@ pub const fn stack_end(base: u64, index: u32) -> u64 {
 }
 
 /// What a server is told about itself. Every thread starts at the program's ELF entry with RDI = base of the region,
-/// RSI = index of the thread in the server, RDX = index of its CPU, RSP = end of its stack minus 8.
+/// RSI = index of the thread in the server, RDX = index of its CPU, RSP = end of its stack minus 8. Every thread of a 32-bit
+/// server starts with ECX = index of the thread, EDX = index of its CPU, ESP = end of its stack minus [`MESSAGE_BLOCK_SIZE`]
+/// minus 4.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct StartInfo {
@@ -94,3 +129,5 @@ pub struct StartInfo {
 const _: () = assert!(size_of::<StartInfo>() == 96);
 const _: () = assert!(stub_offset(crate::call::number::COUNT) <= 4096);
 const _: () = assert!(SAMPLES_OFFSET + SAMPLES_SIZE_MAX <= crate::address::REGION_SIZE);
+const _: () = assert!(SAMPLES_OFFSET_32 + SAMPLES_SIZE_MAX <= crate::address::LARGE_SIZE);
+const _: () = assert!(size_of::<MessageBlock>() as u64 <= MESSAGE_BLOCK_SIZE);

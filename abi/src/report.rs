@@ -107,9 +107,18 @@ pub mod feature {
     pub const RDTSCP: u64 = 1 << 9;
     /// User-mode instruction prevention.
     pub const UMIP: u64 = 1 << 10;
+    /// Segments have bases in compatibility mode: found out in ring 3 if the plan has 32-bit servers or
+    /// [`crate::plan::flag::PROBE_SEGMENTS`], as the next one.
+    pub const SEGMENT_BASES: u64 = 1 << 11;
+    /// Segments have limits in compatibility mode.
+    pub const SEGMENT_LIMITS: u64 = 1 << 12;
+    /// SYSENTER enters the kernel from compatibility mode.
+    pub const SYSENTER_32: u64 = 1 << 13;
+    /// SYSCALL enters the kernel from compatibility mode.
+    pub const SYSCALL_32: u64 = 1 << 14;
 
     /// Name of each bit, as reports print it.
-    pub const NAMES: [(u64, &str); 11] = [
+    pub const NAMES: [(u64, &str); 15] = [
         (GLOBAL_PAGES, "global-pages"),
         (PCID, "pcid"),
         (INVPCID, "invpcid"),
@@ -121,6 +130,10 @@ pub mod feature {
         (STEAL_TIME, "steal-time"),
         (RDTSCP, "rdtscp"),
         (UMIP, "umip"),
+        (SEGMENT_BASES, "segment-bases"),
+        (SEGMENT_LIMITS, "segment-limits"),
+        (SYSENTER_32, "sysenter-32"),
+        (SYSCALL_32, "syscall-32"),
     ];
 }
 
@@ -134,7 +147,7 @@ pub struct Fault {
     pub vector: u32,
     /// Error code of the exception, or 0; for [`FAULT_EXIT`] the status that the program gave.
     pub error_code: u64,
-    /// Instruction pointer.
+    /// Instruction pointer; of a 32-bit server relative to its segments, as all other addresses but that of a page fault.
     pub rip: u64,
     /// Stack pointer.
     pub rsp: u64,
@@ -142,7 +155,7 @@ pub struct Fault {
     pub rbp: u64,
     /// Faulting address (CR2) of a page fault, else 0.
     pub address: u64,
-    /// Base address of the server's region, to turn `rip` into an offset in its ELF.
+    /// What to take from `rip` to get an offset in its ELF: base address of the server's region, 0 for a 32-bit server.
     pub region_base: u64,
 }
 
@@ -200,6 +213,8 @@ pub struct Counters {
     pub page_table_loads_elided: u64,
     /// Loads of CR3 with bit 63 set: the TLB entries of the new PCID were kept.
     pub page_table_loads_preserving_tlb: u64,
+    /// Loads of the user segments of another 32-bit server: two descriptors written, the data segment registers loaded.
+    pub segment_loads: u64,
     /// Full flushes: by CR3 loads without bit 63 (all entries of the PCID that are not global), and explicit ones (all
     /// entries).
     pub tlb_full_flushes: u64,
@@ -251,6 +266,7 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "page_table_loads",
     "page_table_loads_elided",
     "page_table_loads_preserving_tlb",
+    "segment_loads",
     "tlb_full_flushes",
     "invlpg",
     "frames_taken",
@@ -280,6 +296,7 @@ impl Counters {
             self.page_table_loads,
             self.page_table_loads_elided,
             self.page_table_loads_preserving_tlb,
+            self.segment_loads,
             self.tlb_full_flushes,
             self.invlpg,
             self.frames_taken,
@@ -306,8 +323,8 @@ impl Counters {
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 184);
-const _: () = assert!(size_of::<CpuReport>() == 376);
+const _: () = assert!(size_of::<Counters>() == 192);
+const _: () = assert!(size_of::<CpuReport>() == 392);
 const _: () = assert!(
     size_of::<Report>() == 96 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -48,6 +48,7 @@ pub struct CounterCells {
     pub switches_slow: Counter,
     pub page_table_loads: Counter,
     pub page_table_loads_preserving_tlb: Counter,
+    pub segment_loads: Counter,
     /// Full flushes other than those by page-table loads.
     pub tlb_full_flushes_alone: Counter,
     pub invlpg: Counter,
@@ -89,6 +90,7 @@ impl CounterCells {
             page_table_loads: loads,
             page_table_loads_elided: switches.wrapping_sub(loads),
             page_table_loads_preserving_tlb: preserving,
+            segment_loads: self.segment_loads.get(),
             tlb_full_flushes: self.tlb_full_flushes_alone.get().wrapping_add(loads).wrapping_sub(preserving),
             invlpg: self.invlpg.get(),
             frames_taken: self.frames_taken.get(),

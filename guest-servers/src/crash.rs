@@ -15,7 +15,7 @@ use rt::{Message, Start, Tag, reply_and_wait, wait};
 rt::server!(serve);
 
 /// The direct entry.
-extern "sysv64" fn answer(_badge: u64, tag: u64) -> u64 {
+extern "C" fn answer(_badge: u64, tag: u64) -> u64 {
     misbehave(&Start::of_this_server(), Tag(tag).label());
     Message::EMPTY.tag.0
 }

@@ -7,7 +7,7 @@ use rt::{Message, Start, reply_and_wait, wait};
 rt::server!(serve);
 
 /// The direct entry: the words stay in their registers.
-extern "sysv64" fn answer(_badge: u64, tag: u64) -> u64 {
+extern "C" fn answer(_badge: u64, tag: u64) -> u64 {
     tag
 }
 

@@ -7,7 +7,7 @@ use rt::{Message, Start, reply_and_wait, wait};
 rt::server!(serve);
 
 /// The direct entry: an empty message.
-extern "sysv64" fn answer(_badge: u64, _tag: u64) -> u64 {
+extern "C" fn answer(_badge: u64, _tag: u64) -> u64 {
     Message::EMPTY.tag.0
 }
 

@@ -9,7 +9,7 @@ use rt::{Message, Start, reply_and_wait, wait};
 rt::server!(serve);
 
 /// The direct entry.
-extern "sysv64" fn answer(_badge: u64, _tag: u64) -> u64 {
+extern "C" fn answer(_badge: u64, _tag: u64) -> u64 {
     let start = Start::of_this_server();
     rt::memory::touch(working_set(&start), start.argument(touch::PAGES) as usize);
     Message::EMPTY.tag.0

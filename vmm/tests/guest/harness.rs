@@ -152,6 +152,7 @@ pub fn counted(run: &GuestRun) -> Counters {
         page_table_loads: difference(|counters| counters.page_table_loads),
         page_table_loads_elided: difference(|counters| counters.page_table_loads_elided),
         page_table_loads_preserving_tlb: difference(|counters| counters.page_table_loads_preserving_tlb),
+        segment_loads: difference(|counters| counters.segment_loads),
         tlb_full_flushes: difference(|counters| counters.tlb_full_flushes),
         invlpg: difference(|counters| counters.invlpg),
         frames_taken: difference(|counters| counters.frames_taken),
