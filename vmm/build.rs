@@ -1,6 +1,7 @@
-//! Builds the guest (kernel and servers) for `x86_64-unknown-none` and generates `guest.rs`, which embeds it.
+//! Builds the guest (kernel and servers) for `x86_64-unknown-none`, the servers also as 32-bit programs, and generates
+//! `guest.rs`, which embeds it.
 //!
-//! One nested cargo call with a target directory of its own: the outer cargo holds the lock of the usual one
+//! Nested cargo calls with a target directory of their own: the outer cargo holds the lock of the usual one
 //! (cargo#8938). The guest is always built with the profile `guest`, so that a debug build of the VMM never measures a
 //! debug kernel.
 
@@ -12,6 +13,9 @@ use std::process::{Command, exit};
 
 /// The guest's target.
 const TARGET: &str = "x86_64-unknown-none";
+
+/// Target of the 32-bit servers: one without SSE, because servers have no floating-point registers.
+const TARGET_32: &str = "i586-unknown-linux-gnu";
 
 /// Profile of the workspace's manifest; its output goes to a folder of the same name.
 const PROFILE: &str = "guest";
@@ -29,7 +33,8 @@ const HOST_VARIABLES: [&str; 6] = [
 fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
-    require_target();
+    require_target(TARGET);
+    require_target(TARGET_32);
     let binaries = build(&workspace, &out.join("guest"));
     write_source(&binaries, &out.join("guest.rs"));
     track_sources(&workspace, &binaries);
@@ -38,8 +43,8 @@ fn main() {
 /// Where the guest's ELF files are.
 struct Binaries {
     kernel: PathBuf,
-    /// In the order of `abi::program::ALL`.
-    servers: Vec<(&'static str, PathBuf)>,
+    /// In the order of `abi::program::ALL`: the 64-bit builds, then the 32-bit ones.
+    servers: Vec<(String, PathBuf)>,
 }
 
 fn variable(name: &str) -> String {
@@ -51,11 +56,11 @@ fn fail(message: &str) -> ! {
     exit(1)
 }
 
-/// Installs the guest's target where rustup can, and names the command where it cannot.
-fn require_target() {
+/// Installs a target of the guest's where rustup can, and names the command where it cannot.
+fn require_target(target: &str) {
     let installed = || {
         let output = Command::new(variable("RUSTC"))
-            .args(["--print", "target-libdir", "--target", TARGET])
+            .args(["--print", "target-libdir", "--target", target])
             .output()
             .unwrap_or_else(|error| fail(&format!("cannot start rustc: {error}")));
         Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
@@ -63,22 +68,44 @@ fn require_target() {
     if installed() {
         return;
     }
-    let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+    let added = Command::new("rustup").args(["target", "add", target]).status();
     if !added.is_ok_and(|status| status.success()) || !installed() {
-        fail(&format!("the guest needs Rust's target {TARGET}; install it with: rustup target add {TARGET}"));
+        fail(&format!("the guest needs Rust's target {target}; install it with: rustup target add {target}"));
     }
 }
 
 fn build(workspace: &Path, target_dir: &Path) -> Binaries {
+    let folder = build_packages(workspace, target_dir, TARGET, &["guest-kernel", "guest-servers"], &[]);
+    // The segments of a 32-bit server move it, so its code need not be position independent. The target is made for programs
+    // under Linux, which a C compiler links; of all that nothing is wanted.
+    let flags = ["-Crelocation-model=static", "-Clinker=rust-lld", "-Clinker-flavor=ld.lld"];
+    let folder_32 = build_packages(workspace, target_dir, TARGET_32, &["guest-servers"], &flags);
+    let servers = abi::program::ALL.map(|name| (name.to_owned(), folder.join(name)));
+    let servers_32 =
+        abi::program::ALL.map(|name| (format!("{name}{}", abi::program::SUFFIX_32), folder_32.join(name)));
+    Binaries { kernel: folder.join("guest-kernel"), servers: [servers, servers_32].as_flattened().to_vec() }
+}
+
+/// Builds the binaries of packages for a target, and returns the folder that they are in.
+fn build_packages(
+    workspace: &Path,
+    target_dir: &Path,
+    target: &str,
+    packages: &[&str],
+    flags: &[&str],
+) -> PathBuf {
+    let mut all_flags = guest_flags(workspace);
+    all_flags.extend(flags.iter().map(|&flag| flag.to_owned()));
     let mut cargo = Command::new(variable("CARGO"));
     cargo
         .current_dir(workspace)
-        .args(["build", "--profile", PROFILE, "--target", TARGET])
-        .args(["--package", "guest-kernel", "--package", "guest-servers", "--bins"])
-        .args(["--features", "guest-kernel/guest,guest-servers/guest"])
+        .args(["build", "--profile", PROFILE, "--target", target, "--bins"])
         .arg("--target-dir")
         .arg(target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", guest_flags(workspace).join("\x1f"));
+        .env("CARGO_ENCODED_RUSTFLAGS", all_flags.join("\x1f"));
+    for package in packages {
+        cargo.args(["--package", package, "--features", &format!("{package}/guest")]);
+    }
     for name in HOST_VARIABLES {
         cargo.env_remove(name);
     }
@@ -86,11 +113,7 @@ fn build(workspace: &Path, target_dir: &Path) -> Binaries {
     if !status.success() {
         exit(1); // cargo has printed why
     }
-    let folder = target_dir.join(TARGET).join(PROFILE);
-    Binaries {
-        kernel: folder.join("guest-kernel"),
-        servers: abi::program::ALL.map(|name| (name, folder.join(name))).to_vec(),
-    }
+    target_dir.join(target).join(PROFILE)
 }
 
 /// Frame pointers, because the VMM walks them for the last words of a guest; and no path of the building machine in

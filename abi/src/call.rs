@@ -81,6 +81,10 @@ pub mod number {
     pub const COUNT: u32 = 20;
 }
 
+/// Vector of the interrupt gate through which 32-bit programs enter the kernel, the number of the system call in EAX. Open
+/// to them whatever gate their stubs use.
+pub const VECTOR_32: u8 = 35;
+
 /// Results of a system call, in RAX.
 pub mod status {
     /// Done.

@@ -4,11 +4,12 @@
 
 use core::cell::Cell;
 
-use abi::call::{REGISTER_WORDS, Tag, migrate};
+use abi::call::{REGISTER_WORDS, Tag};
 use abi::program::{client, workload};
 use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
 use rt::memory::{Samples, message_buffer, touch, working_set};
+use rt::place::MOVE_IN;
 use rt::{Error, Message, Received, Start, call, notify};
 
 rt::server!(serve);
@@ -61,7 +62,7 @@ fn run(start: &Start) -> Result<(), Failure> {
         }
         workload::CALL => {
             if start.thread == 0 {
-                Movers::new(start)?.move_all(migrate::TO_KERNEL)?;
+                Movers::new(start)?.move_all(MOVE_IN)?;
             }
             let question = Question::new(start)?;
             measure(start, || {

@@ -62,7 +62,7 @@ fn misbehave(start: &Start, label: u32) {
         // SAFETY: stops this server, which is the purpose.
         crash::FLOATING_POINT => unsafe { asm!("fld1") },
         // SAFETY: none: it breaks the kernel, which is the purpose.
-        crash::CORRUPT_KERNEL => unsafe { asm!("mov qword ptr gs:[8], 1") },
+        crash::CORRUPT_KERNEL => unsafe { asm!("mov gs:[8], {}", in(reg) 1_usize) },
         crash::EXIT => rt::call::exit(77),
         _ => {}
     }

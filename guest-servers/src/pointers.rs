@@ -4,9 +4,9 @@
 #![no_main]
 
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::address::REGION_SIZE;
+use rt::atomic::{AtomicU64, Ordering};
 use rt::memory::working_set;
 use rt::{Message, Start, Tag, reply_and_wait, wait};
 

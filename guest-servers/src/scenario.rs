@@ -2,13 +2,12 @@
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS, Tag, migrate};
-use abi::plan::placement;
 use abi::program::{counter, crash, scenario};
+use rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use rt::call::OtherCalls;
 use rt::memory::{Samples, message_buffer};
+use rt::place::{INSIDE, MOVE_IN, OUTSIDE};
 use rt::{Error, Message, Received, Start, call};
 
 rt::server!(serve);
@@ -123,8 +122,8 @@ fn crash_again(
         samples.push(status(faulting_call(0, Message::word(crash::PAGE_FAULT, 0))));
         samples.push(answers());
     }
-    samples.push(status(rt::call::start(1, placement::KERNEL)));
-    samples.push(status(rt::call::start(1, placement::USER)));
+    samples.push(status(rt::call::start(1, INSIDE)));
+    samples.push(status(rt::call::start(1, OUTSIDE)));
     samples.push(answers());
 }
 
@@ -217,7 +216,7 @@ fn registers(calls: u64) -> bool {
 
 /// Into the kernel in even turns, out of it in odd ones.
 fn alternately(turn: u64) -> u64 {
-    if turn.is_multiple_of(2) { migrate::TO_KERNEL } else { 0 }
+    if turn.is_multiple_of(2) { MOVE_IN } else { 0 }
 }
 
 fn migrate_counter(turns: u64, samples: &mut Samples) {
@@ -253,7 +252,7 @@ fn migrate_busy(turns: u64) -> u64 {
 }
 
 fn migrate_and_access(label: u32, address: u64, samples: &mut Samples) {
-    for how in [migrate::TO_KERNEL, 0] {
+    for how in [MOVE_IN, 0] {
         let _ = rt::call::migrate(1, how);
         samples.push(status(call(0, Message::word(label, address))));
     }
@@ -270,7 +269,7 @@ fn migrate_group(samples: &mut Samples) {
     for _ in 0..5 {
         let _ = call(0, Message::EMPTY);
     }
-    let work = rt::call::migrate(1, migrate::TO_KERNEL | migrate::WITH_GROUP);
+    let work = rt::call::migrate(1, MOVE_IN | migrate::WITH_GROUP);
     samples.push(status(work));
     work.unwrap_or_default().into_iter().for_each(|amount| samples.push(amount));
     samples.push(status(call(0, Message::EMPTY)));
@@ -278,13 +277,13 @@ fn migrate_group(samples: &mut Samples) {
 
 fn migrate_refused(samples: &mut Samples) {
     let wrong = [
-        (2, migrate::TO_KERNEL),
-        (99, migrate::TO_KERNEL),
-        (0, migrate::TO_KERNEL),
+        (2, MOVE_IN),
+        (99, MOVE_IN),
+        (0, MOVE_IN),
         (1, 1 << 40),
-        (1, migrate::TO_KERNEL | migrate::DEMOTE),
+        (1, MOVE_IN | migrate::DEMOTE),
         (1, migrate::DEMOTE),
-        (1, migrate::TO_KERNEL),
+        (1, MOVE_IN),
     ];
     for (server, how) in wrong {
         samples.push(status(rt::call::migrate(server, how)));
@@ -292,7 +291,7 @@ fn migrate_refused(samples: &mut Samples) {
 }
 
 fn restart(turns: u64, samples: &mut Samples) {
-    let places = [placement::KERNEL, placement::USER];
+    let places = [INSIDE, OUTSIDE];
     let (mut first, mut last, mut right) = ([0; 2], [0; 2], 0);
     for turn in 0..turns {
         // Whoever starts anew has forgotten.
@@ -313,26 +312,26 @@ fn restart(turns: u64, samples: &mut Samples) {
 }
 
 fn restart_refused(samples: &mut Samples) {
-    samples.push(status(rt::call::start(1, placement::USER)));
+    samples.push(status(rt::call::start(1, OUTSIDE)));
     samples.push(status(rt::call::stop(0)));
     samples.push(status(rt::call::stop(99)));
     samples.push(status(rt::call::start(1, 7)));
     samples.push(status(rt::call::stop(1)));
     samples.push(status(rt::call::stop(1)));
-    samples.push(status(rt::call::start(1, placement::KERNEL)));
-    samples.push(status(rt::call::start(1, placement::USER)));
+    samples.push(status(rt::call::start(1, INSIDE)));
+    samples.push(status(rt::call::start(1, OUTSIDE)));
     samples.push(status(call(0, Message::EMPTY)));
 }
 
 fn slots_taken(samples: &mut Samples) {
-    let into_kernel = || status(rt::call::relocate(2, migrate::TO_KERNEL, DEADLINE_CYCLES));
+    let into_kernel = || status(rt::call::relocate(2, MOVE_IN, DEADLINE_CYCLES));
     let answers = || status(call(1, Message::EMPTY));
     let _ = answers();
     samples.push(into_kernel());
     samples.push(answers());
     samples.push(status(rt::call::stop(2)));
-    samples.push(status(rt::call::start(2, placement::KERNEL)));
-    samples.push(status(rt::call::start(2, placement::USER)));
+    samples.push(status(rt::call::start(2, INSIDE)));
+    samples.push(status(rt::call::start(2, OUTSIDE)));
     samples.push(answers());
     samples.push(status(rt::call::stop(1)));
     samples.push(into_kernel());
@@ -342,15 +341,14 @@ fn slots_taken(samples: &mut Samples) {
 fn leak(turns: u64, samples: &mut Samples) {
     let (mut first, mut last, mut right) = (0, 0, 0);
     for turn in 0..turns {
-        let moved_in = rt::call::migrate(1, migrate::TO_KERNEL).is_ok_and(|work| work[0] == 1);
+        let moved_in = rt::call::migrate(1, MOVE_IN).is_ok_and(|work| work[0] == 1);
         let moved_out = rt::call::migrate(1, 0).is_ok_and(|work| work[0] == 1);
         let stopped = rt::call::stop(1).is_ok();
-        last = rt::call::start(1, placement::USER).unwrap_or(0);
+        last = rt::call::start(1, OUTSIDE).unwrap_or(0);
         if turn == 0 {
             first = last;
         }
-        let relocated =
-            [migrate::TO_KERNEL, 0].iter().all(|how| rt::call::relocate(2, *how, DEADLINE_CYCLES).is_ok());
+        let relocated = [MOVE_IN, 0].iter().all(|how| rt::call::relocate(2, *how, DEADLINE_CYCLES).is_ok());
         right += u64::from(moved_in && moved_out && stopped && relocated);
     }
     [first, last, right].into_iter().for_each(|sample| samples.push(sample));
@@ -434,18 +432,18 @@ fn relocate(turns: u64, samples: &mut Samples) {
 fn relocate_refused(samples: &mut Samples) {
     // Each answer tells that the server waits.
     let _ = (call(0, Message::EMPTY), call(2, Message::EMPTY));
-    for how in [0, migrate::TO_KERNEL | migrate::WITH_GROUP, migrate::TO_KERNEL] {
+    for how in [0, MOVE_IN | migrate::WITH_GROUP, MOVE_IN] {
         samples.push(status(rt::call::relocate(1, how, DEADLINE_CYCLES)));
         samples.push(status(call(0, Message::EMPTY)));
     }
-    samples.push(status(rt::call::relocate(2, migrate::TO_KERNEL, 1_000_000)));
-    samples.push(status(rt::call::relocate(3, migrate::TO_KERNEL, DEADLINE_CYCLES)));
+    samples.push(status(rt::call::relocate(2, MOVE_IN, 1_000_000)));
+    samples.push(status(rt::call::relocate(3, MOVE_IN, DEADLINE_CYCLES)));
     samples.push(status(call(2, Message::EMPTY)));
     let _ = rt::send(2, Message::EMPTY);
-    samples.push(status(rt::call::relocate(3, migrate::TO_KERNEL, 0)));
+    samples.push(status(rt::call::relocate(3, MOVE_IN, 0)));
     samples.push(status(call(2, Message::EMPTY)));
     for server in [4, 0] {
-        samples.push(status(rt::call::relocate(server, migrate::TO_KERNEL, DEADLINE_CYCLES)));
+        samples.push(status(rt::call::relocate(server, MOVE_IN, DEADLINE_CYCLES)));
     }
 }
 

@@ -3,12 +3,11 @@
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use abi::call::{migrate, status};
-use abi::plan::placement;
 use abi::program::{counter, crash, stress};
+use rt::atomic::{AtomicU64, Ordering};
 use rt::call::{OtherCalls, finish, measure_begin, measure_end};
+use rt::place::{INSIDE, MOVE_IN, OUTSIDE};
 use rt::{Error, Message, Start, Tag, call};
 
 rt::server!(serve);
@@ -55,7 +54,7 @@ fn settle() -> u64 {
     }
     let mut frames = 0;
     for server in STOPPED {
-        for place in [placement::KERNEL, placement::USER] {
+        for place in [INSIDE, OUTSIDE] {
             let _ = rt::call::stop(server + 1);
             frames = rt::call::start(server + 1, place).unwrap_or(0);
         }
@@ -141,7 +140,7 @@ impl Actor {
             }
             27..29 => {
                 let server = self.random.one_of(&MIGRATED) + 1;
-                let how = self.random.below(4) & (migrate::TO_KERNEL | migrate::WITH_GROUP);
+                let how = self.random.below(4) & (MOVE_IN | migrate::WITH_GROUP);
                 let result = rt::call::migrate(server, how).map(drop);
                 self.expect(6, result, &[status::OK, status::PARTNER_DEAD, status::BUSY]);
             }
@@ -152,7 +151,7 @@ impl Actor {
             }
             30..32 => {
                 let server = self.random.one_of(&STOPPED) + 1;
-                let place = self.random.one_of(&[placement::USER, placement::KERNEL]);
+                let place = self.random.one_of(&[OUTSIDE, INSIDE]);
                 let result = rt::call::start(server, place).map(drop);
                 self.expect(8, result, &[status::OK, status::BAD_ARGUMENT, status::BUSY]);
             }

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use abi::program::SUFFIX_32;
+use object::LittleEndian;
+use object::elf::{EM_386, EM_X86_64, FileHeader32, FileHeader64, Machine};
+use object::read::elf::FileHeader;
 use sha2::{Digest, Sha256};
 
 use crate::machine::guest::Elf;
@@ -16,7 +20,8 @@ mod embedded {
 pub struct GuestImage {
     /// The kernel.
     pub kernel: Elf,
-    /// The server programs, in the order of [`abi::program::ALL`].
+    /// The server programs, in the order of [`abi::program::ALL`]: the 64-bit builds, then the 32-bit ones, whose names end
+    /// with [`abi::program::SUFFIX_32`].
     pub servers: Vec<Elf>,
 }
 
@@ -24,18 +29,20 @@ pub struct GuestImage {
 #[derive(Debug, thiserror::Error)]
 pub enum GuestImageError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}; give the path of an ELF file built for x86_64-unknown-none", path.display())]
+    #[error("cannot read {}: {source}; give the path of an ELF file built for the guest", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file is something else than a 64-bit x86 ELF file.
-    #[error("{} is no 64-bit ELF file for x86-64: {reason}", path.display())]
+    /// The file is something else than an ELF file for x86 of the width that its name tells.
+    #[error("{} is no {width}-bit ELF file for x86: {reason}", path.display())]
     NotElf {
         /// Which file.
         path: PathBuf,
+        /// The width that it should have, bits.
+        width: u32,
         /// What the reader found.
         reason: String,
     },
@@ -54,10 +61,15 @@ impl GuestImage {
         Ok(GuestImage { kernel: read_elf(path)?, servers: self.servers })
     }
 
-    /// The same kernel with the servers of the folder `folder`, one file per program, named like it.
+    /// The same kernel with the servers of the folder `folder`, one file per program, named like it. A 32-bit build that the
+    /// folder does not have stays as it is.
     pub fn with_servers(self, folder: &Path) -> Result<GuestImage, GuestImageError> {
-        let servers = abi::program::ALL.iter().map(|name| read_elf(&folder.join(name)));
-        Ok(GuestImage { kernel: self.kernel, servers: servers.collect::<Result<_, _>>()? })
+        let replace = |elf: Elf| {
+            let path = folder.join(&elf.name);
+            if elf.name.ends_with(SUFFIX_32) && !path.exists() { Ok(elf) } else { read_elf(&path) }
+        };
+        let servers = self.servers.into_iter().map(replace).collect::<Result<_, _>>()?;
+        Ok(GuestImage { kernel: self.kernel, servers })
     }
 
     /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
@@ -75,15 +87,27 @@ impl GuestImage {
 
 fn read_elf(path: &Path) -> Result<Elf, GuestImageError> {
     let bytes = fs::read(path).map_err(|source| GuestImageError::Read { path: path.to_owned(), source })?;
-    type Header = object::elf::FileHeader64<object::LittleEndian>;
-    let not_elf = |reason: &str| GuestImageError::NotElf { path: path.to_owned(), reason: reason.to_owned() };
-    let header = <Header as object::read::elf::FileHeader>::parse(bytes.as_slice())
-        .map_err(|error| not_elf(&error.to_string()))?;
-    if header.e_machine.get(object::LittleEndian) != object::elf::EM_X86_64 {
-        return Err(not_elf("it is for another processor"));
-    }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let is_32_bit = name.ends_with(SUFFIX_32);
+    let (machine, wanted) = if is_32_bit {
+        (machine_of::<FileHeader32<LittleEndian>>(&bytes), EM_386)
+    } else {
+        (machine_of::<FileHeader64<LittleEndian>>(&bytes), EM_X86_64)
+    };
+    let not_elf = |reason: String| GuestImageError::NotElf {
+        path: path.to_owned(),
+        width: if is_32_bit { 32 } else { 64 },
+        reason,
+    };
+    if machine.map_err(|error| not_elf(error.to_string()))? != wanted {
+        return Err(not_elf("it is for another processor".to_owned()));
+    }
     Ok(Elf { name, bytes: bytes.into() })
+}
+
+/// The processor that an ELF file is for.
+fn machine_of<Header: FileHeader<Endian = LittleEndian>>(bytes: &[u8]) -> Result<Machine, object::Error> {
+    Header::parse(bytes).map(|header| header.e_machine(LittleEndian))
 }
 
 #[cfg(test)]

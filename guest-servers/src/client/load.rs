@@ -1,7 +1,6 @@
 //! A second thread that calls all the while, and what it sees.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
+use rt::atomic::{AtomicU64, Ordering};
 use rt::call::OtherCalls;
 use rt::clock::now;
 use rt::{Message, call, yield_now};

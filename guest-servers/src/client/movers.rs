@@ -1,9 +1,9 @@
 //! Moving, stopping and breaking servers while they are called.
 
 use abi::call::{migrate, status};
-use abi::plan::placement;
 use abi::program::{client, method};
 use rt::clock::{StealTime, mark, now, sample};
+use rt::place::{INSIDE, MOVE_IN, OUTSIDE};
 use rt::{Error, Message, Start, call};
 
 use super::load::Load;
@@ -31,7 +31,7 @@ pub fn fault(steal_time: &StealTime, label: u32, placement: u32) -> Result<[u64;
     }
     let (back, answer) = sample(steal_time, || {
         call(0, Message::EMPTY).or_else(|_| {
-            rt::call::start(1, placement).or_else(|_| rt::call::start(1, placement::USER))?;
+            rt::call::start(1, placement).or_else(|_| rt::call::start(1, OUTSIDE))?;
             call(0, Message::EMPTY)
         })
     });
@@ -78,9 +78,9 @@ impl Movers {
         match self.method {
             method::RELOCATE => rt::call::relocate(server, how, DEADLINE_CYCLES)?,
             method::RESTART => {
-                let into_kernel = how & migrate::TO_KERNEL != 0;
+                let into_kernel = how & MOVE_IN != 0;
                 rt::call::stop(server)?;
-                rt::call::start(server, if into_kernel { placement::KERNEL } else { placement::USER })?;
+                rt::call::start(server, if into_kernel { INSIDE } else { OUTSIDE })?;
             }
             _ => return Ok(rt::call::migrate(server, how)?[0]),
         }
@@ -101,7 +101,7 @@ impl Movers {
     pub fn there_and_back(&self, steal_time: &StealTime) -> Result<[u64; 6], Failure> {
         let (before, answer) = sample(steal_time, empty_call);
         answer?;
-        let [move_in, gap_in] = self.move_and_call(migrate::TO_KERNEL, steal_time)?;
+        let [move_in, gap_in] = self.move_and_call(MOVE_IN, steal_time)?;
         let (after, answer) = sample(steal_time, empty_call);
         answer?;
         let [move_out, gap_out] = self.move_and_call(0, steal_time)?;
@@ -114,7 +114,7 @@ impl Movers {
         steal_time: &StealTime,
         load: &Load,
     ) -> Result<[u64; 4], Failure> {
-        let [move_in, gap_in] = self.move_under_load(migrate::TO_KERNEL, steal_time, load)?;
+        let [move_in, gap_in] = self.move_under_load(MOVE_IN, steal_time, load)?;
         let [move_out, gap_out] = self.move_under_load(0, steal_time, load)?;
         Ok([move_in, gap_in, move_out, gap_out])
     }

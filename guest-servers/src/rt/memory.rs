@@ -4,7 +4,6 @@ use core::cell::{Cell, UnsafeCell};
 use core::ptr::with_exposed_provenance;
 
 use abi::call::{MESSAGE_WORDS_MAX, status};
-use abi::region::{SAMPLES_OFFSET, WORKING_SET_OFFSET};
 
 use crate::Start;
 use crate::call::{Error, set_message_buffer};
@@ -34,7 +33,7 @@ pub fn message_buffer(start: &Start) -> Result<&'static [Cell<u64>; WORDS], Erro
 
 /// The pages of the working set.
 pub fn working_set(start: &Start) -> &'static [[Cell<u64>; WORDS_PER_PAGE]] {
-    let address = (start.base + WORKING_SET_OFFSET) as usize;
+    let address = (start.base + start.working_set_offset()) as usize;
     // SAFETY: the kernel has mapped this many pages there, zero at first; each server touches them through cells, from
     // one thread only.
     unsafe {
@@ -55,7 +54,7 @@ pub fn touch(pages: &[[Cell<u64>; WORDS_PER_PAGE]], count: usize) {
 }
 
 fn all_samples(start: &Start) -> &'static [Cell<u64>] {
-    let address = (start.base + SAMPLES_OFFSET) as usize;
+    let address = (start.base + start.samples_offset()) as usize;
     // SAFETY: the kernel has mapped room for this many samples there, for the driver of the case only.
     unsafe {
         core::slice::from_raw_parts(with_exposed_provenance(address), start.info().sample_capacity as usize)

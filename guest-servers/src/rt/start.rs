@@ -5,7 +5,10 @@ use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;
 
 use abi::address::REGION_SIZE;
-use abi::region::{START_INFO_OFFSET, StartInfo};
+use abi::region::{
+    SAMPLES_OFFSET, SAMPLES_OFFSET_32, START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET,
+    working_set_offset_32,
+};
 
 use crate::call::{exit, write_console};
 
@@ -15,7 +18,7 @@ pub const PANIC_STATUS: u64 = 101;
 /// Where and which thread this is.
 #[derive(Clone, Copy)]
 pub struct Start {
-    /// Base address of the server's region.
+    /// Base address of the server's region, as the program sees it: 0 for a 32-bit program.
     pub base: u64,
     /// Number of the thread in the server.
     pub thread: u64,
@@ -24,10 +27,24 @@ pub struct Start {
 }
 
 impl Start {
-    /// The first thread of the server that runs this code: a region is aligned to its size.
+    /// The first thread of the server that runs this code: a region is aligned to its size, or lies at address 0.
     pub fn of_this_server() -> Start {
         let code = Start::of_this_server as *const () as u64;
         Start { base: code & !(REGION_SIZE - 1), thread: 0, cpu: 0 }
+    }
+
+    /// Offset in the region of the working set.
+    pub(crate) fn working_set_offset(&self) -> u64 {
+        if cfg!(target_arch = "x86") {
+            working_set_offset_32(self.info().thread_count)
+        } else {
+            WORKING_SET_OFFSET
+        }
+    }
+
+    /// Offset in the region of the samples.
+    pub(crate) const fn samples_offset(&self) -> u64 {
+        if cfg!(target_arch = "x86") { SAMPLES_OFFSET_32 } else { SAMPLES_OFFSET }
     }
 
     /// The start information, which never changes.
