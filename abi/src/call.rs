@@ -83,7 +83,7 @@ pub mod number {
 
 /// Vector of the interrupt gate through which 32-bit programs enter the kernel, the number of the system call in EAX. Open
 /// to them whatever gate their stubs use.
-pub const VECTOR_32: u8 = 35;
+pub const VECTOR_32: u8 = 36;
 
 /// Results of a system call, in RAX.
 pub mod status {

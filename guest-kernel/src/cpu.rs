@@ -48,7 +48,6 @@ pub struct CounterCells {
     pub switches_slow: Counter,
     pub page_table_loads: Counter,
     pub page_table_loads_preserving_tlb: Counter,
-    pub segment_loads: Counter,
     /// Full flushes other than those by page-table loads.
     pub tlb_full_flushes_alone: Counter,
     pub invlpg: Counter,
@@ -69,6 +68,7 @@ pub struct CounterCells {
     pub promotions: Counter,
     pub demotions: Counter,
     pub threads_ended: Counter,
+    pub segment_loads: Counter,
 }
 
 /// Adds one to a counter.

@@ -1,7 +1,7 @@
 //! Server programs: what an ELF file must be to become a server, and what it asks for.
 //!
-//! A program is a static position-independent executable, linked at 0, whose only relocations are
-//! `R_X86_64_RELATIVE` in writable segments. Segments that are not writable are used in place, so all servers of a
+//! A 64-bit program is a static position-independent executable, linked at 0, whose only relocations are
+//! `R_X86_64_RELATIVE` in writable segments. A 32-bit one is a static executable without relocations: its segments move it. Segments that are not writable are used in place, so all servers of a
 //! program share them; their file offsets must therefore agree with their addresses modulo the page size.
 
 use core::fmt;
@@ -9,8 +9,11 @@ use core::fmt;
 use abi::address::PAGE_SIZE;
 use abi::region::IMAGE_SIZE_MAX;
 use elf::ElfBytes;
-use elf::abi::{DT_RELA, DT_RELASZ, EM_X86_64, ET_DYN, PF_W, PF_X, PT_LOAD, R_X86_64_RELATIVE};
+use elf::abi::{
+    DT_RELA, DT_RELASZ, EM_386, EM_X86_64, ET_DYN, ET_EXEC, PF_W, PF_X, PT_LOAD, R_X86_64_RELATIVE,
+};
 use elf::endian::LittleEndian;
+use elf::file::Class;
 use elf::relocation::{Rela, RelaIterator};
 
 /// Why a file cannot become a server.
@@ -18,8 +21,10 @@ use elf::relocation::{Rela, RelaIterator};
 pub enum ImageError {
     /// Not an ELF file, or a damaged one.
     NotElf,
-    /// Not a position-independent executable for x86-64.
+    /// Neither a position-independent executable for x86-64 nor a static one for 32-bit x86.
     NotPositionIndependent,
+    /// A 32-bit program in a placement of 64-bit ones, or the other way round.
+    WrongWidth,
     /// A segment does not fit in the part of the region that is for the image.
     TooLarge,
     /// A segment's file offset and address differ modulo the page size, or it lies outside the file.
@@ -36,7 +41,12 @@ impl fmt::Display for ImageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             ImageError::NotElf => "it is not a valid ELF file",
-            ImageError::NotPositionIndependent => "it is not a position-independent executable for x86-64",
+            ImageError::NotPositionIndependent => {
+                "it is neither a position-independent executable for x86-64 nor a static one for 32-bit x86"
+            }
+            ImageError::WrongWidth => {
+                "a 32-bit program can only be placed in small or large, a 64-bit one only in user or kernel"
+            }
             ImageError::TooLarge => "its image is larger than a region has room for (960 KiB)",
             ImageError::BadSegment => "a segment is not page aligned in the file, or lies outside it",
             ImageError::WritableCode => "a segment is writable and executable",
@@ -89,6 +99,8 @@ pub const SEGMENTS_MAX: usize = 8;
 pub struct Image<'file> {
     /// Address of the entry.
     pub entry: u64,
+    /// Whether it is a 32-bit program.
+    pub is_32_bit: bool,
     segments: [Segment; SEGMENTS_MAX],
     segment_count: usize,
     relocations: &'file [u8],
@@ -99,11 +111,14 @@ impl<'file> Image<'file> {
     /// Checks the file. The relocations are checked one by one as [`Image::relocations`] is walked.
     pub fn parse(file: &'file [u8]) -> Result<Image<'file>, ImageError> {
         let elf = ElfBytes::<LittleEndian>::minimal_parse(file).map_err(|_| ImageError::NotElf)?;
-        if elf.ehdr.e_machine != EM_X86_64 || elf.ehdr.e_type != ET_DYN {
-            return Err(ImageError::NotPositionIndependent);
-        }
+        let is_32_bit = match (elf.ehdr.class, elf.ehdr.e_machine, elf.ehdr.e_type) {
+            (Class::ELF64, EM_X86_64, ET_DYN) => false,
+            (Class::ELF32, EM_386, ET_EXEC) => true,
+            _ => return Err(ImageError::NotPositionIndependent),
+        };
         let mut image = Image {
             entry: elf.ehdr.e_entry,
+            is_32_bit,
             segments: [Segment::default(); SEGMENTS_MAX],
             segment_count: 0,
             relocations: &[],
@@ -124,7 +139,9 @@ impl<'file> Image<'file> {
         if !image.segments().iter().any(|segment| segment.executable && segment.contains(image.entry, 1)) {
             return Err(ImageError::BadEntry);
         }
-        image.relocations = image.find_relocations(&elf)?;
+        if !is_32_bit {
+            image.relocations = image.find_relocations(&elf)?;
+        }
         Ok(image)
     }
 
@@ -143,7 +160,7 @@ impl<'file> Image<'file> {
     /// Its relocations: address of an 8-byte word in a writable segment, and the address in the region whose final
     /// value goes there.
     pub fn relocations(&self) -> impl Iterator<Item = Result<(u64, u64), ImageError>> + '_ {
-        RelaIterator::new(LittleEndian, elf::file::Class::ELF64, self.relocations).map(|rela: Rela| {
+        RelaIterator::new(LittleEndian, Class::ELF64, self.relocations).map(|rela: Rela| {
             let writable =
                 self.segments().iter().any(|segment| segment.writable && segment.contains(rela.r_offset, 8));
             if rela.r_type == R_X86_64_RELATIVE && writable {

@@ -2,7 +2,7 @@
 //!
 //! [`arch`] holds everything that knows x86-64. The rest is portable logic, tested on the host:
 //!
-//! * [`start`]: from the VMM's [`plan`] to running servers; [`load`], [`image`], [`region`], [`spaces`], [`slot`], [`memory`] are
+//! * [`start`]: from the VMM's [`plan`] to running servers; [`load`], [`image`], [`region`], [`spaces`], [`slot`], [`small_slot`], [`memory`] are
 //!   its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
@@ -40,6 +40,7 @@ pub mod report;
 pub mod schedule;
 pub mod server;
 pub mod slot;
+pub mod small_slot;
 pub mod space;
 #[cfg(target_os = "none")]
 pub mod spaces;

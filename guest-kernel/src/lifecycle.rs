@@ -25,6 +25,12 @@ pub trait Regions {
     /// Takes the server's region away from every page table and TLB, then gives its frames and its slot back.
     fn take_away(&self, cpu: &'static Cpu, server: &'static Server);
 
+    /// Takes a slot of the region of small spaces, with one of its sizes, and returns its base address.
+    fn take_small_slot(&self, size: u64) -> Option<u64>;
+
+    /// Gives such a slot back.
+    fn give_small_slot_back(&self, base: u64, size: u64);
+
     /// Frames handed out and not given back.
     fn frames_in_use(&self) -> u64;
 
@@ -76,8 +82,12 @@ pub fn start(cpu: &'static Cpu, server: &'static Server, placement: Placement) -
 /// Moves a server to another address: it starts from its beginning there, with the state that it has offered. Calls that
 /// arrive meanwhile wait. The policy is the caller's affair.
 pub fn relocate(cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
-    if server.home.is_some() || server.is_driver {
-        // A home is an address that is kept; the driver has its samples where they are.
+    if server.home.is_some()
+        || server.is_driver
+        || server.placement.get().is_32_bit()
+        || placement.is_32_bit()
+    {
+        // A home is an address that is kept, and so is that of a 32-bit program; the driver has its samples where they are.
         return Err(status::NOT_PERMITTED);
     }
     if server.placement.get() == placement {

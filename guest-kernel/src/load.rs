@@ -12,13 +12,14 @@ use abi::region::StartInfo;
 use crate::arch::{self, DetachedRegion};
 use crate::cpu::Cpu;
 use crate::flush::{self, Reach};
-use crate::image::Image;
+use crate::image::{Image, ImageError};
 use crate::lifecycle::Regions;
 use crate::memory::{Memory, OutOfMemory};
 use crate::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use crate::region::{Region, RegionError, SharedPages, ranges_max};
 use crate::server::{PageRanges, Placement, Server};
 use crate::slot::FreeSlots;
+use crate::small_slot::SmallSlots;
 use crate::space::Space;
 use crate::spaces::Spaces;
 use crate::trust::Policy;
@@ -35,6 +36,8 @@ pub struct Loader {
     pub pages: SharedPages,
     /// Free slots of the kernel.
     pub slots: FreeSlots,
+    /// Free slots of the region of small spaces.
+    pub small_slots: SmallSlots,
     /// User spaces.
     pub spaces: Spaces,
 }
@@ -47,15 +50,18 @@ impl Loader {
             .map_err(|reason| StartError::Plan { server: index, reason })?;
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
         let placement = placement_of(plan);
+        let shape = plan::shape_of(plan);
         let home = match is_migratable(plan) {
+            true if placement.is_32_bit() => {
+                Some((self.spaces.take_large(true, self.memory).map_err(out_of_memory)?, 0))
+            }
             true => Some(self.spaces.take_home(self.memory).map_err(out_of_memory)?),
             false => None,
         };
-        let place = self.find_place(plan, index, placement, home, None)?;
+        let place = self.find_place(plan, index, placement, u64::from(shape.slot_mib) << 20, home, None)?;
         let room = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
         let pages = PageRanges::new(room.map_err(out_of_memory)?);
         let home = home.map(|(space, _)| space);
-        let shape = plan::shape_of(plan);
         for space in place.space.into_iter().chain(home) {
             // Nothing has been loaded yet.
             let _ = space.add_cpus(shape.cpus);
@@ -75,19 +81,22 @@ impl Loader {
         let module = modules(self.boot)
             .get(plan.module as usize)
             .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
-        let image = Image::parse(file_bytes(module.file))
-            .map_err(|error| StartError::Image { server: index, error })?;
+        let wrong_image = |error| StartError::Image { server: index, error };
+        let image = Image::parse(file_bytes(module.file)).map_err(wrong_image)?;
+        if image.is_32_bit != server.placement.get().is_32_bit() {
+            return Err(wrong_image(ImageError::WrongWidth));
+        }
         let base = server.base.get();
         let region = Region {
             root: root_of(server),
             base,
-            user: server.placement.get() == Placement::User,
+            placement: server.placement.get(),
             memory: self.memory,
             // Its pages lie at the same offsets wherever it is loaded: the first time tells.
             mapped: server.pages.is_empty().then_some(&server.pages),
         };
         region.load(&image, module.file.start).map_err(|error| match error {
-            RegionError::Image(error) => StartError::Image { server: index, error },
+            RegionError::Image(error) => wrong_image(error),
             RegionError::OutOfMemory => StartError::OutOfMemory { server: index },
         })?;
         region.add_memory(plan).map_err(out_of_memory)?;
@@ -104,24 +113,30 @@ impl Loader {
             arguments: plan.arguments,
         };
         region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;
-        server.entry.set(base + image.entry);
+        server.entry.set(server.program_base() + image.entry);
         Ok(())
     }
 
-    /// A region for a server: its home if it may migrate, else a slot of the kernel, or the place that it had in user space
-    /// before, or the next one of its space there.
+    /// A region for a server: its home if it may migrate, else a slot of the kernel or of the region of small spaces, or the
+    /// place that it had in user space before, or the next one of its space there, or a space of its own.
     fn find_place(
         &self,
         plan: &PlanServer,
         index: u32,
         placement: Placement,
+        slot_size: u64,
         home: Option<(&'static Space, u64)>,
         before: Option<(&'static Space, u64)>,
     ) -> Result<Place, StartError> {
         let wrong = |reason| StartError::Plan { server: index, reason };
+        if placement == Placement::Small {
+            let base = self.small_slots.take(slot_size);
+            let base = base.ok_or(wrong("the slots of its size for small spaces are all taken"))?;
+            return Ok(Place { base, space: None });
+        }
         if let Some((home, base)) = home {
             arch::hang_home(home, base, placement);
-            return Ok(Place { base, space: (placement == Placement::User).then_some(home) });
+            return Ok(Place { base, space: (placement != Placement::Kernel).then_some(home) });
         }
         if placement == Placement::Kernel {
             let base = self
@@ -133,6 +148,11 @@ impl Loader {
         if let Some((space, base)) = before {
             return Ok(Place { base, space: Some(space) });
         }
+        if placement == Placement::Large {
+            let space = self.spaces.take_large(false, self.memory);
+            let space = space.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
+            return Ok(Place { base: 0, space: Some(space) });
+        }
         let taken = self.spaces.take_region(plan.space, self.memory);
         let taken = taken.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
         let (space, base) =
@@ -143,7 +163,9 @@ impl Loader {
     /// Gives the region's frames back, and its slot. No TLB may hold it any more.
     fn release(&self, server: &Server, region: DetachedRegion) {
         arch::release_region(region, self.memory);
-        if server.home.is_none() && server.placement.get() == Placement::Kernel {
+        if server.placement.get() == Placement::Small {
+            self.small_slots.give_back(server.base.get(), server.slot_size());
+        } else if server.home.is_none() && server.placement.get() == Placement::Kernel {
             self.slots.give_back(server.base.get());
         }
     }
@@ -152,9 +174,15 @@ impl Loader {
 impl Regions for Loader {
     fn load(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
         let plan = &self.plan[server.index as usize];
-        let home = server.home.map(|home| (home, server.base.get()));
+        if placement_of(plan).is_32_bit() != placement.is_32_bit()
+            || placement == Placement::Small && server.slot_size() == 0
+        {
+            return Err(status::BAD_ARGUMENT);
+        }
+        let home_base = if placement.is_32_bit() { 0 } else { server.base.get() };
+        let home = server.home.map(|home| (home, home_base));
         let place = self
-            .find_place(plan, server.index, placement, home, server.user_place.get())
+            .find_place(plan, server.index, placement, server.slot_size(), home, server.user_place.get())
             .map_err(|_| status::EXHAUSTED)?;
         server.placement.set(placement);
         server.base.set(place.base);
@@ -196,10 +224,23 @@ impl Regions for Loader {
     }
 
     fn take_away(&self, cpu: &'static Cpu, server: &'static Server) {
-        let region = arch::detach_region(root_of(server), server.base.get());
+        let (root, base) = (root_of(server), server.base.get());
+        let region = match server.placement.get() {
+            Placement::User | Placement::Kernel => arch::detach_region(root, base),
+            Placement::Large if server.home.is_none() => arch::detach_large(root),
+            Placement::Small | Placement::Large => arch::detach_slot(root, base, server.slot_size()),
+        };
         let reach = Reach::of(server.space.get());
         flush::regions(cpu, core::iter::once((server, reach)), server.pages.page_count());
         self.release(server, region);
+    }
+
+    fn take_small_slot(&self, size: u64) -> Option<u64> {
+        self.small_slots.take(size)
+    }
+
+    fn give_small_slot_back(&self, base: u64, size: u64) {
+        self.small_slots.give_back(base, size);
     }
 
     fn frames_in_use(&self) -> u64 {

@@ -5,6 +5,9 @@
 //! bit) of its pages, hang its four level-3 entries under the other table, exchange its kernel interface page, tell its
 //! threads, and have the TLB forget. Queues, owed replies, message buffers and stacks stay as they are, so no call is lost
 //! or answered twice, and the server never notices.
+//!
+//! A 32-bit server is moved between a space of its own and the region of small spaces in the same way: there its segments
+//! have it keep its addresses.
 
 use abi::call::{migrate, status};
 use abi::plan::PARTNERS_MAX;
@@ -40,6 +43,12 @@ pub fn migrate(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<W
     if demote && target == Placement::Kernel {
         return Err(status::BAD_ARGUMENT);
     }
+    if server.placement.get().is_32_bit() {
+        return move_32_bit(cpu, server, how);
+    }
+    if how & migrate::TO_SMALL != 0 {
+        return Err(status::NOT_PERMITTED);
+    }
     if how & migrate::RELOCATE != 0 {
         return relocate(cpu, server, target, how);
     }
@@ -66,7 +75,10 @@ fn move_in_place(cpu: &'static Cpu, server: &'static Server, target: Placement, 
     group[0] = (server.placement.get() != target).then_some(server);
     if with_group {
         let members = partners::of(server).filter(|partner| {
-            partner.is_trusted() && partner.placement.get() != target && check(cpu, partner, target).is_ok()
+            partner.is_trusted()
+                && !partner.placement.get().is_32_bit()
+                && partner.placement.get() != target
+                && check(cpu, partner, target).is_ok()
         });
         let mut count = 1;
         for member in members {
@@ -91,6 +103,46 @@ fn move_in_place(cpu: &'static Cpu, server: &'static Server, target: Placement, 
     let moved = group.iter().flatten().map(|server| (*server, reach(server.home)));
     work.flushed = flush::regions(cpu, moved, work.pages);
     work
+}
+
+/// Moves a 32-bit server between its own space and a slot of the region of small spaces: its page-table entries go from
+/// the one to the other, and its segments get another base and limit. Its threads hold no address that changes, wherever
+/// they are.
+fn move_32_bit(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<Work, u64> {
+    if how & !migrate::TO_SMALL != 0 {
+        return Err(status::NOT_PERMITTED);
+    }
+    let target = if how & migrate::TO_SMALL != 0 { Placement::Small } else { Placement::Large };
+    check(cpu, server, target)?;
+    if server.placement.get() == target {
+        return Ok(Work::default());
+    }
+    let regions = cpu.kernel.get().and_then(|kernel| kernel.regions.get()).ok_or(status::NOT_PERMITTED)?;
+    let old = server.base.get();
+    let (slot, new, reach) = match target {
+        Placement::Small => {
+            let slot = regions.take_small_slot(server.slot_size()).ok_or(status::EXHAUSTED)?;
+            (slot, slot, Reach::of(server.home))
+        }
+        _ => (old, 0, Reach::Everywhere),
+    };
+    let pages = arch::move_slot(server, slot, target);
+    // Where it was is what has to be forgotten.
+    let flushed = flush::regions(cpu, core::iter::once((server, reach)), pages);
+    let space = if target == Placement::Large { server.home } else { None };
+    server.placement.set(target);
+    server.base.set(new);
+    server.space.set(space);
+    for thread in server.threads.get() {
+        thread.placement.set(target);
+        thread.space.set(space);
+    }
+    arch::change_segments(server);
+    if target == Placement::Large {
+        regions.give_small_slot_back(old, server.slot_size());
+    }
+    cpu.counters.pages_remapped.add(pages);
+    Ok(Work { servers: 1, pages, flushed })
 }
 
 /// Moves one server to another address.

@@ -1,23 +1,25 @@
 //! Filling a server's region: image, kernel interface page, start information, stacks, working set, samples.
 //!
 //! The same code fills a region in a user space and a slot of the kernel. What differs is one bit of every page, and
-//! which of the two kernel interface pages is mapped.
+//! which of the kernel interface pages is mapped. The regions of 32-bit servers have other offsets.
 
 use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
 
 use abi::address::PAGE_SIZE;
 use abi::boot::PhysicalRange;
-use abi::call::number;
+use abi::call::{VECTOR_32, number};
 use abi::plan::PlanServer;
 use abi::region::{
-    CLOCK_COUNT_MAX, CLOCK_OFFSET, CLOCK_SIZE, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, STACK_PAGES_MAX,
-    START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET, stack_end, stub_offset,
+    CLOCK_COUNT_MAX, CLOCK_OFFSET, CLOCK_SIZE, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, SAMPLES_OFFSET_32,
+    STACK_PAGES_MAX, START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET, stack_end, stub_offset,
+    working_set_offset_32,
 };
 
 use crate::arch::{self, Access, Frames};
 use crate::image::{Image, ImageError};
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::{PageRange, PageRanges};
+use crate::plan::Gate;
+use crate::server::{PageRange, PageRanges, Placement};
 
 /// Pages that all servers share.
 pub struct SharedPages {
@@ -25,6 +27,8 @@ pub struct SharedPages {
     pub user_interface: u64,
     /// Kernel interface page with stubs that jump into the kernel.
     pub kernel_interface: u64,
+    /// Kernel interface page of 32-bit programs, with stubs that enter by the plan's gate; 0 if the plan has none.
+    interface_32: u64,
     /// First of the frames with KVM's steal-time records.
     steal_time: u64,
     /// CPUs that have one.
@@ -37,8 +41,8 @@ pub struct Region<'memory> {
     pub root: u64,
     /// Its base address.
     pub base: u64,
-    /// Whether ring 3 may use it.
-    pub user: bool,
+    /// Where its server is placed.
+    pub placement: Placement,
     /// Where frames come from.
     pub memory: &'memory Memory,
     /// Where to note what is mapped, if that is not known.
@@ -74,12 +78,18 @@ impl From<OutOfMemory> for RegionError {
 }
 
 impl SharedPages {
-    /// Makes the shared pages, with room for a steal-time record for each of so many CPUs.
-    pub fn new(memory: &Memory, steal_time_cpus: u32) -> Result<SharedPages, OutOfMemory> {
+    /// Makes the shared pages, with room for a steal-time record for each of so many CPUs, and the gate of 32-bit programs if
+    /// there are any.
+    pub fn new(
+        memory: &Memory,
+        steal_time_cpus: u32,
+        gate: Option<Gate>,
+    ) -> Result<SharedPages, OutOfMemory> {
         let steal_time_cpus = steal_time_cpus.min(CLOCK_COUNT_MAX);
         Ok(SharedPages {
             user_interface: user_interface(memory)?,
             kernel_interface: kernel_interface(memory)?,
+            interface_32: gate.map_or(Ok(0), |gate| interface_32(memory, gate))?,
             steal_time: memory.frames(steal_time_pages(steal_time_cpus))?,
             steal_time_cpus,
         })
@@ -103,6 +113,23 @@ fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
         let [n0, n1, n2, n3] = call.to_le_bytes();
         write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0x0f, 0x05, 0xc3]);
     }
+    Ok(page)
+}
+
+/// `mov eax, number` and the way through the gate for every system call, then RET.
+fn interface_32(memory: &Memory, gate: Gate) -> Result<u64, OutOfMemory> {
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let [n0, n1, n2, n3] = call.to_le_bytes();
+        let rest: &[u8] = match gate {
+            Gate::Interrupt => &[0xcd, VECTOR_32, 0xc3], // int; ret
+            Gate::SysEnter => &[0x89, 0xe1, 0x0f, 0x34], // mov ecx, esp; sysenter, which goes on at the RET below
+            Gate::SysCall => &[0x0f, 0x05, 0xc3],        // syscall; ret
+        };
+        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3]);
+        write(page + stub_offset(call) + 5, rest);
+    }
+    write(page + arch::RETURN_OFFSET, &[0xc3]);
     Ok(page)
 }
 
@@ -170,7 +197,11 @@ impl Region<'_> {
 
     /// Maps what the kernel gives to every server, and the start information.
     pub fn add_kernel_pages(&self, pages: &SharedPages, info: &StartInfo) -> Result<(), OutOfMemory> {
-        let interface = if self.user { pages.user_interface } else { pages.kernel_interface };
+        let interface = match self.placement {
+            Placement::User => pages.user_interface,
+            Placement::Kernel => pages.kernel_interface,
+            Placement::Small | Placement::Large => pages.interface_32,
+        };
         self.map(KERNEL_INTERFACE_OFFSET, Frames::Shared(interface), 1, Access::EXECUTE)?;
         let clock_pages = steal_time_pages(pages.steal_time_cpus);
         self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), clock_pages, Access::READ)?;
@@ -190,13 +221,17 @@ impl Region<'_> {
             let offset = stack_end(0, thread) - pages * PAGE_SIZE;
             self.map(offset, Frames::Own, pages, Access::WRITE)?;
         }
-        self.map(WORKING_SET_OFFSET, Frames::Own, u64::from(plan.working_set_pages), Access::WRITE)
+        let working_set = match self.placement.is_32_bit() {
+            true => working_set_offset_32(plan.thread_count),
+            false => WORKING_SET_OFFSET,
+        };
+        self.map(working_set, Frames::Own, u64::from(plan.working_set_pages), Access::WRITE)
     }
 
     /// Maps the samples.
     pub fn add_samples(&self, samples: PhysicalRange) -> Result<(), OutOfMemory> {
         self.map(
-            SAMPLES_OFFSET,
+            if self.placement.is_32_bit() { SAMPLES_OFFSET_32 } else { SAMPLES_OFFSET },
             Frames::Shared(samples.start),
             samples.size.div_ceil(PAGE_SIZE),
             Access::WRITE,
@@ -208,6 +243,6 @@ impl Region<'_> {
         if count != 0 && self.mapped.is_some_and(|mapped| !mapped.add(range)) {
             return Err(OutOfMemory);
         }
-        arch::map(self.root, self.base + offset, frames, count, access, self.user, self.memory)
+        arch::map(self.root, self.base + offset, frames, count, access, self.placement, self.memory)
     }
 }

@@ -53,6 +53,12 @@ impl ReportWriter {
         self.set_state(abi::report::state::BOOTING);
     }
 
+    /// Notes what has been found out about the CPU, bits of [`abi::report::feature`], instead of what was noted before.
+    pub fn set_features(&self, features: u64) {
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).features).write_volatile(features) }
+    }
+
     /// Notes how far the case got; one of [`abi::report::state`].
     pub fn set_state(&self, state: u32) {
         // SAFETY: `new`'s promise.

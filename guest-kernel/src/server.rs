@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use abi::address::{LARGE_SIZE, REGION_SIZE};
 use abi::plan::trust;
 
 use crate::endpoint::{Endpoint, Rights};
@@ -19,6 +20,17 @@ pub enum Placement {
     User = 0,
     /// In a slot of the kernel's half, in ring 0.
     Kernel = 1,
+    /// A 32-bit program in a slot of the region of small spaces, in ring 3.
+    Small = 2,
+    /// A 32-bit program in a user address space of its own, in ring 3.
+    Large = 3,
+}
+
+impl Placement {
+    /// Whether it is one of 32-bit programs.
+    pub fn is_32_bit(self) -> bool {
+        matches!(self, Placement::Small | Placement::Large)
+    }
 }
 
 /// Pages in a row of a region.
@@ -105,6 +117,8 @@ pub struct Shape {
     pub cpus: Spread,
     /// Whether each of its threads has an endpoint of its own.
     pub thread_endpoints: bool,
+    /// Of a 32-bit server: MiB of its slot in the region of small spaces, if it is ever there.
+    pub slot_mib: u8,
 }
 
 /// A server. Clients are servers too: what they do with their endpoint is their affair.
@@ -135,6 +149,8 @@ pub struct Server {
     pub state: Cell<(u64, u64)>,
     /// Whether it drives the case.
     pub is_driver: bool,
+    /// Of a 32-bit server: MiB of its slot in the region of small spaces, if it is ever there.
+    slot_mib: u8,
     /// The CPUs that its threads are spread over.
     pub cpus: Spread,
     /// Whether each of its threads has an endpoint of its own.
@@ -185,6 +201,7 @@ impl Server {
             direct_entry: Cell::new(0),
             state: Cell::new((0, 0)),
             is_driver: shape.is_driver,
+            slot_mib: shape.slot_mib,
             cpus: shape.cpus,
             has_thread_endpoints: shape.thread_endpoints,
             endpoints: Cell::new(&[]),
@@ -200,6 +217,25 @@ impl Server {
     /// Whether it is trusted: only the talk's group 1 may run in the kernel.
     pub fn is_trusted(&self) -> bool {
         self.trust_group.get() == trust::CRITICAL_TRUSTED
+    }
+
+    /// Base address of its region as its program sees it: addresses of 32-bit programs are relative to their segments.
+    pub fn program_base(&self) -> u64 {
+        if self.placement.get().is_32_bit() { 0 } else { self.base.get() }
+    }
+
+    /// Of a 32-bit server: bytes of its slot in the region of small spaces; 0 if it is never there.
+    pub fn slot_size(&self) -> u64 {
+        u64::from(self.slot_mib) << 20
+    }
+
+    /// Bytes of its region.
+    pub fn region_size(&self) -> u64 {
+        match self.placement.get() {
+            Placement::User | Placement::Kernel => REGION_SIZE,
+            Placement::Small => self.slot_size(),
+            Placement::Large => LARGE_SIZE,
+        }
     }
 
     /// Whether it has died.

@@ -57,6 +57,15 @@ impl Spaces {
         Ok((space, base))
     }
 
+    /// A space of its own for a 32-bit server, with a table for its pages if it may migrate.
+    pub fn take_large(&self, migratable: bool, memory: &Memory) -> Result<&'static Space, OutOfMemory> {
+        let space = self.create(memory)?;
+        if migratable {
+            arch::add_large_home(space.root, memory)?;
+        }
+        Ok(space)
+    }
+
     /// The space with this number, made if no server is in it yet, and the base of its next free region; `None` if there is
     /// no such space, or no room left below the homes. The first 4 GiB stay empty, so that null pointers fault.
     pub fn take_region(

@@ -24,6 +24,7 @@ use crate::region::SharedPages;
 use crate::report::ReportWriter;
 use crate::server::Server;
 use crate::slot::FreeSlots;
+use crate::small_slot::SmallSlots;
 use crate::spaces::Spaces;
 use crate::thread::Thread;
 use crate::world::World;
@@ -31,6 +32,12 @@ use crate::world::World;
 /// The features to use of those detected: PCIDs only if the plan asks for them.
 pub fn choose_features(boot: &BootInfo, detected: u64) -> u64 {
     if plan::read(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
+}
+
+/// What the plan asks of compatibility mode, if it can be had at all.
+pub fn compatibility(boot: &BootInfo, features: u64) -> Option<plan::Compatibility> {
+    let (plan, servers, _) = plan::read(boot);
+    plan::Compatibility::of(plan, servers, features).ok().filter(|compatibility| compatibility.gate.is_some())
 }
 
 /// Loads all servers of the plan, with all their threads, none of which runs yet.
@@ -48,7 +55,8 @@ pub fn load(
     let no_memory = |_: OutOfMemory| StartError::OutOfMemory { server: 0 };
     let memory = Memory::make(boot.free_memory).map_err(no_memory)?;
     let steal_time_cpus = if features & feature::STEAL_TIME != 0 { boot.cpu_count } else { 0 };
-    let pages = SharedPages::new(memory, steal_time_cpus).map_err(no_memory)?;
+    let compatibility = plan::Compatibility::of(plan, servers, features)?;
+    let pages = SharedPages::new(memory, steal_time_cpus, compatibility.gate).map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
     let home_count = servers.iter().filter(|plan| is_migratable(plan)).count();
     if home_count > HOME_COUNT {
@@ -63,6 +71,8 @@ pub fn load(
     let slot_count = abi::plan::flag::kernel_slots_of(plan.flags);
     let slots = FreeSlots::make(slot_count, memory).map_err(no_memory)?;
     let flush = find_flush_threshold(plan.flags, features, &slots, memory).map_err(no_memory)?;
+    let features = find_segments(cpu, &compatibility, features, report, memory).map_err(no_memory)?;
+    compatibility.check(features)?;
     report.set_flush(&flush);
     let kernel = Kernel {
         report,
@@ -86,6 +96,7 @@ pub fn load(
         memory,
         pages,
         slots,
+        small_slots: SmallSlots::default(),
         spaces: Spaces::new(memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
     };
     let loader = memory.object(loader).map_err(no_memory)?;
@@ -101,10 +112,39 @@ pub fn load(
         server.rights.set(resolve_rights(memory, created, plan, rights, server)?);
         let thread = |index| Ok(Thread::new(server, index as u32, plan.priority as u8));
         let threads = memory.objects(plan.thread_count as usize, thread);
-        server.threads.set(threads.map_err(out_of_memory_at(server))?);
+        let threads = threads.map_err(out_of_memory_at(server))?;
+        if server.placement.get().is_32_bit() {
+            add_compatibility(memory, threads).map_err(out_of_memory_at(server))?;
+        }
+        server.threads.set(threads);
     }
     if boot.flags & flag::VERBOSE != 0 {
         describe(created, features);
+    }
+    Ok(())
+}
+
+/// Makes the region of small spaces and finds out about segments, if that is wanted. Returns all features.
+fn find_segments(
+    cpu: &Cpu,
+    compatibility: &plan::Compatibility,
+    features: u64,
+    report: ReportWriter,
+    memory: &Memory,
+) -> Result<u64, OutOfMemory> {
+    if !compatibility.probe {
+        return Ok(features);
+    }
+    arch::add_small_region(memory)?;
+    let features = features | arch::probe_segments(cpu, memory)?;
+    report.set_features(features);
+    Ok(features)
+}
+
+/// Gives threads their side in compatibility mode.
+fn add_compatibility(memory: &Memory, threads: &[Thread]) -> Result<(), OutOfMemory> {
+    for thread in threads {
+        thread.compatibility.set(Some(memory.object(arch::Compatibility::default())?));
     }
     Ok(())
 }

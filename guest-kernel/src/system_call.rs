@@ -63,7 +63,7 @@ fn exit(cpu: &'static Cpu, thread: &'static Thread, exit_status: u64) -> &'stati
         error_code: exit_status,
         rsp: thread.context.rsp.get(),
         rbp: thread.context.rbp.get(),
-        region_base: server.base.get(),
+        region_base: server.program_base(),
         ..Fault::default()
     };
     death::kill(cpu, server, &fault)
@@ -81,7 +81,7 @@ fn set_message_buffer(thread: &Thread, address: u64) -> u64 {
 
 fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
     let server = thread.server;
-    if address != 0 && address.wrapping_sub(server.base.get()) >= IMAGE_SIZE_MAX {
+    if address != 0 && address.wrapping_sub(server.program_base()) >= IMAGE_SIZE_MAX {
         return status::BAD_ARGUMENT;
     }
     server.direct_entry.set(address);
@@ -93,7 +93,7 @@ fn set_direct_entry(thread: &Thread, address: u64) -> u64 {
 
 fn set_state(thread: &Thread, address: u64, size: u64) -> u64 {
     let server = thread.server;
-    let offset = address.wrapping_sub(server.base.get());
+    let offset = address.wrapping_sub(server.program_base());
     if size != 0 && offset.checked_add(size).is_none_or(|end| end > IMAGE_SIZE_MAX) {
         return status::BAD_ARGUMENT;
     }
@@ -168,6 +168,8 @@ fn start(cpu: &'static Cpu, thread: &Thread, index: u64, place: u64) -> u64 {
     let placement = match u32::try_from(place) {
         Ok(placement::USER) => Placement::User,
         Ok(placement::KERNEL) => Placement::Kernel,
+        Ok(placement::SMALL) => Placement::Small,
+        Ok(placement::LARGE) => Placement::Large,
         _ => return status::BAD_ARGUMENT,
     };
     let started =

@@ -35,7 +35,12 @@ pub fn server_on(
     priority: u8,
     cpu: u32,
 ) -> &'static Thread {
-    let shape = Shape { is_driver: false, cpus: Spread { first: cpu, count: 1 }, thread_endpoints: false };
+    let shape = Shape {
+        is_driver: false,
+        cpus: Spread { first: cpu, count: 1 },
+        thread_endpoints: false,
+        slot_mib: 0,
+    };
     let pages = PageRanges::default();
     let server: &'static Server =
         Box::leak(Box::new(Server::new(0, placement, 1 << 32, pages, space, space, shape)));

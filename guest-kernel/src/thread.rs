@@ -8,6 +8,7 @@ use core::cell::Cell;
 
 use abi::call::{Tag, status};
 
+use crate::arch::{self, Compatibility};
 use crate::endpoint::{Endpoint, Rights};
 use crate::mailbox::Letter;
 use crate::message::Buffer;
@@ -93,7 +94,8 @@ pub struct Thread {
     pub state: Cell<State>,
     /// How it goes on.
     pub resume: Cell<Resume>,
-    /// Whether it runs in ring 3 or in ring 0.
+    /// Whether it runs in ring 3 or in ring 0. Assembly looks only whether it is [`Placement::User`]: a 32-bit thread enters and
+    /// leaves the kernel by a stack in ring 0 ([`Thread::compatibility`]).
     pub placement: Cell<Placement>,
     /// Whether its server may migrate: only then partners are remembered.
     pub is_migratable: bool,
@@ -122,6 +124,8 @@ pub struct Thread {
     pub cpu: Cell<u32>,
     /// Whether it has been sent to another CPU. Only its own CPU touches this.
     pub is_away: Cell<bool>,
+    /// Its side in compatibility mode, if it is a 32-bit program's.
+    pub compatibility: Cell<Option<&'static Compatibility>>,
     link: AtomicPtr<Thread>,
 }
 
@@ -162,6 +166,7 @@ impl Thread {
             index,
             cpu: Cell::new(cpu),
             is_away: Cell::new(false),
+            compatibility: Cell::new(None),
             link: AtomicPtr::default(),
         }
     }
@@ -190,6 +195,9 @@ impl Thread {
         self.partner.set(None);
         self.queued_at.set(None);
         self.buffer.set(None);
+        if let Some(compatibility) = self.compatibility.get() {
+            arch::begin_compatible(self, compatibility);
+        }
     }
 
     /// Its priority, below [`crate::schedule::PRIORITY_COUNT`].

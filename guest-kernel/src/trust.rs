@@ -16,7 +16,7 @@ use crate::world;
 
 /// The talk's rule: only group 1, critical and trusted, may run in the kernel.
 pub fn may_run(group: u32, placement: Placement) -> bool {
-    placement == Placement::User || group == trust::CRITICAL_TRUSTED
+    placement != Placement::Kernel || group == trust::CRITICAL_TRUSTED
 }
 
 /// Takes a server's trust away: it becomes critical and untrusted, as in the talk. Whoever is not trusted stays what it is.

@@ -99,6 +99,21 @@ pub fn move_call_return(_server: &Server, _thread: &Thread, _target: Placement) 
 /// Nothing to change.
 pub fn move_interrupted(_server: &Server, _thread: &Thread, _target: Placement) {}
 
+/// There are no segments.
+#[derive(Default)]
+pub struct Compatibility;
+
+/// Nothing to begin.
+pub fn begin_compatible(_thread: &Thread, _compatibility: &Compatibility) {}
+
+/// Nothing to change.
+pub fn change_segments(_server: &Server) {}
+
+/// A region of three pages.
+pub fn move_slot(_server: &Server, _slot: u64, _target: Placement) -> u64 {
+    3
+}
+
 /// Remembers the flush.
 pub fn flush_all(_cpu: &Cpu) {
     remember(Action::FlushAll);

@@ -6,6 +6,8 @@
 //! * `stop_timer()`: no interrupt, after all.
 //! * `change_region_privilege(server, target)`, `move_call_return(server, thread, target)`,
 //!   `move_interrupted(server, thread, target)`, migration.
+//! * `Compatibility`, `begin_compatible(thread, compatibility)`, `change_segments(server)`, `move_slot(server, slot, target)`: 32-bit
+//!   programs.
 //! * `flush_region(cpu, server)`, `flush_space(cpu, space)`, `flush_all(cpu)`, `clock_kind()`, `measure_flush(base, memory, report)`: the TLB.
 //! * `idle(cpu)`: waits for an interrupt; returns after it was handled.
 //! * `interrupt_cpu(target)`: has another CPU look what it is wanted for; `wait_for_interrupt()` waits for that.

@@ -100,6 +100,39 @@ fn relocations_of_other_kinds_or_in_code_are_refused() {
     assert_eq!(image.relocations().next(), Some(Err(ImageError::BadRelocation)));
 }
 
+/// A static 32-bit program: text at 0x1000, data at 0x2000.
+fn file_32(kind: u16, machine: u16) -> Vec<u8> {
+    let mut bytes = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend(kind.to_le_bytes());
+    bytes.extend(machine.to_le_bytes());
+    for word in [1_u32, 0x1010, 52, 0, 0] {
+        bytes.extend(word.to_le_bytes());
+    }
+    for half in [52_u16, 32, 2, 0, 0, 0] {
+        bytes.extend(half.to_le_bytes());
+    }
+    for (offset, file_size, memory_size, flags) in
+        [(0x1000, 0x400, 0x400, PF_R | PF_X), (0x2000, 0, 0x1800, PF_R | PF_W)]
+    {
+        for word in [PT_LOAD, offset, offset, offset, file_size, memory_size, flags, 0x1000] {
+            bytes.extend(word.to_le_bytes());
+        }
+    }
+    bytes.resize(0x2000, 0);
+    bytes
+}
+
+#[test]
+fn a_static_32_bit_program_needs_no_relocations() {
+    let file = file_32(ET_EXEC, EM_386);
+    let image = Image::parse(&file).unwrap_or_else(|error| panic!("{error}"));
+    assert!(image.is_32_bit);
+    assert_eq!((image.entry, image.segments().len(), image.relocations().count()), (0x1010, 2, 0));
+    for (kind, machine) in [(ET_DYN, EM_386), (ET_EXEC, EM_X86_64)] {
+        assert_eq!(Image::parse(&file_32(kind, machine)).err(), Some(ImageError::NotPositionIndependent));
+    }
+}
+
 proptest! {
     /// Whatever the file says, the answer is an image within bounds or an error, never a panic.
     #[test]

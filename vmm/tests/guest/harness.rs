@@ -20,6 +20,8 @@ pub const PRIORITY: u32 = 10;
 pub enum Place {
     User,
     Kernel,
+    Small,
+    Large,
 }
 
 pub const BOTH_PLACES: [Place; 2] = [Place::User, Place::Kernel];
@@ -33,12 +35,17 @@ pub struct Server {
 
 /// A server with one thread, in a space of its own where it needs one.
 pub fn server(name: &str, place: Place) -> Server {
-    let module =
+    let program =
         program::ALL.iter().position(|program| *program == name).expect("a program of abi::program::ALL");
     let (placement, trust_group) = match place {
         Place::User => (placement::USER, trust::NONCRITICAL_UNTRUSTED),
         Place::Kernel => (placement::KERNEL, trust::CRITICAL_TRUSTED),
+        Place::Small => (placement::SMALL, trust::NONCRITICAL_UNTRUSTED),
+        Place::Large => (placement::LARGE, trust::NONCRITICAL_UNTRUSTED),
     };
+    // The 32-bit builds follow the 64-bit ones.
+    let module =
+        if matches!(place, Place::Small | Place::Large) { program::ALL.len() + program } else { program };
     let plan = PlanServer {
         module: module as u32,
         placement,

@@ -20,6 +20,8 @@ mod path_length;
 mod pmu;
 mod relocation;
 mod scheduling;
+mod small;
+mod small_migration;
 mod smp;
 mod start;
 mod stress;

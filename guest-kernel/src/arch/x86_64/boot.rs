@@ -12,7 +12,7 @@ use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr, SFMask
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::gdt::SegmentSelector;
 
-use super::{descriptors, entry, features, last_words, machine, paging, timer};
+use super::{compatibility, descriptors, entry, features, last_words, machine, paging, timer};
 use crate::cpu::Cpu;
 use crate::report::ReportWriter;
 use crate::start;
@@ -47,6 +47,9 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
     cpu.apic_id.set(unsafe { timer::start(boot, features) });
     let features = start::choose_features(boot, features);
     features::enable(features);
+    if let Some(plan) = start::compatibility(boot, features) {
+        compatibility::enable(cpu, features, plan.with_64_bit);
+    }
     let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
     report.set_online(index, cpu.apic_id.get());
     if index == 0 {

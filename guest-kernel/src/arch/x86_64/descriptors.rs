@@ -1,14 +1,19 @@
 //! Segments, the task state segment with its interrupt stacks, and the interrupt descriptor table: one set per CPU, in
 //! the CPU's own record.
 
-use abi::address::{CPU_RECORD, CRITICAL_STACK, TRAP_STACK};
-use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR};
-use x86_64::VirtAddr;
-use x86_64::instructions::tables::{lidt, load_tss};
+use abi::address::{CPU_RECORD, CRITICAL_STACK, PAGE_SIZE, TRAP_STACK};
+use core::mem::offset_of;
+
+use abi::boot::{
+    KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_32_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR,
+};
+use abi::call::VECTOR_32;
+use x86_64::instructions::tables::{lgdt, lidt, load_tss};
 use x86_64::structures::DescriptorTablePointer;
-use x86_64::structures::gdt::{Descriptor, DescriptorFlags, GlobalDescriptorTable};
+use x86_64::structures::gdt::{Descriptor, DescriptorFlags, SegmentSelector};
 use x86_64::structures::idt::{Entry, HandlerFunc};
 use x86_64::structures::tss::TaskStateSegment;
+use x86_64::{PrivilegeLevel, VirtAddr};
 
 use super::traps;
 use crate::cpu::Cpu;
@@ -16,15 +21,36 @@ use crate::cpu::Cpu;
 /// Number of vectors with a gate: the exceptions, the timer, the spurious interrupt of the local APIC, other CPUs.
 pub const VECTOR_COUNT: usize = 35;
 
+/// Number of entries of the interrupt descriptor table: the last one is the gate of 32-bit programs, if there are any.
+pub const GATE_COUNT: usize = VECTOR_32 as usize + 1;
+
+/// Number of words of the global descriptor table: up to the descriptor of the task state segment, which has two.
+const SEGMENT_WORDS: usize = 9;
+
+/// Selector of the task state segment.
+const TASK_STATE_SELECTOR: u16 = 0x38;
+
 /// What lies in [`CPU_RECORD`]. All zero at boot.
 #[repr(C)]
 pub struct CpuRecord {
     /// The portable part; first, because GS points here.
     pub cpu: Cpu,
-    interrupt_table: [Entry<HandlerFunc>; VECTOR_COUNT],
+    interrupt_table: [Entry<HandlerFunc>; GATE_COUNT],
     task_state: TaskStateSegment,
-    segments: GlobalDescriptorTable<9>,
+    segments: [u64; SEGMENT_WORDS],
 }
+
+/// Index of a selector's descriptor.
+const fn index_of(selector: u16) -> usize {
+    (selector >> 3) as usize
+}
+
+/// Offset in the record of the descriptor of 32-bit programs' code, for assembly that reaches it through GS.
+pub const CODE_32_OFFSET: usize = offset_of!(CpuRecord, segments) + 8 * index_of(USER_CODE_32_SELECTOR);
+/// Offset in the record of the descriptor of user data.
+pub const DATA_OFFSET: usize = offset_of!(CpuRecord, segments) + 8 * index_of(USER_DATA_SELECTOR);
+
+const _: () = assert!(VECTOR_32 as usize >= VECTOR_COUNT);
 
 const _: () = assert!(size_of::<CpuRecord>() as u64 <= CPU_RECORD.size);
 
@@ -49,30 +75,34 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
         task_state.interrupt_stack_table[usize::from(entry)] = VirtAddr::new(stack.end(index));
     }
 
-    *segments = GlobalDescriptorTable::empty();
-    segments.append(Descriptor::UserSegment(0));
-    let kernel_code = segments.append(Descriptor::UserSegment(DescriptorFlags::KERNEL_CODE64.bits()));
-    let kernel_data = segments.append(Descriptor::UserSegment(DescriptorFlags::KERNEL_DATA.bits()));
-    segments.append(Descriptor::UserSegment(0));
-    let user_data = segments.append(Descriptor::UserSegment(DescriptorFlags::USER_DATA.bits()));
-    let user_code = segments.append(Descriptor::UserSegment(DescriptorFlags::USER_CODE64.bits()));
-    debug_assert_eq!(
-        [kernel_code.0, kernel_data.0, user_data.0, user_code.0],
-        [KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_DATA_SELECTOR, USER_CODE_SELECTOR]
-    );
-    let task_state_selector = segments.append(Descriptor::tss_segment(task_state));
+    for (selector, flags) in [
+        (KERNEL_CODE_SELECTOR, DescriptorFlags::KERNEL_CODE64),
+        (KERNEL_DATA_SELECTOR, DescriptorFlags::KERNEL_DATA),
+        (USER_DATA_SELECTOR, DescriptorFlags::USER_DATA),
+        (USER_CODE_SELECTOR, DescriptorFlags::USER_CODE64),
+    ] {
+        segments[index_of(selector)] = flags.bits();
+    }
+    if let Descriptor::SystemSegment(low, high) = Descriptor::tss_segment(task_state) {
+        segments[index_of(TASK_STATE_SELECTOR)] = low;
+        segments[index_of(TASK_STATE_SELECTOR) + 1] = high;
+    }
+    let pointer = DescriptorTablePointer {
+        limit: (size_of_val(segments) - 1) as u16,
+        base: VirtAddr::from_ptr(segments.as_ptr()),
+    };
     // SAFETY: the tables live for ever; CS and SS keep their selectors, which the new table gives the same meaning.
     unsafe {
-        segments.load_unsafe();
-        load_tss(task_state_selector);
+        lgdt(&pointer);
+        load_tss(SegmentSelector(TASK_STATE_SELECTOR));
     }
 
-    for (vector, entry) in interrupt_table.iter_mut().enumerate() {
+    interrupt_table.fill(Entry::missing());
+    for (vector, entry) in interrupt_table[..VECTOR_COUNT].iter_mut().enumerate() {
         let stack = match vector {
             2 | 8 | 18 => CRITICAL_STACK_INDEX,
             _ => TRAP_STACK_INDEX,
         };
-        *entry = Entry::missing();
         // SAFETY: the stubs save everything and return by IRETQ; both stacks are mapped.
         unsafe { entry.set_handler_addr(VirtAddr::new(traps::stub_address(vector))).set_stack_index(stack) };
     }
@@ -85,4 +115,43 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
 
     // SAFETY: zero is a valid `Cpu`, which has interior mutability only, and it lives for ever.
     unsafe { &(*record).cpu }
+}
+
+/// The descriptor of a segment of 32-bit programs, code or data, from `base` on with `size` bytes, a multiple of 4 KiB
+/// (Intel SDM vol. 3, 3.4.5). It counts as accessed, so that the CPU never writes to it.
+pub fn segment(base: u64, size: u64, code: bool) -> u64 {
+    let flat = if code { DescriptorFlags::USER_CODE32 } else { DescriptorFlags::USER_DATA };
+    let flags = flat.difference(DescriptorFlags::LIMIT_0_15 | DescriptorFlags::LIMIT_16_19);
+    let last = size / PAGE_SIZE - 1;
+    flags.bits() | last & 0xffff | (last >> 16 & 0xf) << 48 | (base & 0xff_ffff) << 16 | (base >> 24) << 56
+}
+
+/// A gate that ring 3 may use, to a handler that takes what INT leaves on the stack of traps.
+pub fn gate(handler: u64) -> Entry<HandlerFunc> {
+    let mut gate = Entry::missing();
+    // SAFETY: the handler's promise; the stack is mapped.
+    unsafe {
+        gate.set_handler_addr(VirtAddr::new(handler))
+            .set_stack_index(TRAP_STACK_INDEX)
+            .set_privilege_level(PrivilegeLevel::Ring3);
+    }
+    gate
+}
+
+/// Exchanges this CPU's gate of 32-bit programs.
+pub fn exchange_gate(cpu: &Cpu, gate: Entry<HandlerFunc>) -> Entry<HandlerFunc> {
+    let record = record_of(cpu);
+    // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
+    unsafe { core::mem::replace(&mut (*record).interrupt_table[usize::from(VECTOR_32)], gate) }
+}
+
+/// Takes the 64-bit user code segment away on this CPU.
+pub fn remove_64_bit_code(cpu: &Cpu) {
+    let record = record_of(cpu);
+    // SAFETY: as above; no 64-bit code runs in ring 3.
+    unsafe { (*record).segments[index_of(USER_CODE_SELECTOR)] = 0 };
+}
+
+fn record_of(cpu: &Cpu) -> *mut CpuRecord {
+    core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(cpu.index.get()) as usize)
 }

@@ -24,8 +24,21 @@ pub fn detect() -> u64 {
         (extended >> 26, feature::GIBIBYTE_PAGES),
         (extended >> 27, feature::RDTSCP),
         (u32::from(has_steal_time(one.ecx)), feature::STEAL_TIME),
+        // Each vendor has the one instruction in compatibility mode and not the other (Intel SDM vol. 2, SYSENTER and SYSCALL;
+        // AMD APM vol. 3).
+        (one.edx >> 11 & u32::from(is_vendor(b"GenuineIntel")), feature::SYSENTER_32),
+        (
+            extended >> 11 & u32::from(is_vendor(b"AuthenticAMD") || is_vendor(b"HygonGenuine")),
+            feature::SYSCALL_32,
+        ),
     ];
     bits.iter().filter(|(bit, _)| bit & 1 != 0).fold(0, |features, (_, feature)| features | feature)
+}
+
+/// Whether the processor names itself so.
+fn is_vendor(name: &[u8; 12]) -> bool {
+    let leaf = __cpuid(0);
+    [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).as_flattened() == name
 }
 
 /// Whether KVM keeps a steal-time record for this guest (Documentation/virt/kvm/x86/cpuid.rst).

@@ -15,7 +15,7 @@ use super::paging::{self, Access, Frames};
 use crate::cpu::{Cpu, count};
 use crate::flush::{ClockKind, judge_clock};
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::Server;
+use crate::server::{Placement, Server};
 use crate::space::Space;
 
 /// Whether this CPU has INVPCID.
@@ -106,7 +106,7 @@ pub fn measure_flush(base: u64, memory: &Memory, report: &mut FlushReport) -> Re
     for page in 0..pages_max {
         // One frame for all: what is measured are translations, not the cache.
         let (root, shared) = (paging::kernel_root(), Frames::Shared(frame));
-        paging::map(root, base + page * PAGE_SIZE, shared, 1, Access::READ, false, memory)?;
+        paging::map(root, base + page * PAGE_SIZE, shared, 1, Access::READ, Placement::Kernel, memory)?;
     }
     for (index, pages) in POINT_PAGES.into_iter().enumerate() {
         let by_page = || {

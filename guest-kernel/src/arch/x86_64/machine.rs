@@ -115,12 +115,12 @@ pub fn write_console(bytes: &[u8]) {
 
 /// The message buffer at `address`: a page of the server's own region that it may write.
 pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
-    let offset = address.checked_sub(server.base.get())?;
-    if offset >= abi::address::REGION_SIZE || !address.is_multiple_of(abi::address::PAGE_SIZE) {
+    let offset = address.checked_sub(server.program_base())?;
+    if offset >= server.region_size() || !address.is_multiple_of(abi::address::PAGE_SIZE) {
         return None;
     }
     let root = server.space.get().map_or_else(paging::kernel_root, |space| space.root);
-    let frame = paging::writable_frame(root, address)?;
+    let frame = paging::writable_frame(root, server.base.get() + offset)?;
     // SAFETY: a frame of the server's, in memory for ever; the kernel touches it through the physical map only.
     Some(unsafe { Buffer::new(paging::physical_pointer(frame).cast()) })
 }

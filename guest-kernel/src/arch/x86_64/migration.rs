@@ -55,7 +55,18 @@ pub fn change_region_privilege(server: &Server, target: Placement) -> u64 {
             paging::set_home_table(home.root, base, own, true);
             pages
         }
+        // No 64-bit server is ever there.
+        Placement::Small | Placement::Large => unreachable!(),
     }
+}
+
+/// Moves the pages of a 32-bit server between its own space and the slot at `slot`, where `target` says. The TLB is the caller's
+/// affair. Returns the number of pages.
+pub fn move_slot(server: &Server, slot: u64, target: Placement) -> u64 {
+    let Some(home) = server.home else { return 0 };
+    let (large, small) = ((home.root, 0), (paging::kernel_root(), slot));
+    let (from, to) = if target == Placement::Small { (large, small) } else { (small, large) };
+    paging::move_slot(from, to, server.slot_size(), &server.pages)
 }
 
 /// Hangs the home at `base` into its own space as its server's placement asks: by its own table, or by the one that all
@@ -64,6 +75,7 @@ pub fn hang_home(home: &Space, base: u64, placement: Placement) {
     match placement {
         Placement::User => paging::set_home_table(home.root, base, home.own_level3.get(), true),
         Placement::Kernel => paging::set_home_table(home.root, base, paging::shared_home_table(base), false),
+        Placement::Small | Placement::Large => {}
     }
 }
 
@@ -104,6 +116,7 @@ pub fn move_interrupted(server: &Server, thread: &Thread, target: Placement) {
             let offset = offset_in_stub(rip, interface).unwrap_or(0);
             context.rip.set(rip - offset);
         }
+        Placement::Small | Placement::Large => {}
     }
 }
 

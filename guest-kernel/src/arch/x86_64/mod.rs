@@ -1,6 +1,7 @@
 //! x86-64: the only place with assembly and privileged instructions.
 
 mod boot;
+mod compatibility;
 mod descriptors;
 mod direct;
 mod entry;
@@ -11,6 +12,7 @@ mod machine;
 mod migration;
 mod paging;
 mod pmu;
+mod probe;
 mod timer;
 mod traps;
 
@@ -20,6 +22,7 @@ use core::mem::offset_of;
 use crate::cpu::Cpu;
 
 pub use boot::boot;
+pub use compatibility::{Compatibility, RETURN_OFFSET, begin_compatible, change_segments};
 pub use flush::{clock_kind, flush_all, flush_region, flush_space, measure_flush, set_has_invpcid};
 pub use last_words::panic;
 pub use machine::{
@@ -27,13 +30,15 @@ pub use machine::{
     wait_for_interrupt, write_console,
 };
 pub use migration::{
-    change_region_privilege, hang_home, move_call_return, move_interrupted, set_interface_pages,
+    change_region_privilege, hang_home, move_call_return, move_interrupted, move_slot, set_interface_pages,
 };
 pub use paging::{
-    Access, DetachedRegion, Frames, add_homes, add_own_home, copy_between, detach_region, frame_of,
-    kernel_root, map, new_root, physical_pointer, release_region,
+    Access, DetachedRegion, Frames, add_homes, add_large_home, add_own_home, add_small_region, copy_between,
+    detach_large, detach_region, detach_slot, frame_of, kernel_root, map, new_root, physical_pointer,
+    release_region,
 };
 pub use pmu::Pmu;
+pub use probe::probe_segments;
 pub use timer::{arm_timer, interrupt_cpu, stop_timer};
 
 /// Where the jump of the `kernel` stub of system call `call` goes.

@@ -4,12 +4,13 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::address::{
-    FIRST_SHARED_TOP_ENTRY, HOME_TOP_ENTRY_FIRST, PAGE_SIZE, PHYSICAL_MAP_BASE, TABLE_ENTRIES,
+    FIRST_SHARED_TOP_ENTRY, HOME_TOP_ENTRY_FIRST, LARGE_SIZE, PAGE_SIZE, PHYSICAL_MAP_BASE, SMALL_BASE,
+    SMALL_SLOT_SIZES, TABLE_ENTRIES,
 };
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::PageRanges;
+use crate::server::{PageRanges, Placement};
 
 /// A page table of any level.
 type Table = [Cell<u64>; TABLE_ENTRIES];
@@ -79,7 +80,7 @@ fn next_table(entry: &Cell<u64>, user: bool, memory: &Memory) -> Result<&'static
 }
 
 /// A new top-level table whose upper half is the kernel's, with the homes of servers that may migrate: their shared
-/// level-3 tables, which hold those that are in the kernel.
+/// level-3 tables, which hold those that are in the kernel. If there is a region of small spaces, it is there, too.
 pub fn new_root(home_count: usize, memory: &Memory) -> Result<u64, OutOfMemory> {
     let root = memory.frame()?;
     let (from, to) = (table(kernel_root()), table(root));
@@ -87,7 +88,64 @@ pub fn new_root(home_count: usize, memory: &Memory) -> Result<u64, OutOfMemory> 
     for index in homes.chain(FIRST_SHARED_TOP_ENTRY..TABLE_ENTRIES) {
         to[index].set(from[index].get());
     }
+    if from[0].get() != 0 {
+        let own = next_table(&to[0], true, memory)?;
+        own[index(SMALL_BASE, 3)].set(small_tables().get());
+    }
     Ok(root)
+}
+
+/// Makes the level-2 table of the region of small spaces, which all spaces share. Before the first [`new_root`].
+pub fn add_small_region(memory: &Memory) -> Result<(), OutOfMemory> {
+    let level3 = next_table(&table(kernel_root())[0], true, memory)?;
+    next_table(&level3[index(SMALL_BASE, 3)], true, memory).map(drop)
+}
+
+/// The entry that leads to the tables of the region of small spaces.
+fn small_tables() -> &'static Cell<u64> {
+    &table(table(kernel_root())[0].get() & ADDRESS_MASK)[index(SMALL_BASE, 3)]
+}
+
+/// Makes the level-2 table that a 32-bit server which may migrate has in its own space. It stays there for ever.
+pub fn add_large_home(root: u64, memory: &Memory) -> Result<(), OutOfMemory> {
+    let level3 = next_table(&table(root)[0], true, memory)?;
+    next_table(&level3[0], true, memory).map(drop)
+}
+
+/// The level-2 entries of a 32-bit region of `size` bytes at `base`: in the region of small spaces, or else at the beginning
+/// of the space `root`.
+fn slot_entries(root: u64, base: u64, size: u64) -> &'static [Cell<u64>] {
+    let level3 = table(table(root)[0].get() & ADDRESS_MASK);
+    let level2 = table(level3[index(base, 3)].get() & ADDRESS_MASK);
+    let first = index(base, 2);
+    &level2[first..first + (size / SMALL_SLOT_SIZES[0]) as usize]
+}
+
+/// Moves the region of a 32-bit server between its own space and a slot of `size` bytes, each given by page table and base.
+/// What lies in a slot is in all spaces, so it is global. Returns the number of pages.
+pub fn move_slot(
+    (from_root, from): (u64, u64),
+    (to_root, to): (u64, u64),
+    size: u64,
+    ranges: &PageRanges,
+) -> u64 {
+    let (from, to_entries) = (slot_entries(from_root, from, size), slot_entries(to_root, to, size));
+    for (from, to) in from.iter().zip(to_entries) {
+        to.set(from.replace(0));
+    }
+    let is_small = to >= SMALL_BASE;
+    let mut changed = 0;
+    for range in ranges.iter() {
+        for page in 0..range.count {
+            let offset = range.offset + page * PAGE_SIZE;
+            let level1 = to_entries[(offset / SMALL_SLOT_SIZES[0]) as usize].get() & ADDRESS_MASK;
+            let entry = &table(level1)[index(offset, 1)];
+            let global = PageTableFlags::GLOBAL.bits();
+            entry.set(if is_small { entry.get() | global } else { entry.get() & !global });
+        }
+        changed += range.count;
+    }
+    changed
 }
 
 /// Makes the shared level-3 tables of the first `count` homes. Before the first [`new_root`].
@@ -177,23 +235,24 @@ pub enum Frames {
     Own,
 }
 
-/// Maps `count` small pages from `address` on. A page of a server in a user space differs from one in the kernel by the
-/// user bit; only the latter are global, because every space has them.
+/// Maps `count` small pages from `address` on, for a server in a placement. A page of a server in a user space differs from one
+/// in the kernel by the user bit; the latter are global, because every space has them, and so are those of small spaces.
 pub fn map(
     root: u64,
     address: u64,
     frames: Frames,
     count: u64,
     access: Access,
-    user: bool,
+    placement: Placement,
     memory: &Memory,
 ) -> Result<(), OutOfMemory> {
+    let user = placement != Placement::Kernel;
     let mut flags = PageTableFlags::PRESENT | PageTableFlags::ACCESSED;
     flags.set(PageTableFlags::WRITABLE, access.write);
     flags.set(PageTableFlags::DIRTY, access.write);
     flags.set(PageTableFlags::NO_EXECUTE, !access.execute);
     flags.set(PageTableFlags::USER_ACCESSIBLE, user);
-    flags.set(PageTableFlags::GLOBAL, !user);
+    flags.set(PageTableFlags::GLOBAL, matches!(placement, Placement::Kernel | Placement::Small));
     flags.set(OWN_FRAME, matches!(frames, Frames::Own));
     let mut done = 0;
     while done < count {
@@ -254,37 +313,66 @@ pub fn writable_frame(root: u64, address: u64) -> Option<u64> {
     (entry & needed == needed).then_some(entry & ADDRESS_MASK)
 }
 
-/// The level-2 tables of a region that no page table leads to any more.
+/// Most level-1 tables of a slot of the region of small spaces.
+const SLOT_TABLES_MAX: usize = (SMALL_SLOT_SIZES[SMALL_SLOT_SIZES.len() - 1] / SMALL_SLOT_SIZES[0]) as usize;
+
+/// The level-2 tables of a region that no page table leads to any more, or the level-1 tables of a slot.
 pub struct DetachedRegion {
     entries: [u64; 4],
+    slot_entries: [u64; SLOT_TABLES_MAX],
 }
 
 /// Takes a whole region (4 GiB, aligned) out of a page table: four entries of a level-3 table. The TLB is the caller's
 /// affair; only then may the region be released.
 pub fn detach_region(root: u64, base: u64) -> DetachedRegion {
+    detach_tables(root, base, 4)
+}
+
+/// The same with the region of a 32-bit server in a space of its own, which does not reach up to that of small spaces.
+pub fn detach_large(root: u64) -> DetachedRegion {
+    detach_tables(root, 0, index(LARGE_SIZE, 3))
+}
+
+fn detach_tables(root: u64, base: u64, count: usize) -> DetachedRegion {
     let top = table(root)[index(base, 4)].get();
     let mut entries = [0; 4];
     if top & PageTableFlags::PRESENT.bits() != 0 {
         let first = index(base, 3);
-        for (entry, detached) in table(top & ADDRESS_MASK)[first..first + 4].iter().zip(&mut entries) {
+        for (entry, detached) in table(top & ADDRESS_MASK)[first..first + count].iter().zip(&mut entries) {
             *detached = entry.replace(0);
         }
     }
-    DetachedRegion { entries }
+    DetachedRegion { entries, slot_entries: [0; SLOT_TABLES_MAX] }
+}
+
+/// The same with a slot of `size` bytes of the region of small spaces, or, at base 0, with the region of a 32-bit server that may
+/// migrate there.
+pub fn detach_slot(root: u64, base: u64, size: u64) -> DetachedRegion {
+    let mut detached = [0; SLOT_TABLES_MAX];
+    for (entry, detached) in slot_entries(root, base, size).iter().zip(&mut detached) {
+        *detached = entry.replace(0);
+    }
+    DetachedRegion { entries: [0; 4], slot_entries: detached }
 }
 
 /// Gives the region's tables back, and those frames that are its own.
 pub fn release_region(region: DetachedRegion, memory: &Memory) {
     let present = |entry: &u64| entry & PageTableFlags::PRESENT.bits() != 0;
-    for level2 in region.entries.into_iter().filter(present).map(|entry| entry & ADDRESS_MASK) {
-        for level1 in table(level2).iter().map(Cell::get).filter(present).map(|entry| entry & ADDRESS_MASK) {
-            for page in table(level1).iter().map(Cell::get).filter(present) {
-                if page & OWN_FRAME.bits() != 0 {
-                    memory.release(page & ADDRESS_MASK);
-                }
+    let release_level1 = |level1: u64| {
+        for page in table(level1).iter().map(Cell::get).filter(present) {
+            if page & OWN_FRAME.bits() != 0 {
+                memory.release(page & ADDRESS_MASK);
             }
-            memory.release(level1);
+        }
+        memory.release(level1);
+    };
+    for level2 in region.entries.into_iter().filter(present).map(|entry| entry & ADDRESS_MASK) {
+        for level1 in table(level2).iter().map(Cell::get).filter(present) {
+            release_level1(level1 & ADDRESS_MASK);
         }
         memory.release(level2);
+    }
+    for level1 in region.slot_entries.into_iter().filter(present) {
+        release_level1(level1 & ADDRESS_MASK);
     }
 }

@@ -13,10 +13,12 @@ use core::mem::offset_of;
 
 use abi::report::{Fault, Registers};
 
-use super::descriptors::VECTOR_COUNT;
+use super::compatibility::sysenter_gate;
+use super::descriptors::GATE_COUNT;
 use super::entry::{resume, system_call_entry};
 use super::last_words;
 use super::machine;
+use super::probe;
 use super::timer::{ATTENTION_VECTOR, TIMER_VECTOR, end_of_interrupt};
 use crate::cpu::Cpu;
 use crate::death;
@@ -77,7 +79,8 @@ unsafe extern "sysv64" fn stubs() {
         "jmp {common}",
         ".set inkbed_vector, inkbed_vector + 1",
         ".endr",
-        vector_count = const VECTOR_COUNT,
+        // The last one is for the gate of 32-bit programs while nothing else is there.
+        vector_count = const GATE_COUNT,
         size = const STUB_SIZE,
         with_error_code = const VECTORS_WITH_ERROR_CODE,
         common = sym common,
@@ -150,6 +153,15 @@ unsafe extern "sysv64" fn common() {
         "mov rdi, rsp",
         "test byte ptr [rsp + {cs}], 3",
         "jnz 2f",
+        // From ring 0, at one of the two instructions there that run with the user's GS: a 32-bit thread that cannot go back to
+        // where it was, or has had a debug exception before the first instruction behind SYSENTER.
+        "mov rax, [rsp + {rip}]",
+        "lea rcx, [rip + inkbed_compatibility_iret]",
+        "cmp rax, rcx",
+        "je 2f",
+        "lea rcx, [rip + {sysenter_gate}]",
+        "cmp rax, rcx",
+        "je 2f",
         // From ring 0: from the kernel's own code exactly if the stack pointer is in the per-CPU areas.
         "mov rax, [rsp + {rsp}]",
         "shr rax, 39",
@@ -193,6 +205,8 @@ unsafe extern "sysv64" fn common() {
         "iretq",
         cs = const offset_of!(TrapFrame, cs),
         rsp = const offset_of!(TrapFrame, rsp),
+        rip = const offset_of!(TrapFrame, rip),
+        sysenter_gate = sym sysenter_gate,
         cpu_areas = const abi::address::CPU_AREA_BASE >> 39,
         kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
         this = const offset_of!(Cpu, this),
@@ -205,7 +219,10 @@ unsafe extern "sysv64" fn common() {
 
 /// An interrupt or exception while the current thread was running. Returns the thread that runs next.
 extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'static Thread {
-    let Some(thread) = cpu.current.get() else { last_words::kernel_bug(frame) };
+    let Some(thread) = cpu.current.get() else {
+        probe::trapped(frame);
+        last_words::kernel_bug(frame)
+    };
     if frame.vector < TIMER_VECTOR {
         if is_critical(frame.vector) {
             last_words::kernel_bug(frame);
@@ -213,7 +230,7 @@ extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'sta
         if let Some(server) = direct_server(cpu) {
             return death::kill_direct(cpu, server, thread, &fault(frame, server));
         }
-        return death::kill(cpu, thread.server, &fault(frame, thread.server));
+        return death::kill(cpu, thread.server, &fault_of_thread(frame, thread));
     }
     save(frame, thread);
     if frame.vector == TIMER_VECTOR {
@@ -279,6 +296,22 @@ fn save(frame: &TrapFrame, thread: &Thread) {
         register.set(value);
     }
     thread.resume.set(Resume::Everything);
+    if let Some(compatibility) = thread.compatibility.get()
+        && frame.is_from_ring_3()
+    {
+        compatibility.save(frame, thread);
+    }
+}
+
+/// As [`fault`]; of a 32-bit thread that faulted on its way to ring 3, where that leads to.
+fn fault_of_thread(frame: &TrapFrame, thread: &Thread) -> Fault {
+    let mut fault = fault(frame, thread.server);
+    if let Some(compatibility) = thread.compatibility.get()
+        && !frame.is_from_ring_3()
+    {
+        [fault.rip, fault.rsp] = compatibility.place();
+    }
+    fault
 }
 
 fn fault(frame: &TrapFrame, server: &Server) -> Fault {
@@ -290,11 +323,15 @@ fn fault(frame: &TrapFrame, server: &Server) -> Fault {
         rsp: frame.rsp,
         rbp: frame.general[5],
         address: if frame.vector as usize == PAGE_FAULT { last_words::fault_address() } else { 0 },
-        region_base: server.base.get(),
+        region_base: server.program_base(),
     }
 }
 
 impl TrapFrame {
+    fn is_from_ring_3(&self) -> bool {
+        self.cs & 3 != 0
+    }
+
     /// The registers as reports have them.
     pub fn registers(&self) -> Registers {
         let mut general = self.general;
