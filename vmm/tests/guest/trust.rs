@@ -5,7 +5,9 @@ use abi::plan::{server_flag, trust};
 use abi::program::{self, client as argument, scenario, workload};
 use inkbed::machine::guest::Outcome;
 
-use crate::harness::{BOTH_PLACES, Place, Server, boot, client, config, counted, finish, scenario, server};
+use crate::harness::{
+    BOTH_PLACES, Place, Server, boot, client, config, counted, finish, finish_config, scenario, server,
+};
 
 /// Bit of a page fault's error code: in ring 3.
 const IN_RING_3: u64 = 1 << 2;
@@ -90,6 +92,31 @@ fn a_server_that_has_proved_stable_moves_in_with_its_group() {
         assert_eq!(counted.page_table_loads, 2 * 4 + last_loads, "{words} words");
         assert_eq!(counted.faults, 0);
     }
+}
+
+/// The kernel decides the same of servers that live on another CPU than their callers: the one moves in, the other is moved out.
+#[test]
+fn servers_on_another_cpu_are_promoted_and_demoted_alike() {
+    let (ok, dead) = (status::OK, status::PARTNER_DEAD);
+    let on_two_cpus = |servers: &[Server]| {
+        let mut config = config(servers);
+        config.vcpus = 2;
+        finish_config(&config)
+    };
+    let stable = movable(program::NULL, Place::User)
+        .with(|plan| (plan.promote_after, plan.first_cpu, plan.working_set_pages) = (5, 1, 2));
+    let Some(run) = on_two_cpus(&[client(Place::User, workload::CALL, 10, 0), stable]) else { return };
+    let all = counted(&run);
+    assert_eq!((all.promotions, all.faults), (1, 0));
+    assert!(all.ipc_remote >= 10 && all.pages_remapped > 0, "{all:?}");
+
+    let crash =
+        movable(program::CRASH, Place::Kernel).with(|plan| (plan.demote_after, plan.first_cpu) = (2, 1));
+    let driver = scenario(Place::User, scenario::CRASH_AGAIN, 3);
+    let Some(run) = on_two_cpus(&[driver, crash]) else { return };
+    let all = counted(&run);
+    assert_eq!(run.samples, [dead, ok, dead, ok, dead, dead, status::NOT_TRUSTED, ok, ok]);
+    assert_eq!((all.faults, all.restarts, all.demotions), (3, 2, 1));
 }
 
 /// Trust is given by the plan, not earned by answering.
