@@ -38,6 +38,8 @@ pub struct Loader {
     pub slots: FreeSlots,
     /// Free slots of the region of small spaces.
     pub small_slots: SmallSlots,
+    /// Whether 64-bit programs may be put into user space.
+    pub may_run_64_bit_in_user: bool,
     /// User spaces.
     pub spaces: Spaces,
 }
@@ -178,6 +180,9 @@ impl Regions for Loader {
             || placement == Placement::Small && server.slot_size() == 0
         {
             return Err(status::BAD_ARGUMENT);
+        }
+        if placement == Placement::User && !self.may_run_64_bit_in_user {
+            return Err(status::NOT_PERMITTED);
         }
         let home_base = if placement.is_32_bit() { 0 } else { server.base.get() };
         let home = server.home.map(|home| (home, home_base));

@@ -140,8 +140,8 @@ pub enum Gate {
 pub struct Compatibility {
     /// How 32-bit programs enter the kernel; `None` if there are none.
     pub gate: Option<Gate>,
-    /// Whether 64-bit programs run in user space, too.
-    pub with_64_bit: bool,
+    /// Whether 64-bit programs may be in user space: not beside small spaces, unless the plan wants that.
+    pub may_run_64_bit_in_user: bool,
     /// Whether to find out about segments, and to have a region of small spaces.
     pub probe: bool,
 }
@@ -163,7 +163,11 @@ impl Compatibility {
             (true, true) => return Err(wrong(0, "the plan names two gates for 32-bit programs")),
         };
         let Some(first) = servers.iter().position(|server| is_32_bit(&server)) else {
-            return Ok(Compatibility { gate: None, with_64_bit: true, probe: wants(flag::PROBE_SEGMENTS) });
+            return Ok(Compatibility {
+                gate: None,
+                may_run_64_bit_in_user: true,
+                probe: wants(flag::PROBE_SEGMENTS),
+            });
         };
         if gate == Gate::SysEnter && features & feature::SYSENTER_32 == 0 {
             return Err(wrong(first, "this CPU has no SYSENTER in compatibility mode"));
@@ -171,9 +175,9 @@ impl Compatibility {
         if gate == Gate::SysCall && features & feature::SYSCALL_32 == 0 {
             return Err(wrong(first, "this CPU has no SYSCALL in compatibility mode"));
         }
+        let may_run_64_bit_in_user = !servers.iter().any(may_be_small) || wants(flag::MIX_64_BIT);
         if let Some(user) = user
-            && servers.iter().any(may_be_small)
-            && !wants(flag::MIX_64_BIT)
+            && !may_run_64_bit_in_user
         {
             return Err(wrong(
                 user,
@@ -181,7 +185,7 @@ impl Compatibility {
                  would keep it from reading and writing them; place it in large or in the kernel",
             ));
         }
-        Ok(Compatibility { gate: Some(gate), with_64_bit: user.is_some(), probe: true })
+        Ok(Compatibility { gate: Some(gate), may_run_64_bit_in_user, probe: true })
     }
 
     /// Whether what was found out, bits of [`feature`], is enough.
@@ -340,14 +344,17 @@ mod tests {
         let may_enter = server(placement::LARGE, server_flag::MIGRATABLE);
         for servers in [[small, user], [may_enter, user], [small, may_leave]] {
             assert!(matches!(of(&servers, 0), Err(StartError::Plan { server: 1, .. })), "{servers:?}");
-            assert!(of(&servers, flag::MIX_64_BIT).is_ok_and(|plan| plan.with_64_bit));
+            assert!(of(&servers, flag::MIX_64_BIT).is_ok_and(|plan| plan.may_run_64_bit_in_user));
         }
         for servers in [[small, large], [small, kernel]] {
             let plan = of(&servers, 0).unwrap();
-            assert_eq!(plan, Compatibility { gate: Some(Gate::Interrupt), with_64_bit: false, probe: true });
+            assert_eq!(
+                plan,
+                Compatibility { gate: Some(Gate::Interrupt), may_run_64_bit_in_user: false, probe: true }
+            );
             assert!(plan.check(0).is_err() && plan.check(feature::SEGMENT_BASES).is_ok());
         }
-        assert!(of(&[large, user], 0).is_ok_and(|plan| plan.with_64_bit));
+        assert!(of(&[large, user], 0).is_ok_and(|plan| plan.may_run_64_bit_in_user));
         assert_eq!(of(&[user, kernel], 0).unwrap().gate, None);
         assert!(
             of(&[user, kernel], flag::PROBE_SEGMENTS).is_ok_and(|plan| plan.probe && plan.check(0).is_ok())

@@ -19,7 +19,7 @@ use crate::lifecycle;
 use crate::load::Loader;
 use crate::mark::Marks;
 use crate::memory::{Memory, OutOfMemory};
-use crate::plan::{self, StartError, is_driver, is_migratable};
+use crate::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use crate::region::SharedPages;
 use crate::report::ReportWriter;
 use crate::server::Server;
@@ -34,10 +34,10 @@ pub fn choose_features(boot: &BootInfo, detected: u64) -> u64 {
     if plan::read(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
 }
 
-/// What the plan asks of compatibility mode, if it can be had at all.
-pub fn compatibility(boot: &BootInfo, features: u64) -> Option<plan::Compatibility> {
+/// Whether the plan has 32-bit programs that can be had at all.
+pub fn has_32_bit_programs(boot: &BootInfo, features: u64) -> bool {
     let (plan, servers, _) = plan::read(boot);
-    plan::Compatibility::of(plan, servers, features).ok().filter(|compatibility| compatibility.gate.is_some())
+    plan::Compatibility::of(plan, servers, features).is_ok_and(|compatibility| compatibility.gate.is_some())
 }
 
 /// Loads all servers of the plan, with all their threads, none of which runs yet.
@@ -58,7 +58,8 @@ pub fn load(
     let compatibility = plan::Compatibility::of(plan, servers, features)?;
     let pages = SharedPages::new(memory, steal_time_cpus, compatibility.gate).map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
-    let home_count = servers.iter().filter(|plan| is_migratable(plan)).count();
+    let home_count =
+        servers.iter().filter(|plan| is_migratable(plan) && !placement_of(plan).is_32_bit()).count();
     if home_count > HOME_COUNT {
         return Err(StartError::Plan { server: 0, reason: "more than 255 servers may migrate" });
     }
@@ -97,6 +98,7 @@ pub fn load(
         pages,
         slots,
         small_slots: SmallSlots::default(),
+        may_run_64_bit_in_user: compatibility.may_run_64_bit_in_user,
         spaces: Spaces::new(memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
     };
     let loader = memory.object(loader).map_err(no_memory)?;

@@ -47,8 +47,8 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
     cpu.apic_id.set(unsafe { timer::start(boot, features) });
     let features = start::choose_features(boot, features);
     features::enable(features);
-    if let Some(plan) = start::compatibility(boot, features) {
-        compatibility::enable(cpu, features, plan.with_64_bit);
+    if start::has_32_bit_programs(boot, features) {
+        compatibility::enable(cpu, features);
     }
     let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
     report.set_online(index, cpu.apic_id.get());

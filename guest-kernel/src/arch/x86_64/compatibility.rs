@@ -15,7 +15,8 @@
 //! because SYSRET and SYSEXIT load flat segments.
 //!
 //! The one pair of user segments in the GDT is rewritten whenever a thread goes to ring 3 that has other ones: no thread can
-//! load those of another.
+//! load those of another. The 64-bit user code segment is not there while a 32-bit thread runs: by a jump to it the thread would
+//! leave its segments, and its SYSCALL would come in by the door of threads that are never resumed in ring 0.
 //!
 //! ```text
 //!   a thread's Compatibility, from its end down:
@@ -24,7 +25,7 @@
 //!     ...
 //! ```
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 use core::cell::Cell;
 use core::mem::offset_of;
 
@@ -35,7 +36,7 @@ use abi::region::{KERNEL_INTERFACE_OFFSET, MESSAGE_BLOCK_SIZE, MessageBlock, sta
 use abi::report::{Fault, feature};
 use x86_64::registers::model_specific::Msr;
 
-use super::descriptors::{self, CODE_32_OFFSET, DATA_OFFSET, segment};
+use super::descriptors::{self, CODE_32_OFFSET, CODE_64_OFFSET, DATA_OFFSET, segment};
 use super::entry::{kernel_call_door, kernel_door, kernel_reply_and_wait_door, resume};
 use super::paging;
 use super::traps::TrapFrame;
@@ -148,40 +149,36 @@ pub fn change_segments(server: &Server) {
     }
 }
 
-/// Opens the gates of 32-bit programs on this CPU: the interrupt gate, and those of `features` that it has. Takes the 64-bit
-/// user segment away, unless 64-bit servers need it: by it every program could leave its segments.
-pub fn enable(cpu: &Cpu, features: u64, with_64_bit: bool) {
+/// Opens the gates of 32-bit programs on this CPU: the interrupt gate, and those that it has of the others.
+pub fn enable(cpu: &Cpu, features: u64) {
     const IA32_SYSENTER_CS: Msr = Msr::new(0x174);
     const IA32_SYSENTER_ESP: Msr = Msr::new(0x175);
     const IA32_SYSENTER_EIP: Msr = Msr::new(0x176);
     const IA32_CSTAR: Msr = Msr::new(0xc000_0083);
     let address = |gate: unsafe extern "sysv64" fn()| gate as *const () as u64;
     descriptors::exchange_gate(cpu, descriptors::gate(address(interrupt_gate)));
-    if !with_64_bit {
-        descriptors::remove_64_bit_code(cpu);
-    }
-    // SAFETY: the gates take what a 32-bit program has at their instructions, and refuse everybody else. CPUID announces the
-    // instructions.
+    // SAFETY: the gates take what a 32-bit program has at their instructions, and refuse everybody else. CPUID announces SYSENTER;
+    // every processor with SYSCALL has its registers, and not all say whether they execute it in compatibility mode.
     unsafe {
         if features & feature::SYSENTER_32 != 0 {
             { IA32_SYSENTER_CS }.write(KERNEL_CODE_SELECTOR.into());
             { IA32_SYSENTER_ESP }.write(TRAP_STACK.end(cpu.index.get()));
             { IA32_SYSENTER_EIP }.write(address(sysenter_gate));
         }
-        if features & feature::SYSCALL_32 != 0 {
-            { IA32_CSTAR }.write(address(syscall_gate));
-        }
+        { IA32_CSTAR }.write(address(syscall_gate));
     }
 }
 
-/// INT from ring 3 arrives here, with interrupts off.
+/// INT from ring 3 arrives here, with interrupts off, but with the alignment check flag as the caller had it, which would switch
+/// SMAP off for the servers that run next.
 ///
 /// Stack: RIP, CS, RFLAGS, RSP, SS.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn interrupt_gate() {
     naked_asm!(
         "swapgs",
-        "cld",
+        "push {no_flags}",
+        "popfq",
         "mov rcx, gs:[{current}]",
         "mov rcx, [rcx + {compatibility}]",
         "jrcxz 2f",
@@ -191,6 +188,7 @@ unsafe extern "sysv64" fn interrupt_gate() {
         "jmp {room}",
         "2:",
         "jmp {refuse}",
+        no_flags = const RFLAGS_INTERRUPTS_OFF,
         current = const offset_of!(Cpu, current),
         compatibility = const offset_of!(Thread, compatibility),
         rip = const RIP,
@@ -305,6 +303,7 @@ unsafe extern "sysv64" fn room() {
         "xor ecx, ecx",
         "xor edx, edx",
         "inkbed_compatibility_leave:",
+        "mov qword ptr gs:[{code_64_descriptor}], 0",
         "swapgs",
         "inkbed_compatibility_iret:",
         "iretq",
@@ -325,6 +324,7 @@ unsafe extern "sysv64" fn room() {
         reply_and_wait = const number::REPLY_AND_WAIT,
         call_direct = const number::CALL_DIRECT,
         data_descriptor = const DATA_OFFSET,
+        code_64_descriptor = const CODE_64_OFFSET,
         user_data = const USER_DATA_SELECTOR,
         kernel_call_door = sym kernel_call_door,
         kernel_reply_and_wait_door = sym kernel_reply_and_wait_door,
@@ -362,6 +362,17 @@ unsafe extern "sysv64" fn back_with_everything() {
         user_data = const USER_DATA_SELECTOR,
         load_segments = sym load_segments,
     )
+}
+
+/// Whether an address is that of one of the two instructions in ring 0 that run with the user's GS: the IRETQ of the way back, and
+/// the first one behind SYSENTER.
+pub fn runs_with_users_gs(rip: u64) -> bool {
+    let iret: u64;
+    // SAFETY: reads no memory.
+    unsafe {
+        asm!("lea {}, [rip + inkbed_compatibility_iret]", out(reg) iret, options(nomem, nostack, preserves_flags));
+    }
+    rip == iret || rip == sysenter_gate as *const () as u64
 }
 
 /// Puts a thread's segments in the GDT and loads them. CS and SS come with IRETQ. FS and GS must not keep another thread's; the

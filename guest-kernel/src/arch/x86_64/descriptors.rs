@@ -47,6 +47,10 @@ const fn index_of(selector: u16) -> usize {
 
 /// Offset in the record of the descriptor of 32-bit programs' code, for assembly that reaches it through GS.
 pub const CODE_32_OFFSET: usize = offset_of!(CpuRecord, segments) + 8 * index_of(USER_CODE_32_SELECTOR);
+/// Offset in the record of the descriptor of 64-bit user code.
+pub const CODE_64_OFFSET: usize = offset_of!(CpuRecord, segments) + 8 * index_of(USER_CODE_SELECTOR);
+/// The descriptor of 64-bit user code.
+pub const CODE_64: u64 = DescriptorFlags::USER_CODE64.bits();
 /// Offset in the record of the descriptor of user data.
 pub const DATA_OFFSET: usize = offset_of!(CpuRecord, segments) + 8 * index_of(USER_DATA_SELECTOR);
 
@@ -79,7 +83,6 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
         (KERNEL_CODE_SELECTOR, DescriptorFlags::KERNEL_CODE64),
         (KERNEL_DATA_SELECTOR, DescriptorFlags::KERNEL_DATA),
         (USER_DATA_SELECTOR, DescriptorFlags::USER_DATA),
-        (USER_CODE_SELECTOR, DescriptorFlags::USER_CODE64),
     ] {
         segments[index_of(selector)] = flags.bits();
     }
@@ -138,20 +141,20 @@ pub fn gate(handler: u64) -> Entry<HandlerFunc> {
     gate
 }
 
+/// Puts the segments of ring 3 on this CPU back to what they are at first: no 32-bit code, flat data.
+pub fn clear_32_bit(cpu: &Cpu) {
+    let record: *mut CpuRecord =
+        core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(cpu.index.get()) as usize);
+    // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
+    let segments = unsafe { &mut (*record).segments };
+    segments[index_of(USER_CODE_32_SELECTOR)] = 0;
+    segments[index_of(USER_DATA_SELECTOR)] = DescriptorFlags::USER_DATA.bits();
+}
+
 /// Exchanges this CPU's gate of 32-bit programs.
 pub fn exchange_gate(cpu: &Cpu, gate: Entry<HandlerFunc>) -> Entry<HandlerFunc> {
-    let record = record_of(cpu);
+    let record: *mut CpuRecord =
+        core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(cpu.index.get()) as usize);
     // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
     unsafe { core::mem::replace(&mut (*record).interrupt_table[usize::from(VECTOR_32)], gate) }
-}
-
-/// Takes the 64-bit user code segment away on this CPU.
-pub fn remove_64_bit_code(cpu: &Cpu) {
-    let record = record_of(cpu);
-    // SAFETY: as above; no 64-bit code runs in ring 3.
-    unsafe { (*record).segments[index_of(USER_CODE_SELECTOR)] = 0 };
-}
-
-fn record_of(cpu: &Cpu) -> *mut CpuRecord {
-    core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(cpu.index.get()) as usize)
 }

@@ -31,6 +31,7 @@ use core::mem::offset_of;
 use abi::boot::{KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR};
 use abi::call::number;
 
+use super::descriptors::{CODE_64, CODE_64_OFFSET};
 use super::direct;
 use crate::cpu::Cpu;
 use crate::ipc::fast;
@@ -297,6 +298,8 @@ pub(super) unsafe extern "sysv64" fn resume() {
         "cmp byte ptr [rax + {placement}], {user}",
         "jne 3f",
         "mov ecx, {user_data}",
+        "movabs rdx, {code_64}",
+        "mov gs:[{code_64_descriptor}], rdx", // 32-bit threads find none
         "mov edx, {user_code}",
         "swapgs", // this CPU's record is not needed any more
         "3:",
@@ -343,6 +346,8 @@ pub(super) unsafe extern "sysv64" fn resume() {
         user = const Placement::User as u8,
         user_data = const USER_DATA_SELECTOR,
         user_code = const USER_CODE_SELECTOR,
+        code_64 = const CODE_64,
+        code_64_descriptor = const CODE_64_OFFSET,
         kernel_data = const KERNEL_DATA_SELECTOR,
         kernel_code = const KERNEL_CODE_SELECTOR,
         exit_to_user = sym exit_to_user,

@@ -129,21 +129,25 @@ pub fn move_slot(
     size: u64,
     ranges: &PageRanges,
 ) -> u64 {
-    let (from, to_entries) = (slot_entries(from_root, from, size), slot_entries(to_root, to, size));
-    for (from, to) in from.iter().zip(to_entries) {
-        to.set(from.replace(0));
+    let mut tables = [0; SLOT_TABLES_MAX];
+    for (entry, table) in slot_entries(from_root, from, size).iter().zip(&mut tables) {
+        *table = entry.replace(0);
     }
     let is_small = to >= SMALL_BASE;
     let mut changed = 0;
     for range in ranges.iter() {
         for page in 0..range.count {
             let offset = range.offset + page * PAGE_SIZE;
-            let level1 = to_entries[(offset / SMALL_SLOT_SIZES[0]) as usize].get() & ADDRESS_MASK;
+            let level1 = tables[(offset / SMALL_SLOT_SIZES[0]) as usize] & ADDRESS_MASK;
             let entry = &table(level1)[index(offset, 1)];
             let global = PageTableFlags::GLOBAL.bits();
             entry.set(if is_small { entry.get() | global } else { entry.get() & !global });
         }
         changed += range.count;
+    }
+    // Not before: a walk of the CPU's own accord must not find them global where they are not.
+    for (entry, table) in slot_entries(to_root, to, size).iter().zip(tables) {
+        entry.set(table);
     }
     changed
 }

@@ -111,6 +111,7 @@ fn run(cpu: &Cpu) -> End {
         enter(&end, &cpu.kernel_stack_end);
     }
     descriptors::exchange_gate(cpu, gate);
+    descriptors::clear_32_bit(cpu);
     cpu.kernel_stack_end.set(stack_end);
     end
 }

@@ -13,7 +13,7 @@ use core::mem::offset_of;
 
 use abi::report::{Fault, Registers};
 
-use super::compatibility::sysenter_gate;
+use super::compatibility::{self, sysenter_gate};
 use super::descriptors::GATE_COUNT;
 use super::entry::{resume, system_call_entry};
 use super::last_words;
@@ -307,7 +307,7 @@ fn save(frame: &TrapFrame, thread: &Thread) {
 fn fault_of_thread(frame: &TrapFrame, thread: &Thread) -> Fault {
     let mut fault = fault(frame, thread.server);
     if let Some(compatibility) = thread.compatibility.get()
-        && !frame.is_from_ring_3()
+        && compatibility::runs_with_users_gs(frame.rip)
     {
         [fault.rip, fault.rsp] = compatibility.place();
     }
