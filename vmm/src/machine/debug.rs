@@ -15,6 +15,12 @@ pub(crate) const TRAP_FLAG: u64 = 1 << 8;
 /// IA32_LSTAR: where SYSCALL goes.
 pub(crate) const MSR_LSTAR: u32 = 0xc000_0082;
 
+/// IA32_CSTAR: where SYSCALL goes from compatibility mode, on AMD's CPUs.
+pub(crate) const MSR_CSTAR: u32 = 0xc000_0083;
+
+/// IA32_SYSENTER_EIP: where SYSENTER goes.
+pub(crate) const MSR_SYSENTER_EIP: u32 = 0x176;
+
 /// IA32_FMASK: the flags that SYSCALL clears.
 pub(crate) const MSR_FMASK: u32 = 0xc000_0084;
 
@@ -84,16 +90,49 @@ impl Vcpu {
         }
     }
 
-    /// Puts the vCPU into ring 3, as IRETQ with the flat user segments would.
-    pub(crate) fn enter_user(&self, state: &CpuState) -> Result<CpuState, MachineError> {
-        // Types: Intel SDM vol. 3, tables 3-1 and 3-2. 11: code, readable, accessed; 3: data, writable, accessed.
-        let flat = kvm_segment { limit: 0xffff_ffff, present: 1, s: 1, g: 1, dpl: 3, ..Default::default() };
-        let mut state = *state;
-        state.system.cs = kvm_segment { selector: USER_CODE_SELECTOR, type_: 11, l: 1, ..flat };
-        state.system.ss = kvm_segment { selector: USER_DATA_SELECTOR, type_: 3, db: 1, ..flat };
-        self.fd.set_sregs(&state.system).map_err(kvm("return a vCPU to ring 3"))?;
-        self.set_general(&state.general)?;
-        Ok(state)
+    /// Puts the vCPU into the state, whose code and stack segments may be those of another ring.
+    pub(crate) fn enter(&self, state: &CpuState) -> Result<(), MachineError> {
+        self.fd.set_sregs(&state.system).map_err(kvm("change the ring of a vCPU"))?;
+        self.set_general(&state.general)
+    }
+}
+
+/// Code (with L set) and stack of ring 3 as SYSRET leaves them, whatever their descriptors say.
+pub(crate) fn flat_user_segments() -> [kvm_segment; 2] {
+    // Types: Intel SDM vol. 3, tables 3-1 and 3-2. 11: code, readable, accessed; 3: data, writable, accessed.
+    let flat = kvm_segment { limit: 0xffff_ffff, present: 1, s: 1, g: 1, dpl: 3, ..Default::default() };
+    [
+        kvm_segment { selector: USER_CODE_SELECTOR, type_: 11, l: 1, ..flat },
+        kvm_segment { selector: USER_DATA_SELECTOR, type_: 3, db: 1, ..flat },
+    ]
+}
+
+/// SS behind an interrupt from ring 3 in long mode: null. KVM takes the privilege level from its attributes, which it gives
+/// itself in this case, too.
+pub(crate) fn null_stack_segment() -> kvm_segment {
+    let [_, flat] = flat_user_segments();
+    kvm_segment { selector: 0, dpl: 0, ..flat }
+}
+
+/// The segment that a descriptor of code or data makes (Intel SDM vol. 3, figure 3-8).
+pub(crate) fn segment(selector: u16, descriptor: u64) -> kvm_segment {
+    let bits = |from: u32, count: u32| descriptor >> from & ((1 << count) - 1);
+    let in_pages = bits(55, 1) == 1;
+    let limit = (bits(0, 16) | bits(48, 4) << 16) as u32;
+    kvm_segment {
+        base: bits(16, 24) | bits(56, 8) << 24,
+        limit: if in_pages { limit << 12 | 0xfff } else { limit },
+        selector,
+        // The processor marks the descriptor as accessed.
+        type_: bits(40, 4) as u8 | 1,
+        s: bits(44, 1) as u8,
+        dpl: bits(45, 2) as u8,
+        present: bits(47, 1) as u8,
+        avl: bits(52, 1) as u8,
+        l: bits(53, 1) as u8,
+        db: bits(54, 1) as u8,
+        g: u8::from(in_pages),
+        ..Default::default()
     }
 }
 
@@ -116,6 +155,17 @@ fn debug_registers(breakpoints: &[u64]) -> ([u64; BREAKPOINTS], u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_descriptor_makes_a_segment() {
+        // 4 MiB from 0xa040_0000 on: code, 32 bits, ring 3, limit in pages.
+        let small = segment(0x23, 0xa0c0_fb40_0000_03ff);
+        assert_eq!((small.base, small.limit, small.selector), (0xa040_0000, 0x3f_ffff, 0x23));
+        assert_eq!((small.type_, small.s, small.dpl, small.present), (11, 1, 3, 1));
+        assert_eq!((small.l, small.db, small.g), (0, 1, 1));
+        let [code, _] = flat_user_segments();
+        assert_eq!(segment(USER_CODE_SELECTOR, 0x00af_fb00_0000_ffff), code);
+    }
 
     #[test]
     fn breakpoints_fill_the_debug_registers_in_order() {

@@ -1,9 +1,9 @@
 //! From an instruction's operands to accesses, through the guest's page tables.
 
-use abi::address::{PAGE_SIZE, REGION_SIZE};
+use abi::address::{PAGE_SIZE, REGION_SIZE, SMALL_BASE};
 
 use crate::lens::stream::{Access, PageSize};
-use crate::lens::trace::decode::Operand;
+use crate::lens::trace::decode::{Mode, Operand, Registers, SegmentBases};
 use crate::lens::trace::recording::{MemoryAccess, Region};
 use crate::machine::debug::CpuState;
 use crate::machine::memory::GuestMemory;
@@ -20,17 +20,43 @@ pub(super) mod cr4 {
     pub(in crate::lens::trace) const PCIDS: u64 = 1 << 17;
 }
 
-/// The region that an address outside of the kernel's image lies in.
-pub(super) fn region_of(address: u64, root: u64) -> Region {
-    let is_user = address >> 63 == 0;
-    let page_table = if is_user { root & PAGE_TABLE_ADDRESS } else { 0 };
-    Region { page_table, base: address & !(REGION_SIZE - 1) }
+/// The registers that the next instruction's addresses are made of.
+pub(super) fn registers(state: &CpuState) -> Registers {
+    let system = &state.system;
+    let bases = SegmentBases {
+        cs: system.cs.base,
+        ss: system.ss.base,
+        ds: system.ds.base,
+        es: system.es.base,
+        fs: system.fs.base,
+        gs: system.gs.base,
+    };
+    let mode = if system.cs.l == 1 { Mode::Bits64 } else { Mode::Bits32 };
+    Registers { general: state.general, mode, bases }
 }
 
-/// Reads eight bytes at a virtual address.
-pub(super) fn read_u64(memory: &GuestMemory, root: u64, address: u64) -> Option<u64> {
+/// Linear address of the next instruction.
+pub(super) fn code_address(state: &CpuState) -> u64 {
+    registers(state).code_address(state.general.rip)
+}
+
+/// The region that the code at an address outside of the kernel's image lies in. That of a 32-bit program begins where
+/// its segments do.
+pub(super) fn region_of(address: u64, state: &CpuState) -> Region {
+    let root = state.system.cr3 & PAGE_TABLE_ADDRESS;
+    if registers(state).mode == Mode::Bits32 {
+        let base = state.system.cs.base;
+        return Region { page_table: if base >= SMALL_BASE { 0 } else { root }, base };
+    }
+    let is_user = address >> 63 == 0;
+    Region { page_table: if is_user { root } else { 0 }, base: address & !(REGION_SIZE - 1) }
+}
+
+/// Reads eight bytes at a virtual address; four where no more are mapped, which are a whole word for 32-bit code.
+pub(super) fn read_word(memory: &GuestMemory, root: u64, address: u64) -> Option<u64> {
     let bytes = walk::read(memory, root, address, 8);
-    bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+    let whole = bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    whole.or(bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes).into()))
 }
 
 /// The accesses of one operand, one for each page. What is not mapped ends it: the instruction will fault.
@@ -53,7 +79,7 @@ pub(super) fn add_accesses(
                 kind: operand.kind,
                 address,
                 size_bytes: left as u16,
-                user: state.ring() == 3,
+                user: state.ring() == 3 && !operand.is_implicit,
                 page_size,
                 global,
             },
@@ -86,9 +112,28 @@ mod tests {
 
     #[test]
     fn a_region_in_user_space_belongs_to_its_page_table_and_a_slot_to_none() {
-        let user = region_of(0x1_0012_3456, 0x5003);
+        let state = state(1, 0x1000);
+        let user = region_of(0x1_0012_3456, &state);
         assert_eq!(user, Region { page_table: 0x5000, base: 0x1_0000_0000 });
-        let slot = region_of(0xffff_8081_0000_1000, 0x5003);
+        let slot = region_of(0xffff_8081_0000_1000, &state);
         assert_eq!(slot, Region { page_table: 0, base: 0xffff_8081_0000_0000 });
+    }
+
+    /// A state with a page table at 0x5000, with L and the base of CS.
+    fn state(long: u8, base: u64) -> CpuState {
+        let mut system = kvm_bindings::kvm_sregs { cr3: 0x5003, ..Default::default() };
+        (system.cs.l, system.cs.base) = (long, base);
+        CpuState { general: kvm_bindings::kvm_regs { rip: 0x20, ..Default::default() }, system }
+    }
+
+    #[test]
+    fn the_region_of_a_32_bit_program_begins_with_its_segments() {
+        assert_eq!(code_address(&state(1, 0x1000)), 0x20, "64-bit mode has no base");
+        let large = state(0, 0);
+        assert_eq!(code_address(&large), 0x20);
+        assert_eq!(region_of(0x20, &large), Region { page_table: 0x5000, base: 0 });
+        let small = state(0, 0xa040_0000);
+        assert_eq!(code_address(&small), 0xa040_0020);
+        assert_eq!(region_of(0xa040_0020, &small), Region { page_table: 0, base: 0xa040_0000 });
     }
 }

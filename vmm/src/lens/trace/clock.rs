@@ -6,7 +6,7 @@ use std::ops::Range;
 use iced_x86::Mnemonic;
 
 use crate::lens::stream::AccessKind;
-use crate::lens::trace::decode::{self, is_repeated};
+use crate::lens::trace::decode::is_repeated;
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::recording::Step;
 
@@ -26,13 +26,13 @@ pub fn ticks(steps: &[Step], phases: &[Phase], round_trips: &[Range<usize>]) -> 
 }
 
 fn is_clock_reading(step: &Step) -> bool {
-    let mnemonic = decode::decode(step.code(), step.address).map(|instruction| instruction.mnemonic());
+    let mnemonic = step.instruction().map(|instruction| instruction.mnemonic());
     matches!(mnemonic, Some(Mnemonic::Rdtsc | Mnemonic::Rdtscp))
 }
 
 /// How often a repeated string instruction was repeated, by the memory that it wrote; 1 for all others.
 fn repetitions(step: &Step) -> u64 {
-    match decode::decode(step.code(), step.address) {
+    match step.instruction() {
         Some(instruction) if is_repeated(&instruction) => {
             let written = step.accesses.iter().filter(|memory| memory.access.kind == AccessKind::Write);
             let bytes: u64 = written.map(|memory| u64::from(memory.access.size_bytes)).sum();
@@ -62,6 +62,8 @@ mod tests {
         let memory = MemoryAccess { access, physical: 0x1000, page_table: 0x1000, user_page: true };
         Step {
             address: 0,
+            mode: Default::default(),
+            region: Default::default(),
             bytes,
             length: code.len() as u8,
             ring: 3,

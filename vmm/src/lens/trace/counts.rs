@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lens::trace::decode;
 use crate::lens::trace::footprint::{Collector, Footprint};
 use crate::lens::trace::kind::Kinds;
 use crate::lens::trace::phase::{Phase, writes_to};
@@ -60,7 +59,7 @@ pub fn count<'a>(steps: impl Iterator<Item = (&'a Step, Phase)>, current: Option
         counts.path_instructions += u64::from(phase.is_path());
         *(if step.ring == 0 { &mut counts.ring_0 } else { &mut counts.ring_3 }) += 1;
         *counts.phases.entry(phase).or_insert(0) += 1;
-        if let Some(instruction) = decode::decode(step.code(), step.address) {
+        if let Some(instruction) = step.instruction() {
             counts.kinds += Kinds::of(&instruction);
         }
         counts.context_switches += u64::from(current.is_some_and(|address| writes_to(step, address)));

@@ -2,22 +2,67 @@
 //! instruction, the registers and a way to read memory.
 
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register,
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, MemorySize, Mnemonic,
+    OpAccess, OpKind, Register,
 };
 use kvm_bindings::kvm_regs;
 
 use crate::lens::stream::AccessKind;
+use crate::lens::trace::implicit;
+
+/// How the processor reads code: by L in the descriptor of CS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// 64-bit mode: FS and GS alone have a base.
+    #[default]
+    Bits64,
+    /// Compatibility mode with operands and addresses of 32 bits: every segment has its base.
+    Bits32,
+}
+
+impl Mode {
+    const fn bits(self) -> u32 {
+        match self {
+            Mode::Bits64 => 64,
+            Mode::Bits32 => 32,
+        }
+    }
+
+    /// A linear address: in compatibility mode sums of base and offset wrap at 4 GiB.
+    const fn linear(self, address: u64) -> u64 {
+        match self {
+            Mode::Bits64 => address,
+            Mode::Bits32 => address & 0xffff_ffff,
+        }
+    }
+}
 
 /// The registers that addresses are made of.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Registers {
     /// General registers, RIP, RFLAGS.
     pub general: kvm_regs,
-    /// Base addresses of the segments FS and GS; those of the others are 0 in 64-bit mode.
-    pub fs_base: u64,
-    /// See [`Registers::fs_base`].
-    pub gs_base: u64,
+    /// How code is read.
+    pub mode: Mode,
+    /// Base addresses of the segments.
+    pub bases: SegmentBases,
+}
+
+/// Base addresses of the segments, as their registers hold them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SegmentBases {
+    /// Those of CS, SS, DS and ES count in compatibility mode only.
+    pub cs: u64,
+    /// See [`SegmentBases::cs`].
+    pub ss: u64,
+    /// See [`SegmentBases::cs`].
+    pub ds: u64,
+    /// See [`SegmentBases::cs`].
+    pub es: u64,
+    /// Those of FS and GS count in both modes.
+    pub fs: u64,
+    /// See [`SegmentBases::fs`].
+    pub gs: u64,
 }
 
 /// Where the processor goes on its own account.
@@ -25,6 +70,12 @@ pub struct Registers {
 pub struct Gates {
     /// IA32_LSTAR: where SYSCALL leads.
     pub system_call: u64,
+    /// IA32_CSTAR: where SYSCALL leads from compatibility mode.
+    pub system_call_32: u64,
+    /// IA32_SYSENTER_EIP: where SYSENTER leads.
+    pub sysenter: u64,
+    /// Base of the interrupt descriptor table.
+    pub interrupts: u64,
     /// Handler of page faults: where SYSCALL leads on a KVM that emulates ring 0.
     pub page_fault: u64,
     /// Handler of debug exceptions.
@@ -40,16 +91,19 @@ pub struct Operand {
     pub size_bytes: u64,
     /// Read, or written (also).
     pub kind: AccessKind,
+    /// The processor makes the access on its own account, with the kernel's privilege: to descriptors, and to the stack
+    /// that a gate leads to.
+    pub is_implicit: bool,
 }
 
-/// The instruction at the start of `bytes`; `None` when there is none.
-pub fn decode(bytes: &[u8], address: u64) -> Option<Instruction> {
-    let instruction = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode();
+/// The instruction at the start of `bytes`, whose linear address is `address`; `None` when there is none.
+pub fn decode(bytes: &[u8], address: u64, mode: Mode) -> Option<Instruction> {
+    let instruction = Decoder::with_ip(mode.bits(), bytes, address, DecoderOptions::NONE).decode();
     (!instruction.is_invalid()).then_some(instruction)
 }
 
-/// All addresses at which the next instruction can be. Empty: the instruction leads nowhere that could be told
-/// beforehand (software interrupts, HLT, undefined ones).
+/// All linear addresses at which the next instruction can be. Empty: the instruction leads nowhere that could be told
+/// beforehand (HLT, far branches, undefined ones).
 pub fn successors(
     instruction: &Instruction,
     registers: &Registers,
@@ -57,12 +111,29 @@ pub fn successors(
     read_word: &dyn Fn(u64) -> Option<u64>,
 ) -> Vec<u64> {
     let next = instruction.next_ip();
-    let word = |address| read_word(address).into_iter().collect();
     match instruction.mnemonic() {
-        Mnemonic::Syscall => return vec![gates.system_call, gates.page_fault],
+        Mnemonic::Syscall => {
+            return match registers.mode {
+                Mode::Bits64 => vec![gates.system_call, gates.page_fault],
+                Mode::Bits32 => vec![gates.system_call_32],
+            };
+        }
+        Mnemonic::Sysenter => return vec![gates.sysenter],
+        Mnemonic::Int => {
+            return implicit::gate(gates.interrupts, instruction.immediate8(), read_word)
+                .map(|gate| gate.target)
+                .into_iter()
+                .collect();
+        }
         Mnemonic::Sysretq => return vec![registers.general.rcx],
-        Mnemonic::Iretq => return word(registers.general.rsp),
-        Mnemonic::Hlt | Mnemonic::Iretd | Mnemonic::Iret | Mnemonic::Sysret | Mnemonic::Sysexit => {
+        // Where it leads to compatibility mode, the base of CS comes on top: the recorder executes that by hand.
+        Mnemonic::Iretq => return read_word(registers.general.rsp).into_iter().collect(),
+        Mnemonic::Hlt
+        | Mnemonic::Retf
+        | Mnemonic::Iretd
+        | Mnemonic::Iret
+        | Mnemonic::Sysret
+        | Mnemonic::Sysexit => {
             return Vec::new();
         }
         _ => {}
@@ -74,7 +145,7 @@ pub fn successors(
             near_target(instruction).into_iter().collect()
         }
         FlowControl::ConditionalBranch => near_target(instruction).into_iter().chain([next]).collect(),
-        FlowControl::Return => word(registers.general.rsp),
+        FlowControl::Return => registers.return_address(read_word).into_iter().collect(),
         FlowControl::IndirectBranch | FlowControl::IndirectCall => {
             indirect_target(instruction, registers, read_word).into_iter().collect()
         }
@@ -89,7 +160,8 @@ pub fn is_repeated(instruction: &Instruction) -> bool {
 }
 
 fn near_target(instruction: &Instruction) -> Option<u64> {
-    let is_near = instruction.op_kinds().any(|kind| kind == OpKind::NearBranch64);
+    let is_near =
+        instruction.op_kinds().any(|kind| matches!(kind, OpKind::NearBranch64 | OpKind::NearBranch32));
     is_near.then(|| instruction.near_branch_target())
 }
 
@@ -98,17 +170,23 @@ fn indirect_target(
     registers: &Registers,
     read_word: &dyn Fn(u64) -> Option<u64>,
 ) -> Option<u64> {
-    match instruction.op0_kind() {
-        OpKind::Register => registers.value(instruction.op0_register()),
+    // A far branch through memory changes CS as well.
+    if matches!(instruction.memory_size(), MemorySize::SegPtr16 | MemorySize::SegPtr32 | MemorySize::SegPtr64)
+    {
+        return None;
+    }
+    let offset = match instruction.op0_kind() {
+        OpKind::Register => registers.value(instruction.op0_register())?,
         OpKind::Memory => {
             let address = instruction.virtual_address(0, 0, |register, _, _| registers.value(register))?;
-            read_word(address)
+            read_word(registers.mode.linear(address))?
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(registers.code_address(offset))
 }
 
-/// Data accesses of the instruction. `None`: an address cannot be told from these registers. A repeated string
+/// Data accesses that the instruction names. `None`: an address cannot be told from these registers. A repeated string
 /// instruction, upwards, gets all its repetitions as one access.
 pub fn operands(
     factory: &mut InstructionInfoFactory,
@@ -116,7 +194,11 @@ pub fn operands(
     registers: &Registers,
 ) -> Option<Vec<Operand>> {
     let is_repeated = is_repeated(instruction);
-    let repetitions = if is_repeated { registers.general.rcx } else { 1 };
+    let repetitions = if is_repeated { registers.mode.linear(registers.general.rcx) } else { 1 };
+    if instruction.mnemonic() == Mnemonic::Int {
+        // Its frame goes to the stack that the gate leads to.
+        return Some(Vec::new());
+    }
     let info = factory.info(instruction);
     let mut operands = Vec::new();
     for memory in info.used_memory() {
@@ -128,11 +210,12 @@ pub fn operands(
             _ => continue,
         };
         let address = memory.virtual_address(0, |register, _, _| registers.value(register))?;
+        let address = registers.mode.linear(address);
         // Of a repeated instruction only the instruction itself knows the size.
         let size =
             memory.memory_size().size().max(instruction.memory_size().size() * usize::from(is_repeated));
         let size_bytes = (size as u64).saturating_mul(repetitions);
-        operands.push(Operand { address, size_bytes, kind });
+        operands.push(Operand { address, size_bytes, kind, is_implicit: false });
     }
     Some(operands)
 }
@@ -143,6 +226,34 @@ pub fn named_address(instruction: &Instruction, registers: &Registers) -> Option
 }
 
 impl Registers {
+    /// The linear address of code at an offset in CS.
+    pub fn code_address(&self, offset: u64) -> u64 {
+        match self.mode {
+            Mode::Bits64 => offset,
+            Mode::Bits32 => self.mode.linear(self.bases.cs.wrapping_add(offset)),
+        }
+    }
+
+    /// Where RET leads.
+    fn return_address(&self, read_word: &dyn Fn(u64) -> Option<u64>) -> Option<u64> {
+        let base = self.segment_base(Register::SS);
+        let offset = read_word(self.mode.linear(base.wrapping_add(self.general.rsp)))?;
+        Some(self.code_address(offset))
+    }
+
+    /// The base that an address in this segment begins at.
+    fn segment_base(&self, register: Register) -> u64 {
+        match (register, self.mode) {
+            (Register::FS, _) => self.bases.fs,
+            (Register::GS, _) => self.bases.gs,
+            (Register::CS, Mode::Bits32) => self.bases.cs,
+            (Register::SS, Mode::Bits32) => self.bases.ss,
+            (Register::DS, Mode::Bits32) => self.bases.ds,
+            (Register::ES, Mode::Bits32) => self.bases.es,
+            _ => 0,
+        }
+    }
+
     /// Value of a general or segment register, as far as it takes part in addresses and branches.
     pub fn value(&self, register: Register) -> Option<u64> {
         let general = &self.general;
@@ -163,9 +274,7 @@ impl Registers {
             Register::R13 => general.r13,
             Register::R14 => general.r14,
             Register::R15 => general.r15,
-            Register::CS | Register::DS | Register::ES | Register::SS => 0,
-            Register::FS => self.fs_base,
-            Register::GS => self.gs_base,
+            segment if segment.is_segment_register() => self.segment_base(segment),
             _ => return None,
         };
         match register.size() {
@@ -181,25 +290,56 @@ impl Registers {
 mod tests {
     use super::*;
 
-    const GATES: Gates = Gates { system_call: 0xa000, page_fault: 0xb000, debug: 0xc000 };
+    const GATES: Gates = Gates {
+        system_call: 0xa000,
+        system_call_32: 0xa100,
+        sysenter: 0xa200,
+        interrupts: 0,
+        page_fault: 0xb000,
+        debug: 0xc000,
+    };
     const HERE: u64 = 0x1000;
 
     fn registers() -> Registers {
         let general =
             kvm_regs { rax: 0x50, rcx: 3, rdx: 0x100, rsp: 0x2000, rsi: 0x3000, ..Default::default() };
-        Registers { general, fs_base: 0, gs_base: 0x7_0000 }
+        Registers {
+            general,
+            mode: Mode::Bits64,
+            bases: SegmentBases { gs: 0x7_0000, ..SegmentBases::default() },
+        }
+    }
+
+    /// A program whose segments begin at 0xa000_0000.
+    fn registers_32() -> Registers {
+        let base = 0xa000_0000;
+        let bases = SegmentBases { cs: base, ss: base, ds: base, es: base, fs: 0, gs: 0 };
+        // The upper halves of the registers are none of its business.
+        let mut general = registers().general;
+        (general.rdx, general.rsp) = (0xdead_0000_0100, 0xdead_0000_2000);
+        Registers { general, mode: Mode::Bits32, bases }
     }
 
     /// Where the code leads, with a memory in which every word holds twice its address.
     fn leads_to(code: &[u8]) -> Vec<u64> {
-        let instruction = decode(code, HERE).unwrap();
+        let instruction = decode(code, HERE, Mode::Bits64).unwrap();
         successors(&instruction, &registers(), &GATES, &|address| Some(2 * address))
     }
 
+    /// The same for 32-bit code, in a memory in which the low half of every word is 0x44.
+    fn leads_to_32(code: &[u8]) -> Vec<u64> {
+        let instruction = decode(code, 0xa000_1000, Mode::Bits32).unwrap();
+        successors(&instruction, &registers_32(), &GATES, &|_| Some(0xffff_0000_0000_0044))
+    }
+
     fn touches(code: &[u8]) -> Vec<(u64, u64, AccessKind)> {
-        let instruction = decode(code, HERE).unwrap();
+        touches_with(code, &registers())
+    }
+
+    fn touches_with(code: &[u8], registers: &Registers) -> Vec<(u64, u64, AccessKind)> {
+        let instruction = decode(code, HERE, registers.mode).unwrap();
         let mut factory = InstructionInfoFactory::new();
-        let operands = operands(&mut factory, &instruction, &registers()).unwrap();
+        let operands = operands(&mut factory, &instruction, registers).unwrap();
         operands.iter().map(|operand| (operand.address, operand.size_bytes, operand.kind)).collect()
     }
 
@@ -223,13 +363,33 @@ mod tests {
 
     #[test]
     fn what_cannot_be_followed_leads_nowhere() {
-        for code in [&[0xf4][..], &[0xcc], &[0xcd, 0x80], &[0x0f, 0x0b], &[0x0f, 0x07]] {
+        for code in [&[0xf4][..], &[0xcc], &[0x0f, 0x0b], &[0x0f, 0x07], &[0xff, 0x28]] {
             assert_eq!(leads_to(code), Vec::<u64>::new(), "{code:x?}");
         }
-        assert!(decode(&[], HERE).is_none());
-        assert!(decode(&[0x06], HERE).is_none(), "push es is gone in 64-bit mode");
-        let unreadable = decode(&[0xc3], HERE).unwrap();
+        assert!(decode(&[], HERE, Mode::Bits64).is_none());
+        assert!(decode(&[0x06], HERE, Mode::Bits64).is_none(), "push es is gone in 64-bit mode");
+        let unreadable = decode(&[0xc3], HERE, Mode::Bits64).unwrap();
         assert!(successors(&unreadable, &registers(), &GATES, &|_| None).is_empty());
+    }
+
+    #[test]
+    fn in_compatibility_mode_offsets_are_in_their_segments() {
+        use AccessKind::{Read, Write};
+        let here = 0xa000_1000;
+        assert_eq!(leads_to_32(&[0x48]), [here + 1], "dec eax, which in 64-bit mode is a prefix");
+        assert_eq!(leads_to_32(&[0xe8, 0, 1, 0, 0]), [here + 0x105], "call");
+        assert_eq!(leads_to_32(&[0xff, 0xe2]), [0xa000_0100], "jmp edx");
+        assert_eq!(leads_to_32(&[0xff, 0x22]), [0xa000_0044], "jmp [edx]");
+        assert_eq!(leads_to_32(&[0xc3]), [0xa000_0044], "ret");
+        assert_eq!(leads_to_32(&[0x0f, 0x05]), [GATES.system_call_32], "syscall");
+        assert_eq!(leads_to_32(&[0x0f, 0x34]), [GATES.sysenter], "sysenter");
+        assert_eq!(leads_to_32(&[0xcb]), Vec::<u64>::new(), "retf");
+        let touches = |code: &[u8]| touches_with(code, &registers_32());
+        assert_eq!(touches(&[0x8b, 0x42, 0x20]), [(0xa000_0120, 4, Read)], "mov eax, [edx+20h]");
+        assert_eq!(touches(&[0x8b, 0x05, 0, 0, 0, 0x60]), [(0, 4, Read)], "mov eax, [60000000h] wraps");
+        assert_eq!(touches(&[0x50]), [(0xa000_1ffc, 4, Write)], "push eax");
+        assert_eq!(touches(&[0xc3]), [(0xa000_2000, 4, Read)], "ret");
+        assert_eq!(touches(&[0xcd, 0x40]), [], "int leaves its frame elsewhere");
     }
 
     #[test]

@@ -46,6 +46,8 @@ mod tests {
     fn marks_enclose_round_trips_and_the_detour_is_left_out() {
         let step = |event| Step {
             address: 0,
+            mode: Default::default(),
+            region: Default::default(),
             bytes: [0x90; INSTRUCTION_SIZE_MAX],
             length: 1,
             ring: 3,

@@ -34,6 +34,17 @@ pub struct Kinds {
     pub invalidations: u64,
     /// RDTSC and RDTSCP.
     pub clock_reads: u64,
+    /// INT.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub software_interrupts: u64,
+    /// SYSENTER.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub sysenters: u64,
+}
+
+/// Kinds that 64-bit programs do not have are left out of their records.
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Kinds {
@@ -83,11 +94,13 @@ impl Kinds {
             fences: one(matches!(mnemonic, Mnemonic::Lfence | Mnemonic::Sfence | Mnemonic::Mfence)),
             invalidations: one(is_invalidation),
             clock_reads: one(matches!(mnemonic, Mnemonic::Rdtsc | Mnemonic::Rdtscp)),
+            software_interrupts: one(mnemonic == Mnemonic::Int),
+            sysenters: one(mnemonic == Mnemonic::Sysenter),
         }
     }
 
     /// Name and number of each kind, in the order of the fields.
-    pub fn named(&self) -> [(&'static str, u64); 12] {
+    pub fn named(&self) -> [(&'static str, u64); 14] {
         [
             ("CR3 loads", self.page_table_loads),
             ("SYSCALL", self.system_calls),
@@ -101,6 +114,8 @@ impl Kinds {
             ("fences", self.fences),
             ("INVLPG, INVPCID", self.invalidations),
             ("RDTSC", self.clock_reads),
+            ("INT", self.software_interrupts),
+            ("SYSENTER", self.sysenters),
         ]
     }
 }
@@ -120,6 +135,8 @@ impl AddAssign for Kinds {
             fences,
             invalidations,
             clock_reads,
+            software_interrupts,
+            sysenters,
         } = other;
         self.page_table_loads += page_table_loads;
         self.system_calls += system_calls;
@@ -133,23 +150,25 @@ impl AddAssign for Kinds {
         self.fences += fences;
         self.invalidations += invalidations;
         self.clock_reads += clock_reads;
+        self.software_interrupts += software_interrupts;
+        self.sysenters += sysenters;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::trace::decode::decode;
+    use crate::lens::trace::decode::{Mode, decode};
 
     /// Kinds that the instruction counts in.
     fn kinds(code: &[u8]) -> Vec<&'static str> {
-        let kinds = Kinds::of(&decode(code, 0).unwrap());
+        let kinds = Kinds::of(&decode(code, 0, Mode::Bits64).unwrap());
         kinds.named().into_iter().filter(|(_, count)| *count == 1).map(|(name, _)| name).collect()
     }
 
     #[test]
     fn instructions_have_their_kinds() {
-        let cases: [(&[u8], &[&str]); 16] = [
+        let cases: [(&[u8], &[&str]); 18] = [
             (&[0x90], &[]),
             (&[0x0f, 0x22, 0xd8], &["CR3 loads", "serialising"]),
             (&[0x0f, 0x20, 0xd8], &[]), // mov rax, cr3
@@ -166,6 +185,8 @@ mod tests {
             (&[0x48, 0x87, 0x00], &["locked"]), // xchg rax, [rax]
             (&[0x0f, 0x01, 0x38], &["serialising", "INVLPG, INVPCID"]),
             (&[0x0f, 0xae, 0xe8], &["fences"]),
+            (&[0xcd, 0x40], &["INT"]),
+            (&[0x0f, 0x34], &["SYSENTER"]),
         ];
         for (code, expected) in cases {
             assert_eq!(kinds(code), expected, "{code:x?}");

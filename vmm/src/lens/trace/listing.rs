@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use crate::lens::stream::{AccessKind, Event};
 use crate::lens::trace::Trace;
-use crate::lens::trace::decode;
 use crate::lens::trace::effect::disassemble;
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::place::{Map, Place};
@@ -60,8 +59,7 @@ fn name(map: &Map, recording: &Recording, step: &Step) -> String {
 
 /// Address, text, data.
 fn line(step: &Step) -> String {
-    let text = decode::decode(step.code(), step.address)
-        .map_or_else(|| "(bad)".to_owned(), |instruction| disassemble(&instruction));
+    let text = step.instruction().map_or_else(|| "(bad)".to_owned(), |instruction| disassemble(&instruction));
     let mut line = format!("  {:016x}  {text:<44}", step.address);
     for memory in &step.accesses {
         let access = &memory.access;

@@ -25,6 +25,7 @@ pub mod system_calls;
 mod access;
 mod by_hand;
 mod effect;
+mod implicit;
 mod recorder;
 
 use std::ops::Range;

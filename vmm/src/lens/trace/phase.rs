@@ -104,6 +104,8 @@ impl Part {
             Part::Detour
         } else if function.starts_with(ENTRY_LABEL)
             || function.contains("::entry::") && !function.ends_with("::handle")
+            // The gates of 32-bit programs, and the room behind them.
+            || function.contains("::compatibility::")
         {
             Part::Assembly
         } else if function.contains("::direct::") {
@@ -189,6 +191,7 @@ mod tests {
         assert_eq!(Part::of("kernel::arch::x86_64::traps::page_fault_stub"), Part::Detour);
         assert_eq!(Part::of("kernel::arch::x86_64::entry::kernel_call_door"), Part::Assembly);
         assert_eq!(Part::of("inkbed_entry_call"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::compatibility::room"), Part::Assembly);
         assert_eq!(Part::of("kernel::arch::x86_64::entry::handle"), Part::Other);
         assert_eq!(Part::of("kernel::ipc::fast::call"), Part::Fast);
         assert_eq!(Part::of("kernel::ipc::slow::call"), Part::Other);

@@ -4,7 +4,6 @@ use abi::address::KERNEL_IMAGE_BASE;
 use abi::plan::server_flag;
 use abi::region::{KERNEL_INTERFACE_OFFSET, START_INFO_OFFSET, STUB_SIZE};
 
-use crate::lens::trace::access::region_of;
 use crate::lens::trace::recording::{Recording, Step};
 use crate::machine::guest::{Elf, GuestConfig};
 use crate::machine::symbolise::Symbols;
@@ -76,10 +75,9 @@ impl Map {
         if step.address >= KERNEL_IMAGE_BASE {
             return Place::Kernel;
         }
-        let region = region_of(step.address, step.page_table);
         // The recorder has noted the region of every instruction.
-        let server = recording.regions.get(&region).copied().unwrap_or(u32::MAX);
-        let offset = step.address - region.base;
+        let server = recording.regions.get(&step.region).copied().unwrap_or(u32::MAX);
+        let offset = step.offset();
         if (KERNEL_INTERFACE_OFFSET..START_INFO_OFFSET).contains(&offset) {
             let call = ((offset - KERNEL_INTERFACE_OFFSET) / STUB_SIZE) as u32;
             return Place::Stub { server, call };
@@ -92,10 +90,7 @@ impl Map {
         match place {
             Place::Kernel => self.kernel.find(step.address),
             Place::Stub { .. } => None,
-            Place::Program { server } => {
-                let offset = step.address & (abi::address::REGION_SIZE - 1);
-                self.servers.get(server as usize)?.symbols.find(offset)
-            }
+            Place::Program { server } => self.servers.get(server as usize)?.symbols.find(step.offset()),
         }
     }
 

@@ -7,13 +7,16 @@
 //!
 //! * SYSCALL: whether it traps is decided by the flags it leaves (Xen's XSA-204), and IA32_FMASK clears TF. The recorder
 //!   takes TF out of the mask between the marks, sets a breakpoint at IA32_LSTAR, and removes TF from R11 behind it.
-//! * SYSRET, IRETQ to ring 3, STI: which step is lost differs between all three. The recorder executes them itself
-//!   ([`by_hand`]): it sets the registers as the instruction would, so that there is nothing to lose.
+//! * SYSRET, IRETQ to ring 3, STI: which step is lost differs between all three. INT from ring 3: it clears TF, and on kvm_amd
+//!   inside QEMU no breakpoint finds its handler. The recorder executes them itself ([`by_hand`]): it sets registers and
+//!   stack as the instruction would, so that there is nothing to lose.
 //! * Ring 3 where KVM emulates ring 0: neither step nor breakpoint works, and a trap by TF goes to the guest. The
 //!   recorder sets TF itself and a breakpoint at the guest's handler of debug exceptions, and returns to ring 3 in the
 //!   guest's place before the handler's first instruction has run.
 //! * There, SWAPGS loses the step, and a SYSCALL arrives at the handler of page faults: breakpoints find both.
 //! * Interrupts are blocked by KVM (KVM_GUESTDBG_BLOCKIRQ).
+//!
+//! All addresses are linear: in compatibility mode RIP is an offset in CS.
 
 use abi::address::KERNEL_IMAGE_BASE;
 use abi::port::doorbell;
@@ -22,14 +25,17 @@ use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
 use kvm_bindings::kvm_regs;
 
 use crate::lens::stream::AccessKind;
-use crate::lens::trace::access::{PAGE_TABLE_ADDRESS, add_accesses, cr4, gate_target, read_u64, region_of};
+use crate::lens::trace::access::{
+    PAGE_TABLE_ADDRESS, add_accesses, code_address, cr4, read_word, region_of, registers,
+};
 use crate::lens::trace::by_hand::{self, frame_from_user};
-use crate::lens::trace::decode::{self, Gates, Operand, Registers, is_repeated, successors};
+use crate::lens::trace::decode::{self, Gates, Operand, is_repeated, successors};
 use crate::lens::trace::effect;
 use crate::lens::trace::gap::Gap;
-use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, Recording, Step};
+use crate::lens::trace::implicit::{self, Tables};
+use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, Recording, Region, Step};
 use crate::machine::MachineError;
-use crate::machine::debug::{CpuState, MSR_FMASK, MSR_LSTAR, TRAP_FLAG};
+use crate::machine::debug::{CpuState, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_SYSENTER_EIP, TRAP_FLAG};
 use crate::machine::memory::GuestMemory;
 use crate::machine::observe::Observer;
 use crate::machine::vcpu::Vcpu;
@@ -38,8 +44,8 @@ use crate::machine::walk;
 /// Most instructions of a trace: a quarter of a GiB of records.
 const STEPS_MAX: usize = 1 << 20;
 
-const DEBUG_VECTOR: u64 = 1;
-const PAGE_FAULT_VECTOR: u64 = 14;
+const DEBUG_VECTOR: u8 = 1;
+const PAGE_FAULT_VECTOR: u8 = 14;
 
 /// How far the trace is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +119,20 @@ impl Recorder {
         complete_port_write(vcpu);
         let state = vcpu.state()?;
         let memory = self.memory()?;
-        let gate = |vector: u64| {
-            let bytes = walk::read(memory, state.system.cr3, state.system.idt.base + vector * 16, 16);
-            gate_target(&bytes).unwrap_or_default()
+        let interrupts = state.system.idt.base;
+        let read = |address| read_word(memory, state.system.cr3, address);
+        let gate = |vector| {
+            implicit::gate(interrupts, vector, &read).map_or_else(Default::default, |gate| gate.target)
         };
         let system_call = vcpu.read_msr(MSR_LSTAR)?;
-        self.gates = Gates { system_call, page_fault: gate(PAGE_FAULT_VECTOR), debug: gate(DEBUG_VECTOR) };
+        self.gates = Gates {
+            system_call,
+            system_call_32: vcpu.read_msr(MSR_CSTAR)?,
+            sysenter: vcpu.read_msr(MSR_SYSENTER_EIP)?,
+            interrupts,
+            page_fault: gate(PAGE_FAULT_VECTOR),
+            debug: gate(DEBUG_VECTOR),
+        };
         self.flag_mask = vcpu.read_msr(MSR_FMASK)?;
         vcpu.write_msr(MSR_FMASK, self.flag_mask & !TRAP_FLAG)?;
         self.recording.system_call_entry = system_call;
@@ -169,7 +183,8 @@ impl Recorder {
             .filter(|address| *address != instruction.ip())
             .collect();
         vcpu.arm_step(&breakpoints)?;
-        if state.ring() == 3 && instruction.mnemonic() != Mnemonic::Syscall {
+        let keeps_flag = matches!(instruction.mnemonic(), Mnemonic::Syscall | Mnemonic::Sysenter);
+        if state.ring() == 3 && !keeps_flag {
             let general = kvm_regs { rflags: state.general.rflags | TRAP_FLAG, ..state.general };
             vcpu.set_general(&general)?;
         }
@@ -178,16 +193,12 @@ impl Recorder {
     }
 
     fn record(&mut self, memory: &GuestMemory, state: &CpuState) -> Result<(Instruction, Vec<u64>), Gap> {
-        let address = state.general.rip;
+        let registers = registers(state);
+        let address = code_address(state);
         let root = state.system.cr3;
         let bytes = walk::read(memory, root, address, INSTRUCTION_SIZE_MAX);
-        let instruction = decode::decode(&bytes, address).ok_or(Gap::Unreadable(address))?;
-        let registers = Registers {
-            general: state.general,
-            fs_base: state.system.fs.base,
-            gs_base: state.system.gs.base,
-        };
-        let read_word = |address| read_u64(memory, root, address);
+        let instruction = decode::decode(&bytes, address, registers.mode).ok_or(Gap::Unreadable(address))?;
+        let read_word = |address| read_word(memory, root, address);
         let successors = successors(&instruction, &registers, &self.gates, &read_word);
         if successors.is_empty() {
             return Err(Gap::CannotFollow { address, mnemonic: instruction.mnemonic() });
@@ -200,11 +211,22 @@ impl Recorder {
         if self.recording.steps.len() >= STEPS_MAX {
             return Err(Gap::TooLong(STEPS_MAX));
         }
-        self.note_region(memory, root, address)?;
+        let region = self.note_region(memory, state, address)?;
 
-        let operands = decode::operands(&mut self.factory, &instruction, &registers)
+        let mut operands = decode::operands(&mut self.factory, &instruction, &registers)
             .ok_or(Gap::CannotFollow { address, mnemonic: instruction.mnemonic() })?;
-        let fetch = Operand { address, size_bytes: instruction.len() as u64, kind: AccessKind::Fetch };
+        let tables = Tables {
+            descriptors: state.system.gdt.base,
+            interrupts: state.system.idt.base,
+            task_state: state.system.tr.base,
+        };
+        operands.extend(implicit::operands(&instruction, &registers, &tables, &read_word));
+        let fetch = Operand {
+            address,
+            size_bytes: instruction.len() as u64,
+            kind: AccessKind::Fetch,
+            is_implicit: false,
+        };
         let mut accesses = Vec::new();
         for operand in std::iter::once(&fetch).chain(&operands) {
             add_accesses(&mut accesses, memory, state, operand);
@@ -213,6 +235,8 @@ impl Recorder {
         code[..instruction.len()].copy_from_slice(&bytes[..instruction.len()]);
         self.recording.steps.push(Step {
             address,
+            mode: registers.mode,
+            region,
             bytes: code,
             length: instruction.len() as u8,
             ring: state.ring(),
@@ -224,28 +248,25 @@ impl Recorder {
     }
 
     /// Finds out which server's code this is. Every region tells it in its start information.
-    fn note_region(&mut self, memory: &GuestMemory, root: u64, address: u64) -> Result<(), Gap> {
-        if address >= KERNEL_IMAGE_BASE {
-            return Ok(());
-        }
-        let region = region_of(address, root);
-        if self.recording.regions.contains_key(&region) {
-            return Ok(());
+    fn note_region(&mut self, memory: &GuestMemory, state: &CpuState, address: u64) -> Result<Region, Gap> {
+        let region = region_of(address, state);
+        if address >= KERNEL_IMAGE_BASE || self.recording.regions.contains_key(&region) {
+            return Ok(region);
         }
         const SERVER_OFFSET: u64 = std::mem::offset_of!(abi::region::StartInfo, server) as u64;
-        let bytes = walk::read(memory, root, region.base + START_INFO_OFFSET + SERVER_OFFSET, 4);
+        let place = region.base + START_INFO_OFFSET + SERVER_OFFSET;
+        let bytes = walk::read(memory, state.system.cr3, place, 4);
         let server = bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         self.recording.regions.insert(region, server.ok_or(Gap::Stray(address))?);
-        Ok(())
+        Ok(region)
     }
 
     /// Undoes the exception, where a trap in ring 3 went to the guest's handler: the vCPU is before the handler's first
     /// instruction, with the exception's frame on its stack.
     fn leave_debug_handler(&self, vcpu: &Vcpu, state: CpuState) -> Result<CpuState, MachineError> {
-        match frame_from_user(&state, self.memory()?) {
-            Some(general) => vcpu.enter_user(&CpuState { general, ..state }),
-            None => Ok(state),
-        }
+        let Some(user) = frame_from_user(&state, self.memory()?) else { return Ok(state) };
+        vcpu.enter(&user)?;
+        Ok(user)
     }
 }
 
@@ -276,8 +297,8 @@ impl Observer for Recorder {
         }
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let mut state = vcpu.state()?;
-        let is_expected = |state: &CpuState| pending.successors.contains(&state.general.rip);
-        if state.general.rip == self.gates.debug && !is_expected(&state) {
+        let is_expected = |state: &CpuState| pending.successors.contains(&code_address(state));
+        if code_address(&state) == self.gates.debug && !is_expected(&state) {
             state = self.leave_debug_handler(vcpu, state)?;
         }
         if pending.instruction.mnemonic() == Mnemonic::Syscall {
@@ -287,7 +308,7 @@ impl Observer for Recorder {
         if is_expected(&state) {
             return Ok(());
         }
-        if state.general.rip == pending.instruction.ip() && !self.has_retried {
+        if code_address(&state) == pending.instruction.ip() && !self.has_retried {
             // A trap was pending from before (on VMX, behind an OUT): the instruction has not run yet.
             self.has_retried = true;
             return self.expect(vcpu, &state, pending);
@@ -297,7 +318,7 @@ impl Observer for Recorder {
             from: pending.instruction.ip(),
             instruction: effect::disassemble(&pending.instruction),
             expected: pending.successors,
-            found: state.general.rip,
+            found: code_address(&state),
         };
         self.give_up(vcpu, gap)
     }

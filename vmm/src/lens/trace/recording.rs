@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use iced_x86::Instruction;
+
 use crate::lens::stream::{Access, Event};
+use crate::lens::trace::decode::{self, Mode};
 
 /// Longest instruction, bytes (Intel SDM vol. 2, 2.3.11).
 pub const INSTRUCTION_SIZE_MAX: usize = 15;
@@ -23,8 +26,12 @@ pub struct MemoryAccess {
 /// One executed instruction. A repeated string instruction is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its virtual address.
+    /// Its virtual (linear) address.
     pub address: u64,
+    /// How the processor read it.
+    pub mode: Mode,
+    /// The region that it lies in; without meaning in the kernel's image.
+    pub region: Region,
     /// Its bytes, the first [`Step::length`] of them.
     pub bytes: [u8; INSTRUCTION_SIZE_MAX],
     /// Number of its bytes.
@@ -40,6 +47,16 @@ pub struct Step {
 }
 
 impl Step {
+    /// Offset in its region.
+    pub fn offset(&self) -> u64 {
+        self.address.wrapping_sub(self.region.base)
+    }
+
+    /// The instruction; `None` where its bytes are none.
+    pub fn instruction(&self) -> Option<Instruction> {
+        decode::decode(self.code(), self.address, self.mode)
+    }
+
     /// The instruction's bytes.
     pub fn code(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length).min(INSTRUCTION_SIZE_MAX)]
@@ -47,9 +64,9 @@ impl Step {
 }
 
 /// A region of a server, as the guest has mapped it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Region {
-    /// Top-level page table of its space, 0 for a slot of the kernel, which is in all of them.
+    /// Top-level page table of its space, 0 for a slot of the kernel and for a small space, which are in all of them.
     pub page_table: u64,
     /// Its lowest address.
     pub base: u64,

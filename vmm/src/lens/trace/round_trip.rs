@@ -24,14 +24,16 @@ pub fn round_trips(recording: &Recording, map: &Map, announced: u64) -> Vec<Rang
     divide(&dividing(&stub_entries(recording, map), announced), announced)
 }
 
-/// Steps that enter a stub of the client's, each with the number of the system call.
+/// Steps that enter a stub of the client's, each with the number of the system call. What the kernel interface page holds
+/// behind the stubs is entered on the way back.
 pub fn stub_entries(recording: &Recording, map: &Map) -> Vec<(usize, u32)> {
     let mut entries = Vec::new();
     for (index, step) in recording.steps.iter().enumerate() {
         if let Place::Stub { server, call } = map.place(recording, step)
             && Some(server) == map.driver()
+            && call < number::COUNT
             && !MARKS.contains(&call)
-            && step.address % abi::address::REGION_SIZE == KERNEL_INTERFACE_OFFSET + stub_offset(call)
+            && step.offset() == KERNEL_INTERFACE_OFFSET + stub_offset(call)
         {
             entries.push((index, call));
         }
