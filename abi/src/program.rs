@@ -138,6 +138,10 @@ pub mod client {
     /// Number of handles, 0 to this minus 1, for [`super::workload::CALL_IN_TURN`], [`super::workload::WAKE_UP`] and
     /// [`super::workload::FAULT_OF_ONE`].
     pub const TARGETS: usize = 6;
+    /// Address that handle 0 is to read, for [`super::workload::REACH`].
+    pub const ADDRESS: usize = 3;
+    /// What lies there, for [`super::workload::REACH`]; 0 for anything.
+    pub const EXPECTED: usize = 4;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
@@ -184,6 +188,9 @@ pub mod workload {
     /// Has handle 0 (`crash`) fault as [`super::client::FAULT`] says, then calls all other handles once, and reports how many
     /// answered and how many failed. The sample ends with the error of the first. For one round trip.
     pub const FAULT_OF_ONE: u64 = 12;
+    /// Has handle 0 (`crash`) read [`super::client::ADDRESS`], and reports a call answered if it got
+    /// [`super::client::EXPECTED`] there, else a call failed. The sample ends with the answer or the error. For one round trip.
+    pub const REACH: u64 = 13;
 }
 
 /// How `client` migrates servers: values of [`client::METHOD`].

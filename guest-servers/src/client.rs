@@ -5,7 +5,7 @@
 use core::cell::Cell;
 
 use abi::call::{REGISTER_WORDS, Tag};
-use abi::program::{client, workload};
+use abi::program::{client, crash, workload};
 use rt::call::call_direct;
 use rt::clock::{StealTime, mark, now, sample};
 use rt::memory::{Samples, message_buffer, touch, working_set};
@@ -137,6 +137,7 @@ fn run(start: &Start) -> Result<(), Failure> {
                 Ok([cycles])
             })
         }
+        workload::REACH => measure(start, || Ok([reach(start, &steal_time)])),
         workload::FAULT_OF_ONE => measure(start, || fault_of_one(start, &steal_time)),
         _ => Err(Failure(client::STATUS_BAD_ARGUMENT)),
     }
@@ -171,6 +172,16 @@ fn fault_of_one(start: &Start, steal_time: &StealTime) -> Result<[u64; 1], Failu
         LOAD.note(call(handle, Message::EMPTY).is_ok());
     }
     Ok([until_error])
+}
+
+/// The server reads an address: whether it got what lies there.
+fn reach(start: &Start, steal_time: &StealTime) -> u64 {
+    let message =
+        Message { tag: Tag::new(crash::READ_ADDRESS, 1), words: [start.argument(client::ADDRESS), 0, 0, 0] };
+    let expected = start.argument(client::EXPECTED);
+    let (until_end, answer) = sample(steal_time, || call(0, message));
+    LOAD.note(answer.is_ok_and(|answer| expected == 0 || answer.message.words[0] == expected));
+    until_end
 }
 
 /// One call whose answer must be empty.

@@ -247,4 +247,9 @@ fn doctor_tells_what_this_host_is() {
     let output = inkbed().args(["doctor", "--json"]).output().unwrap();
     let facts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(facts["timing"]["valid"].is_boolean(), "{facts}");
+    let segments = &facts["segments"];
+    assert!(segments["bases"].is_boolean() || segments["absent"].is_string(), "{segments}");
+    if code == Some(0) {
+        assert!(text.contains("segment bases"), "{text}");
+    }
 }

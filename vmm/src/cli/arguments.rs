@@ -142,8 +142,8 @@ pub struct TraceArguments {
                         null@kernel --verbose"
 )]
 pub struct BootArguments {
-    /// A program to start, in user space or in the kernel [default: client@user and null@kernel]
-    #[arg(long, value_name = "NAME[@user|@kernel]", value_parser = parse_server)]
+    /// A program to start, and its placement: user, kernel, small or large [default: client@user and null@kernel]
+    #[arg(long, value_name = "NAME[@PLACEMENT]", value_parser = parse_server)]
     pub server: Vec<ServerArgument>,
     /// vCPUs of the guest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -249,11 +249,10 @@ fn parse_pin(text: &str) -> Result<Pin, String> {
 
 fn parse_server(text: &str) -> Result<ServerArgument, String> {
     let (program, placement) = text.split_once('@').unwrap_or((text, "user"));
-    let placement = match placement {
-        "user" => Placement::User,
-        "kernel" => Placement::Kernel,
-        other => return Err(format!("`{other}` is no placement; write NAME, NAME@user or NAME@kernel")),
-    };
+    let placement = placement.parse().map_err(|()| {
+        let known = Placement::ALL.map(|placement| format!("NAME@{placement}")).join(", ");
+        format!("`{placement}` is no placement; write NAME or one of {known}")
+    })?;
     Ok(ServerArgument { program: program.to_owned(), placement })
 }
 
@@ -279,6 +278,7 @@ mod tests {
         let server = |program: &str, placement| ServerArgument { program: program.to_owned(), placement };
         assert_eq!(parse_server("null"), Ok(server("null", Placement::User)));
         assert_eq!(parse_server("echo@kernel"), Ok(server("echo", Placement::Kernel)));
+        assert_eq!(parse_server("echo@small"), Ok(server("echo", Placement::Small)));
         assert!(parse_server("echo@moon").is_err());
     }
 }

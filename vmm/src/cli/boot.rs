@@ -13,7 +13,7 @@ use super::interrupt::Interrupt;
 use crate::experiment::error::suggest;
 use crate::experiment::groups::usual;
 use crate::experiment::parameter::Placement;
-use crate::experiment::plan::{plan_server, right};
+use crate::experiment::plan::{module_name, plan_server, right};
 use crate::experiment::topology::{Participant, Target, Threads};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
@@ -48,11 +48,12 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
     // Only what is started: every page of a program that is copied into guest memory costs the start some time.
     let mut modules: Vec<Elf> = Vec::new();
     for (index, argument) in wanted.iter().enumerate() {
-        let known = modules.iter().position(|elf| elf.name == argument.program);
+        let name = module_name(&argument.program, argument.placement);
+        let known = modules.iter().position(|elf| elf.name == name);
         let module = match known {
             Some(module) => module,
             None => {
-                let elf = image.servers.iter().find(|elf| elf.name == argument.program);
+                let elf = image.servers.iter().find(|elf| elf.name == name);
                 modules.push(elf.ok_or_else(|| no_such_program(image, &argument.program))?.clone());
                 modules.len() - 1
             }
@@ -107,7 +108,8 @@ fn client_arguments(has_server: bool) -> [u64; ARGUMENT_COUNT] {
 }
 
 fn no_such_program(image: &GuestImage, program: &str) -> UsageError {
-    let fix = suggest(program, image.servers.iter().map(|elf| elf.name.as_str()));
+    let programs = guest::programs(image);
+    let fix = suggest(program, programs.iter().map(String::as_str));
     UsageError { message: format!("there is no program `{program}`"), fix }
 }
 

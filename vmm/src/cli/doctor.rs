@@ -3,10 +3,11 @@
 use super::arguments::DoctorArguments;
 use super::end::End;
 use super::output;
+use crate::guest_image::GuestImage;
 use crate::host::{Check, HostFacts, Status};
 
 pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<End> {
-    let facts = HostFacts::probe();
+    let facts = HostFacts::probe().with_segments(&GuestImage::embedded());
     if arguments.json {
         output::print_json(&facts)?;
     } else {

@@ -1,7 +1,11 @@
 //! The host, as far as runs depend on it.
 
+use std::collections::BTreeMap;
+
 use crate::experiment::check::Limits;
-use crate::host::{Availability, HostFacts, KvmVendor};
+use crate::experiment::parameter::Gate;
+use crate::guest_image::GuestImage;
+use crate::host::{Availability, Fact, HostFacts, KvmVendor, SegmentFacts};
 use crate::machine::MachineError;
 use crate::machine::kvm::KvmDevice;
 use crate::report::record::HostRecord;
@@ -19,6 +23,15 @@ impl Host {
         Ok(Host { facts: HostFacts::probe(), vcpus_max: device.max_vcpus })
     }
 
+    /// The same, with what cases of programs for 32 bits need to know, if there are any.
+    pub(super) fn probe_for(cases_of_32_bits: bool, image: &GuestImage) -> Result<Host, MachineError> {
+        let mut host = Host::probe()?;
+        if cases_of_32_bits {
+            host.facts = host.facts.with_segments(image);
+        }
+        Ok(host)
+    }
+
     /// What experiments may ask for here.
     pub(super) fn limits(&self, programs: Vec<String>) -> Limits {
         let features = self.facts.kvm.guest_features.known();
@@ -26,7 +39,11 @@ impl Host {
             true => Ok(()),
             false => Err("KVM on this host offers its guests no PCIDs".to_owned()),
         };
-        Limits { pcid, vcpus_max: self.vcpus_max, programs }
+        let (segments, missing_gates) = match &self.facts.segments {
+            Fact::Known(facts) => segments(*facts),
+            Fact::Absent { absent } => (Err(absent.clone()), BTreeMap::new()),
+        };
+        Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs }
     }
 
     /// What results say about the host.
@@ -50,6 +67,26 @@ impl Host {
             facts: serde_json::to_value(&self.facts).unwrap_or_default(),
         }
     }
+}
+
+/// Whether programs for 32 bits can run, and the gates that they do not have.
+fn segments(facts: SegmentFacts) -> (Result<(), String>, BTreeMap<Gate, String>) {
+    let gates = [
+        (Gate::Sysenter, facts.sysenter, "SYSENTER, which only Intel's CPUs have there"),
+        (Gate::Syscall, facts.syscall, "SYSCALL, which only AMD's CPUs have there"),
+    ];
+    let missing = gates.into_iter().filter(|(_, is_there, _)| !is_there);
+    let missing =
+        missing.map(|(gate, _, what)| (gate, format!("the guest's CPU has in compatibility mode no {what}")));
+    let bases = match facts.bases {
+        true => Ok(()),
+        false => Err(
+            "segments with a base are ignored or refused in compatibility mode on this host, as the guest's \
+                      kernel has found in ring 3 (inkbed doctor: segment bases)"
+                .to_owned(),
+        ),
+    };
+    (bases, missing.collect())
 }
 
 fn name() -> String {

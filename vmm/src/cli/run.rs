@@ -6,10 +6,11 @@ use anstream::eprintln;
 
 use super::arguments::RunArguments;
 use super::end::{End, UsageError};
+use super::guest::{self, programs};
 use super::host::Host;
 use super::interrupt::Interrupt;
+use super::output;
 use super::progress::Progress;
-use super::{guest, output};
 use crate::experiment::case::matches_pattern;
 use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
@@ -37,8 +38,9 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         return name_cases(&planned);
     }
     // What is wrong with the files is said before anything is said about the host.
-    plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
-    let host = Host::probe()?;
+    let planned = plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
+    let mut cases = planned.iter().flat_map(|planned| &planned.experiment.cases);
+    let host = Host::probe_for(cases.any(|case| case.parameters.has_32_bit()), &image)?;
     let planned = plan(arguments, &overrides, &host.limits(programs(&image)))?;
     if planned.iter().any(|planned| planned.experiment.quotas.is_some()) {
         cgroup::available()?;
@@ -65,10 +67,6 @@ impl End {
     }
 }
 
-fn programs(image: &GuestImage) -> Vec<String> {
-    image.servers.iter().map(|elf| elf.name.clone()).collect()
-}
-
 fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
     let mut overrides = Overrides::default();
     for assignment in &arguments.set {
@@ -88,6 +86,7 @@ fn plan(arguments: &RunArguments, overrides: &Overrides, limits: &Limits) -> any
         if !arguments.case.is_empty() {
             let wanted = |name: &str| arguments.case.iter().any(|pattern| matches_pattern(name, pattern));
             experiment.cases.retain(|case| wanted(&case.name));
+            experiment.unavailable.retain(|case| wanted(&case.what));
         }
         if planned.iter().any(|other| other.experiment.name == experiment.name) && arguments.out.is_some() {
             let message = format!("two files are experiments of the name `{}`", experiment.name);
@@ -97,12 +96,23 @@ fn plan(arguments: &RunArguments, overrides: &Overrides, limits: &Limits) -> any
         planned.push(Planned { file, experiment });
     }
     if planned.iter().all(|planned| planned.experiment.cases.is_empty()) {
+        let mut unavailable = planned.iter().flat_map(|planned| &planned.experiment.unavailable);
+        if let Some(case) = unavailable.next() {
+            return Err(none_available(&case.reason).into());
+        }
         let message = format!("no case matches {}", arguments.case.join(", "));
         let fix = "see the names of all cases with --dry-run and without --case".to_owned();
         return Err(UsageError { message, fix }.into());
     }
     planned.retain(|planned| !planned.experiment.cases.is_empty());
     Ok(planned)
+}
+
+/// No case of a run, or of a trace, can run here.
+pub(super) fn none_available(reason: &str) -> UsageError {
+    let fix =
+        "run on a machine whose KVM is kvm_intel or kvm_amd, or leave the placements `small` and `large` out";
+    UsageError { message: format!("no case can run on this host: {reason}"), fix: fix.to_owned() }
 }
 
 fn name_cases(planned: &[Planned]) -> anyhow::Result<End> {
@@ -206,7 +216,7 @@ fn record(
         state: RunState::Running,
         host: host.record(),
         guest: guest::record(&arguments.guest, image),
-        absent: experiment.absent.clone(),
+        absent: experiment.absent.iter().chain(&experiment.unavailable).cloned().collect(),
         cases_planned: experiment.cases.len(),
         cases: Vec::new(),
     }

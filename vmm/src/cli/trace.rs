@@ -10,17 +10,18 @@ use serde::Serialize;
 
 use super::arguments::TraceArguments;
 use super::end::{End, UsageError, end_of_machine_error};
+use super::guest::{self, programs};
 use super::host::Host;
 use super::interrupt::Interrupt;
-use super::{guest, output};
-use crate::experiment::case::{Case, matches_pattern};
+use super::output;
+use super::run::none_available;
+use crate::experiment::case::matches_pattern;
 use crate::experiment::check::Limits;
-use crate::experiment::expand::expand;
+use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::experiment::plan::traced_guest_config;
 use crate::experiment::run::chain;
-use crate::guest_image::GuestImage;
 use crate::lens::stream::Event;
 use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
@@ -42,17 +43,20 @@ struct Counted {
 pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     let image = guest::image(&arguments.guest)?;
     // What is wrong with the file is said before anything is said about the host.
-    cases(arguments, &Limits { programs: programs(&image), ..Limits::any_host() })?;
-    let host = Host::probe()?;
-    let cases = cases(arguments, &host.limits(programs(&image)))?;
+    let planned = cases(arguments, &Limits { programs: programs(&image), ..Limits::any_host() })?;
+    let has_32_bit = planned.cases.iter().any(|case| case.parameters.has_32_bit());
+    let host = Host::probe_for(has_32_bit, &image)?;
+    let planned = cases(arguments, &host.limits(programs(&image)))?;
     let pin = guest::pin(&arguments.guest)?;
     let interrupt = Interrupt::listen()?;
     if let Some(folder) = &arguments.out {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let mut counted = Counted::default();
+    let unavailable = planned.unavailable.iter().map(|case| (case.what.clone(), case.reason.clone()));
+    counted.absent.extend(unavailable);
     let mut end = End::Success;
-    for case in &cases {
+    for case in &planned.cases {
         let config = traced_guest_config(&case.parameters, arguments.round_trips, &image, &pin)?;
         match trace::trace(&config, &interrupt.stop) {
             Ok(trace) => {
@@ -91,23 +95,23 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     Ok(end)
 }
 
-fn programs(image: &GuestImage) -> Vec<String> {
-    image.servers.iter().map(|elf| elf.name.clone()).collect()
-}
-
-fn cases(arguments: &TraceArguments, limits: &Limits) -> anyhow::Result<Vec<Case>> {
+fn cases(arguments: &TraceArguments, limits: &Limits) -> anyhow::Result<Experiment> {
     let file = ExperimentFile::read(&arguments.file)?;
-    let mut cases = expand(&file, &Overrides::default(), limits)?.cases;
+    let mut experiment = expand(&file, &Overrides::default(), limits)?;
     if !arguments.case.is_empty() {
         let wanted = |name: &str| arguments.case.iter().any(|pattern| matches_pattern(name, pattern));
-        cases.retain(|case| wanted(&case.name));
+        experiment.cases.retain(|case| wanted(&case.name));
+        experiment.unavailable.retain(|case| wanted(&case.what));
     }
-    if cases.is_empty() {
+    if let (true, Some(case)) = (experiment.cases.is_empty(), experiment.unavailable.first()) {
+        return Err(none_available(&case.reason).into());
+    }
+    if experiment.cases.is_empty() {
         let message = format!("no case matches {}", arguments.case.join(", "));
         let fix = "see the names of all cases with `inkbed run --dry-run`".to_owned();
         return Err(UsageError { message, fix }.into());
     }
-    Ok(cases)
+    Ok(experiment)
 }
 
 fn text(counted: &Counted) -> String {

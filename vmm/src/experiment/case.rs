@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use super::parameter::{Fault, Flush, HandlerShape, Migration, Placement, Serving, Transfer, Workload};
+use super::parameter::{
+    Fault, Flush, Gate, HandlerShape, Migration, Placement, Reached, Serving, Transfer, Workload,
+};
+use super::scheme;
+use super::size::MemorySize;
 use crate::machine::guest::HugePages;
 
 /// A case with its name.
@@ -81,6 +85,15 @@ pub struct Parameters {
     /// Handlers on each CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handlers_per_cpu: Option<u32>,
+    /// What the server of `reach` reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Reached>,
+    /// Bytes of the slot that each program in a small space gets; the smallest that it fits in, unless the file chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_bytes: Option<u64>,
+    /// How programs that are built for 32 bits enter the kernel, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// Program of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_program: Option<String>,
@@ -107,6 +120,9 @@ pub struct Parameters {
     /// Round trips traced in a guest of their own, for the lens `trace`; 0 for none.
     #[serde(default)]
     pub trace_round_trips: u64,
+    /// Models of TLBs that the traced round trips are run on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tlb_models: Vec<String>,
 }
 
 impl Parameters {
@@ -115,9 +131,24 @@ impl Parameters {
         if self.same_space {
             return "same-space".to_owned();
         }
-        // A relay stands before the server, the other client behind it.
-        let way = [Some(self.client), self.relay, self.server, self.other_client];
-        way.iter().flatten().map(|placement| placement.name()).collect::<Vec<_>>().join("-")
+        self.way().map(Placement::name).collect::<Vec<_>>().join("-")
+    }
+
+    /// The programs' placements in the order of the message's way. A relay stands before the server, the other client
+    /// behind it.
+    pub fn way(&self) -> impl Iterator<Item = Placement> {
+        [Some(self.client), self.relay, self.server, self.other_client].into_iter().flatten()
+    }
+
+    /// Whether a program takes part that is built for 32 bits, and so needs segments that are honoured.
+    pub fn has_32_bit(&self) -> bool {
+        self.way().any(Placement::is_32_bit)
+    }
+
+    /// Whether a program takes part that runs in a small space, or moves there.
+    pub fn has_small(&self) -> bool {
+        let moves = self.workload.has_moving_servers() && self.client.is_32_bit();
+        moves || self.way().any(|placement| placement == Placement::Small)
     }
 
     /// What makes two cases comparable apart from placement: the case's name without it.
@@ -143,12 +174,15 @@ impl Parameters {
         for (key, number) in [("demote-after", self.demote_after), ("promote-after", self.promote_after)] {
             parts.extend(number.map(|number| format!("{key}={number}")));
         }
+        parts.extend(self.target.map(|target| format!("target={}", target.name())));
         parts.extend(self.serving.map(|serving| serving.name().replace('_', "-")));
         parts.extend(self.shape.map(|shape| shape.name().to_owned()));
         parts.extend(self.handlers_per_cpu.map(|handlers| format!("handlers={handlers}")));
         if self.transfer == Transfer::Direct {
             parts.push("transfer=direct".to_owned());
         }
+        parts.extend(self.chosen_slot().map(|slot| format!("slot={slot}")));
+        parts.extend(self.gate.filter(|gate| *gate != Gate::Int).map(|gate| format!("gate={}", gate.name())));
         parts.push(format!("pcid={}", if self.pcid { "on" } else { "off" }));
         if self.vcpus != 1 {
             parts.push(format!("vcpus={}", self.vcpus));
@@ -158,6 +192,12 @@ impl Parameters {
             parts.push(format!("huge-pages={}", self.huge_pages.name()));
         }
         parts.join("/")
+    }
+
+    /// The size of slot, where it is not the smallest that the programs fit in.
+    pub fn chosen_slot(&self) -> Option<MemorySize> {
+        let bytes = self.slot_bytes.filter(|bytes| Some(*bytes) != scheme::smallest_slot(self))?;
+        Some(MemorySize { bytes })
     }
 
     /// Samples that all round trips of one guest leave.

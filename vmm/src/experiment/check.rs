@@ -1,5 +1,6 @@
 //! What an experiment file must not ask for.
 
+use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 
 use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE, SLOT_COUNT};
@@ -11,7 +12,7 @@ use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
-use super::parameter::{HandlerShape, Migration, Placement, Serving, Transfer, Workload};
+use super::parameter::{Gate, HandlerShape, Migration, Placement, Serving, Transfer, Workload};
 use super::size::MemorySize;
 use crate::machine::guest::HugePages;
 
@@ -20,6 +21,10 @@ use crate::machine::guest::HugePages;
 pub struct Limits {
     /// Whether the guest's CPU has PCIDs, or why not.
     pub pcid: Result<(), String>,
+    /// Whether segments have bases in compatibility mode, without which programs for 32 bits cannot run, or why not.
+    pub segments: Result<(), String>,
+    /// Gates that the guest's CPU does not have in compatibility mode, and why.
+    pub missing_gates: BTreeMap<Gate, String>,
     /// Most vCPUs of one guest.
     pub vcpus_max: u32,
     /// Names of the programs at hand.
@@ -31,8 +36,19 @@ impl Limits {
     pub fn any_host() -> Limits {
         Limits {
             pcid: Ok(()),
+            segments: Ok(()),
+            missing_gates: BTreeMap::new(),
             vcpus_max: CPU_COUNT_MAX,
             programs: abi::program::ALL.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Whether programs for 32 bits can enter the kernel by this gate. Where they cannot run at all, that is the reason to be
+    /// told.
+    pub(super) fn gate(&self, gate: Gate) -> Result<(), String> {
+        match self.missing_gates.get(&gate) {
+            Some(reason) if self.segments.is_ok() => Err(reason.clone()),
+            _ => Ok(()),
         }
     }
 }
@@ -135,7 +151,7 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     }
     let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
     let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
-    let given: [(&str, bool, Option<Range<usize>>); 21] = [
+    let given: [(&str, bool, Option<Range<usize>>); 22] = [
         ("server", workload.has_server(), placement_span(&entry.server)),
         ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
         ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
@@ -154,6 +170,7 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("shape", workload.has_handlers(), entry.shape.as_ref().map(|list| list.span.clone())),
         ("handlers_per_cpu", workload.has_handlers(), span_of(&entry.handlers_per_cpu)),
         ("fault", workload.has_fault(), entry.fault.as_ref().map(|list| list.span.clone())),
+        ("target", workload == Workload::Reach, entry.target.as_ref().map(|list| list.span.clone())),
         ("demote_after", workload == Workload::Faults, span_of(&entry.demote_after)),
         ("promote_after", workload == Workload::Chain, span_of(&entry.promote_after)),
         ("server_program", workload.has_server(), entry.server_program.as_ref().map(Spanned::span)),
@@ -186,7 +203,7 @@ fn placements_given(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), Conf
         return Ok(());
     };
     let message = format!("the workload `{workload}` needs the placement of its {missing}");
-    let fix = format!("add `{missing} = \"user\"`, `\"kernel\"` or a list of both");
+    let fix = format!("add `{missing} = \"user\"`, `\"kernel\"`, `\"small\"`, `\"large\"` or a list of them");
     Err(file.error_at(entry.workload.span(), message, fix))
 }
 
@@ -218,7 +235,7 @@ pub(super) fn server_program(
         Workload::Slots | Workload::Scaling | Workload::HandlerCall | Workload::HandlerWakeUp => {
             Some(abi::program::NULL)
         }
-        Workload::Faults | Workload::HandlerFault => Some(abi::program::CRASH),
+        Workload::Faults | Workload::HandlerFault | Workload::Reach => Some(abi::program::CRASH),
     };
     Ok(usual.map(str::to_owned))
 }

@@ -14,10 +14,11 @@ use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
 use super::parameter::{
-    Fault, Flush, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Serving, Transfer,
-    Workload,
+    Fault, Flush, Gate, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Reached,
+    Serving, Transfer, Workload,
 };
 use super::quota::Quotas;
+use super::scheme;
 use super::size::MemorySize;
 use crate::machine::guest::HugePages;
 
@@ -34,7 +35,9 @@ pub struct Experiment {
     pub quotas: Option<Quotas>,
     /// The cases, in the order in which they are run.
     pub cases: Vec<Case>,
-    /// What the file asks for and this host does not have.
+    /// Cases that this host cannot run, by name, with the reason.
+    pub unavailable: Vec<Absent>,
+    /// What else the file asks for and this host does not have.
     pub absent: Vec<Absent>,
 }
 
@@ -77,10 +80,10 @@ pub fn expand(
     }
     let mut cases: Vec<Case> = Vec::new();
     let mut names = BTreeSet::new();
-    let mut pcid_missed = false;
+    let mut missed = Missed::default();
     for entry in &content.cases {
         let expansion = Expansion { file, overrides, limits, entry: entry.get_ref(), span: entry.span() };
-        for case in expansion.cases(&mut pcid_missed)? {
+        for case in expansion.cases(&mut missed)? {
             if !names.insert(case.name.clone()) {
                 let message = format!("the case `{}` appears twice", case.name);
                 return Err(file.error_at(
@@ -92,12 +95,18 @@ pub fn expand(
             cases.push(case);
         }
     }
-    let absent = limits
+    let pcid = limits
         .pcid
         .as_ref()
         .err()
-        .filter(|_| pcid_missed)
+        .filter(|_| missed.pcid)
         .map(|reason| Absent { what: "cases with pcid = on".to_owned(), reason: reason.clone() });
+    let gates = missed.gates.iter().map(|(gate, reason)| Absent {
+        what: format!("cases with gate = {}", gate.name()),
+        reason: reason.clone(),
+    });
+    let absent = pcid.into_iter().chain(gates).collect();
+    let unavailable = take_unavailable(&mut cases, limits);
     let quotas = Quotas::read(file)?;
     if quotas.is_some() && cases.iter().all(|case| case.parameters.guests.is_none()) {
         let fix = "add `guests = [1, 2, 4]` to [defaults] or to a [[case]], or remove the table";
@@ -109,8 +118,25 @@ pub fn expand(
         question: content.question.get_ref().clone(),
         description: content.description.clone(),
         cases,
-        absent: absent.into_iter().collect(),
+        unavailable,
+        absent,
     })
+}
+
+/// What was left out because the guest's CPU does not have it.
+#[derive(Default)]
+struct Missed {
+    pcid: bool,
+    gates: BTreeMap<Gate, String>,
+}
+
+/// Takes out the cases with programs that are built for 32 bits, where segments are not honoured.
+fn take_unavailable(cases: &mut Vec<Case>, limits: &Limits) -> Vec<Absent> {
+    let Err(reason) = &limits.segments else { return Vec::new() };
+    let (unavailable, available) = cases.drain(..).partition(|case| case.parameters.has_32_bit());
+    *cases = available;
+    let absent = |case: Case| Absent { what: case.name, reason: reason.clone() };
+    Vec::into_iter(unavailable).map(absent).collect()
 }
 
 /// The expansion of one `[[case]]`.
@@ -136,7 +162,7 @@ fn multiply<C: Clone, T: Clone>(cases: Vec<C>, values: &[T], set: impl Fn(&mut C
 }
 
 impl Expansion<'_> {
-    fn cases(&self, pcid_missed: &mut bool) -> Result<Vec<Case>, ConfigError> {
+    fn cases(&self, missed: &mut Missed) -> Result<Vec<Case>, ConfigError> {
         check::keys_of_workload(self.file, self.entry)?;
         let workload = *self.entry.workload.get_ref();
         let mut drafts = vec![self.base(workload)?];
@@ -144,6 +170,7 @@ impl Expansion<'_> {
         drafts = self.multiply_sizes(drafts)?;
         drafts = self.multiply_migrations(drafts)?;
         drafts = self.multiply_crowds(drafts)?;
+        drafts = self.multiply_schemes(drafts, missed)?;
         let vcpus =
             self.numbers("vcpus", self.overrides.vcpus, &self.entry.vcpus, DEFAULT_VCPUS, |file| {
                 file.content.defaults.vcpus.as_ref()
@@ -156,13 +183,14 @@ impl Expansion<'_> {
         });
         drafts = multiply(drafts, &self.huge_pages()?, |case, pages| case.huge_pages = pages);
         drafts = multiply(drafts, &self.guests()?, |case, guests| case.guests = guests);
-        drafts = multiply(drafts, &self.pcid(pcid_missed)?, |case, pcid| case.pcid = pcid);
+        drafts = multiply(drafts, &self.pcid(&mut missed.pcid)?, |case, pcid| case.pcid = pcid);
 
         let name = self.entry.name.as_ref().map_or(workload.name(), |name| name.get_ref().as_str());
         let mut cases = Vec::with_capacity(drafts.len());
         for parameters in drafts {
             check::combination(self.file, self.entry, self.span.clone(), &parameters)?;
             groups::check(self.file, self.entry, &parameters)?;
+            scheme::check(self.file, self.entry, self.span.clone(), &parameters)?;
             let mut full_name = format!("{name}/{}/{}", parameters.placements(), parameters.setting());
             if let Some(program) = &self.entry.server_program {
                 full_name.push_str(&format!("/program={}", program.get_ref()));
@@ -204,6 +232,8 @@ impl Expansion<'_> {
             &defaults.trace_round_trips,
             DEFAULT_TRACE_ROUND_TRIPS,
         )?;
+        // Where round trips cannot be repeated there is no complete one to trace.
+        let trace_round_trips = if workload.is_measured_once() { 0 } else { trace_round_trips };
         Ok(Parameters {
             workload,
             client: Placement::User,
@@ -227,6 +257,9 @@ impl Expansion<'_> {
             serving: None,
             shape: None,
             handlers_per_cpu: None,
+            target: None,
+            slot_bytes: None,
+            gate: None,
             server_program: check::server_program(self.file, self.limits, entry)?,
             pcid: false,
             vcpus: 1,
@@ -238,6 +271,7 @@ impl Expansion<'_> {
             samples: if workload.is_measured_once() { 1 } else { samples },
             launches: launches as u32,
             trace_round_trips,
+            tlb_models: scheme::tlb_models(self.file, entry, trace_round_trips)?,
         })
     }
 
@@ -267,6 +301,63 @@ impl Expansion<'_> {
             drafts = multiply(drafts, &other, |case, other| case.other_client = Some(other));
         }
         Ok(drafts)
+    }
+
+    /// Slots for programs in small spaces, and gates for all that are built for 32 bits.
+    fn multiply_schemes(
+        &self,
+        drafts: Vec<Parameters>,
+        missed: &mut Missed,
+    ) -> Result<Vec<Parameters>, ConfigError> {
+        scheme::keys_of_placements(self.file, self.entry, &drafts)?;
+        let chosen = match &self.entry.slot_size {
+            Some(_) => self.values("slot_size", &self.entry.slot_size, MemorySize::mebibytes(0))?,
+            None => Vec::new(),
+        };
+        let gates = self.gates(missed)?;
+        let mut product = Vec::new();
+        for draft in drafts {
+            let slots: Vec<Option<u64>> = match (draft.has_small(), chosen.as_slice()) {
+                (false, _) => vec![None],
+                (true, []) => vec![scheme::smallest_slot(&draft)],
+                (true, chosen) => chosen.iter().map(|slot| Some(slot.bytes)).collect(),
+            };
+            let gates: Vec<Option<Gate>> = match draft.has_32_bit() {
+                true => gates.iter().copied().map(Some).collect(),
+                false => vec![None],
+            };
+            let cases = multiply(vec![draft], &slots, |case, slot| case.slot_bytes = slot);
+            product.extend(multiply(cases, &gates, |case, gate| case.gate = gate));
+        }
+        Ok(product)
+    }
+
+    /// The gates to be measured, each once.
+    fn gates(&self, missed: &mut Missed) -> Result<Vec<Gate>, ConfigError> {
+        let Some(list) = &self.entry.gate else { return Ok(vec![Gate::Int]) };
+        check::not_empty(self.file, "gate", list)?;
+        let mut gates = BTreeSet::new();
+        for choice in &list.values {
+            let wanted = match choice.get_ref() {
+                GateChoice::Int => Gate::Int,
+                GateChoice::Sysenter => Gate::Sysenter,
+                GateChoice::Syscall => Gate::Syscall,
+                GateChoice::All => {
+                    for gate in Gate::ALL {
+                        match self.limits.gate(gate) {
+                            Ok(()) => drop(gates.insert(gate)),
+                            Err(reason) => drop(missed.gates.insert(gate, reason)),
+                        }
+                    }
+                    continue;
+                }
+            };
+            if let Err(reason) = self.limits.gate(wanted) {
+                return Err(scheme::no_gate(self.file, choice.span(), wanted, &reason));
+            }
+            gates.insert(wanted);
+        }
+        Ok(gates.into_iter().collect())
     }
 
     fn multiply_sizes(&self, mut drafts: Vec<Parameters>) -> Result<Vec<Parameters>, ConfigError> {
@@ -319,6 +410,10 @@ impl Expansion<'_> {
                     let after = self.numbers("demote_after", None, &entry.demote_after, 0, |_| None)?;
                     drafts = multiply(drafts, &after, |case, after| case.demote_after = Some(after as u32));
                 }
+            }
+            Workload::Reach => {
+                let target = self.values("target", &entry.target, Reached::Neighbour)?;
+                drafts = multiply(drafts, &target, |case, target| case.target = Some(target));
             }
             Workload::Slots => {
                 let servers = self.numbers("servers", None, &entry.servers, 1, |_| None)?;

@@ -272,3 +272,137 @@ proptest! {
         let _ = expand_text(&text, &Overrides::default(), &limits());
     }
 }
+
+/// A call with these placements, and more keys.
+fn scheme(client: &str, server: &str, rest: &str) -> String {
+    format!("[[case]]\nworkload = \"call\"\nclient = {client}\nserver = {server}\nwords = 0\n{rest}")
+}
+
+#[test]
+fn slots_and_gates_multiply_only_what_has_them() {
+    let case = scheme(
+        "\"large\"",
+        "[\"large\", \"small\", \"kernel\"]",
+        "slot_size = [\"2M\", \"64M\"]\ngate = [\"int\", \"sysenter\"]",
+    );
+    assert_eq!(
+        names(&case),
+        [
+            "call/large-large/words=0/pcid=off",
+            "call/large-large/words=0/gate=sysenter/pcid=off",
+            "call/large-small/words=0/pcid=off",
+            "call/large-small/words=0/gate=sysenter/pcid=off",
+            "call/large-small/words=0/slot=64M/pcid=off",
+            "call/large-small/words=0/slot=64M/gate=sysenter/pcid=off",
+            "call/large-kernel/words=0/pcid=off",
+            "call/large-kernel/words=0/gate=sysenter/pcid=off",
+        ]
+    );
+}
+
+#[test]
+fn a_server_gets_the_smallest_slot_that_it_fits_in() {
+    let slot = |pages: u32| {
+        let case = format!(
+            "[[case]]\nworkload = \"touch\"\nclient = \"large\"\nserver = \"small\"\npages = {pages}\n"
+        );
+        let experiment = expand_text(&case, &Overrides::default(), &limits()).unwrap();
+        experiment.cases[0].parameters.slot_bytes.unwrap() >> 20
+    };
+    assert_eq!([0, 32, 512, 15_000].map(slot), [2, 2, 4, 64]);
+    let case = "[[case]]\nworkload = \"touch\"\nclient = \"large\"\nserver = \"small\"\n";
+    let (line, text) = refused(&format!("{case}pages = 512\nslot_size = \"2M\"\n"));
+    assert!(line == 8 && text.contains("4M or more"), "{line} {text}");
+    let (line, text) = refused(&format!("{case}pages = 20000\n"));
+    assert!(line == 8 && text.contains("`large` or `kernel`"), "{line} {text}");
+}
+
+/// Each error names what is wrong and the way out.
+#[test]
+fn what_the_schemes_do_not_have_is_refused_with_the_fix() {
+    let cases = [
+        (scheme("\"user\"", "\"small\"", ""), 6, "64-bit program", "client = \"large\""),
+        (scheme("\"small\"", "\"small\"", ""), 6, "samples do not fit", "client = \"large\""),
+        (scheme("\"large\"", "\"kernel\"", "transfer = \"direct\""), 6, "direct transfer", "of its own"),
+        (scheme("\"large\"", "\"small\"", "slot_size = \"3M\""), 9, "no slots of 3M", "2M, 4M, 8M"),
+        (scheme("\"large\"", "\"large\"", "slot_size = \"4M\""), 9, "small spaces", "server = \"small\""),
+        (scheme("\"user\"", "\"kernel\"", "gate = \"int\""), 9, "32 bits", "remove `gate`"),
+        (scheme("\"large\"", "\"small\"", "gate = \"sysenterr\""), 9, "sysenterr", "did you mean `sysenter`"),
+        (scheme("\"large\"", "\"small\"", "tlb_models = \"zen5\"\ntrace_round_trips = 4"), 9, "zen5", "zen4"),
+        (
+            scheme("\"large\"", "\"small\"", "tlb_models = \"zen4\""),
+            9,
+            "none are traced",
+            "trace_round_trips",
+        ),
+        (
+            "[[case]]\nworkload = \"scaling\"\nclient = \"large\"\nserver = \"small\"\n".to_owned(),
+            6,
+            "has no placement `large`",
+            "`user` and `kernel`",
+        ),
+        (
+            "[[case]]\nworkload = \"migrate\"\nclient = \"large\"\nmigration = \"group\"\n".to_owned(),
+            7,
+            "one by one",
+            "of their own",
+        ),
+        (
+            "[[case]]\nworkload = \"reach\"\nclient = \"large\"\nserver = \"small\"\ntarget = \"kernel\"\n"
+                .to_owned(),
+            8,
+            "no address of 32 bits",
+            "`\"kernel\"`",
+        ),
+        (
+            "[[case]]\nworkload = \"chain\"\nclient = \"large\"\npromote_after = 2\n".to_owned(),
+            7,
+            "no kernel",
+            "`moved`",
+        ),
+    ];
+    for (case, expected_line, message, fix) in cases {
+        let (line, text) = refused(&case);
+        assert!(text.contains(message) && text.contains(fix), "{case}\n{text}");
+        assert_eq!(line, expected_line, "{case}\n{text}");
+    }
+}
+
+/// Where segments are not honoured the other cases run, and each that cannot is named with the reason.
+#[test]
+fn cases_without_their_segments_are_unavailable() {
+    let case = scheme("[\"large\", \"kernel\"]", "\"kernel\"", "gate = \"syscall\"")
+        + "\n"
+        + &scheme("\"user\"", "\"kernel\"", "");
+    let limits = Limits { segments: Err("no bases".to_owned()), ..limits() };
+    let experiment = expand_text(&case, &Overrides::default(), &limits).unwrap();
+    let names: Vec<&str> = experiment.cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["call/kernel-kernel/words=0/pcid=off", "call/user-kernel/words=0/pcid=off"]);
+    let what = "call/large-kernel/words=0/gate=syscall/pcid=off".to_owned();
+    assert_eq!(experiment.unavailable, [Absent { what, reason: "no bases".to_owned() }]);
+}
+
+#[test]
+fn gates_that_the_cpu_lacks_are_left_out_or_refused() {
+    let lacking = BTreeMap::from([(Gate::Sysenter, "AMD has none".to_owned())]);
+    let limits = Limits { missing_gates: lacking, ..limits() };
+    let all = scheme("\"large\"", "\"small\"", "gate = \"all\"");
+    let experiment = expand_text(&all, &Overrides::default(), &limits).unwrap();
+    let gates: Vec<_> = experiment.cases.iter().map(|case| case.parameters.gate).collect();
+    assert_eq!(gates, [Some(Gate::Int), Some(Gate::Syscall)]);
+    assert_eq!(experiment.absent.iter().filter(|absent| absent.what.contains("sysenter")).count(), 1);
+    let one = scheme("\"large\"", "\"small\"", "gate = \"sysenter\"");
+    let error = expand_text(&one, &Overrides::default(), &limits).unwrap_err();
+    assert!(error.message.contains("AMD has none") && error.fix.contains("\"all\""), "{error}");
+}
+
+/// A trace is of round trips, and nothing is repeated after a wild read.
+#[test]
+fn what_is_measured_once_is_not_traced() {
+    let case = "[defaults]\ntrace_round_trips = 4\ntlb_models = \"zen4\"\n\
+                [[case]]\nworkload = \"reach\"\nclient = \"large\"\nserver = \"small\"\n";
+    let experiment = expand_text(case, &Overrides::default(), &limits()).unwrap();
+    let parameters = &experiment.cases[0].parameters;
+    assert_eq!((parameters.trace_round_trips, parameters.samples), (0, 1));
+    assert!(parameters.tlb_models.is_empty());
+}

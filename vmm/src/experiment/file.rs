@@ -13,8 +13,8 @@ use super::error::{ConfigError, Place, suggest};
 use super::groups::GroupsEntry;
 use super::list::List;
 use super::parameter::{
-    Fault, Flush, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Serving, Transfer,
-    Workload,
+    Fault, Flush, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Reached,
+    Serving, Transfer, Workload,
 };
 use super::quota::QuotaEntry;
 use super::size::MemorySize;
@@ -75,6 +75,8 @@ pub struct Common {
     pub launches: Option<Spanned<i64>>,
     /// Round trips to trace in a guest of their own.
     pub trace_round_trips: Option<Spanned<i64>>,
+    /// Models of TLBs to run the traced round trips on: built-in ones by name, others by path.
+    pub tlb_models: Option<List<String>>,
 }
 
 /// One `[[case]]`: every list in it multiplies the number of cases.
@@ -127,6 +129,12 @@ pub struct CaseEntry {
     pub shape: Option<List<HandlerShape>>,
     /// Handlers on each CPU.
     pub handlers_per_cpu: Option<List<i64>>,
+    /// What the server of `reach` reads.
+    pub target: Option<List<Reached>>,
+    /// Size of the slot that a program in a small space gets.
+    pub slot_size: Option<List<MemorySize>>,
+    /// How programs that are built for 32 bits enter the kernel.
+    pub gate: Option<List<GateChoice>>,
     /// Trust groups, where the placement is not to decide.
     pub groups: Option<GroupsEntry>,
     /// Program of the server, if not the workload's own.
@@ -152,6 +160,8 @@ pub struct CaseEntry {
     pub launches: Option<Spanned<i64>>,
     /// See [`Common::trace_round_trips`].
     pub trace_round_trips: Option<Spanned<i64>>,
+    /// See [`Common::tlb_models`].
+    pub tlb_models: Option<List<String>>,
 }
 
 impl ExperimentFile {

@@ -38,7 +38,7 @@ impl Groups {
 pub fn usual(placement: Placement) -> u32 {
     match placement {
         Placement::Kernel => trust::CRITICAL_TRUSTED,
-        Placement::User => trust::NONCRITICAL_TRUSTED,
+        Placement::User | Placement::Small | Placement::Large => trust::NONCRITICAL_TRUSTED,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod parameter;
 pub mod plan;
 pub mod quota;
 pub mod run;
+mod scheme;
 pub mod size;
 pub mod topology;
 

@@ -16,15 +16,36 @@ pub enum Placement {
     User,
     /// A slot of the kernel's half, ring 0.
     Kernel,
+    /// Built for 32 bits: a slot of the region that all spaces share, ring 3, on segments that end with the slot. Liedtke's
+    /// small space.
+    Small,
+    /// Built for 32 bits: an address space of its own, ring 3, on segments that end where the slots begin. Liedtke's large
+    /// space.
+    Large,
 }
 
 impl Placement {
+    /// All of them.
+    pub const ALL: [Placement; 4] = [Placement::User, Placement::Kernel, Placement::Small, Placement::Large];
+
     /// As in experiment files.
     pub const fn name(self) -> &'static str {
         match self {
             Placement::User => "user",
             Placement::Kernel => "kernel",
+            Placement::Small => "small",
+            Placement::Large => "large",
         }
+    }
+
+    /// Whether the program is built for 32 bits and runs in compatibility mode.
+    pub const fn is_32_bit(self) -> bool {
+        matches!(self, Placement::Small | Placement::Large)
+    }
+
+    /// Whether the program has an address space that others do not see, so that a switch to it may need a page-table load.
+    pub const fn has_own_space(self) -> bool {
+        matches!(self, Placement::User | Placement::Large)
     }
 
     /// One of [`abi::plan::placement`].
@@ -32,7 +53,17 @@ impl Placement {
         match self {
             Placement::User => abi::plan::placement::USER,
             Placement::Kernel => abi::plan::placement::KERNEL,
+            Placement::Small => abi::plan::placement::SMALL,
+            Placement::Large => abi::plan::placement::LARGE,
         }
+    }
+}
+
+impl FromStr for Placement {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Placement, ()> {
+        Placement::ALL.into_iter().find(|placement| placement.name() == text).ok_or(())
     }
 }
 
@@ -78,11 +109,13 @@ pub enum Workload {
     HandlerWakeUp,
     /// One handler faults, and all the others are called.
     HandlerFault,
+    /// A server reads what is not its own.
+    Reach,
 }
 
 impl Workload {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Workload; 16] = [
+    pub const ALL: [Workload; 17] = [
         Workload::Empty,
         Workload::NullSystemCall,
         Workload::Call,
@@ -99,6 +132,7 @@ impl Workload {
         Workload::HandlerCall,
         Workload::HandlerWakeUp,
         Workload::HandlerFault,
+        Workload::Reach,
     ];
 
     /// As in experiment files.
@@ -120,6 +154,7 @@ impl Workload {
             Workload::HandlerCall => "handler_call",
             Workload::HandlerWakeUp => "handler_wake_up",
             Workload::HandlerFault => "handler_fault",
+            Workload::Reach => "reach",
         }
     }
 
@@ -134,7 +169,9 @@ impl Workload {
             Workload::Alternate => "A calls S, then B calls the same S and A waits for it",
             Workload::Touch => "client and server touch pages, one call between",
             Workload::Chain => "a call through a chain of servers that move into the kernel one by one",
-            Workload::Migrate => "servers move into the kernel and out again while a client calls",
+            Workload::Migrate => {
+                "servers move into the kernel, or a small space, and out again while a client calls"
+            }
             Workload::MigrateUnderLoad => "servers move in and out while another thread calls all the while",
             Workload::Slots => "one of many servers is stopped, started again and called",
             Workload::Faults => "a server faults under a call and is called again",
@@ -142,6 +179,7 @@ impl Workload {
             Workload::HandlerCall => "a client on each CPU calls the handlers there in turn",
             Workload::HandlerWakeUp => "a client on each CPU wakes the handlers there in turn",
             Workload::HandlerFault => "one handler faults, then all others are called",
+            Workload::Reach => "a server reads what is not its own",
         }
     }
 
@@ -164,6 +202,7 @@ impl Workload {
             Workload::HandlerCall => abi::program::workload::CALL_IN_TURN,
             Workload::HandlerWakeUp => abi::program::workload::WAKE_UP,
             Workload::HandlerFault => abi::program::workload::FAULT_OF_ONE,
+            Workload::Reach => abi::program::workload::REACH,
         }
     }
 
@@ -181,6 +220,7 @@ impl Workload {
             }
             Workload::HandlerWakeUp => &["wake_up"],
             Workload::HandlerFault => &["until_error"],
+            Workload::Reach => &["until_end"],
             Workload::Call
             | Workload::Relay
             | Workload::Alternate
@@ -223,7 +263,7 @@ impl Workload {
 
     /// Whether it can be measured only once in a guest.
     pub const fn is_measured_once(self) -> bool {
-        matches!(self, Workload::HandlerFault)
+        matches!(self, Workload::HandlerFault | Workload::Reach)
     }
 
     /// Whether servers fault.
@@ -244,6 +284,11 @@ impl Workload {
     /// Whether pages are touched.
     pub const fn has_pages(self) -> bool {
         matches!(self, Workload::Touch)
+    }
+
+    /// Whether its programs can be those for 32 bits.
+    pub const fn exists_in_32_bits(self) -> bool {
+        !matches!(self, Workload::Scaling) && !self.has_handlers()
     }
 
     /// Whether the transfer mode can be chosen.
@@ -280,6 +325,88 @@ impl fmt::Display for Transfer {
             Transfer::Switch => "switch",
             Transfer::Direct => "direct",
         })
+    }
+}
+
+/// How programs that are built for 32 bits enter the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// INT with a gate of the interrupt descriptor table: every CPU has it.
+    #[default]
+    Int,
+    /// SYSENTER and SYSEXIT, which only Intel's CPUs have in compatibility mode.
+    Sysenter,
+    /// SYSCALL and SYSRET, which only AMD's CPUs have in compatibility mode.
+    Syscall,
+}
+
+impl Gate {
+    /// All of them.
+    pub const ALL: [Gate; 3] = [Gate::Int, Gate::Sysenter, Gate::Syscall];
+
+    /// The bit of [`abi::plan::flag`], 0 for none.
+    pub const fn plan_flag(self) -> u64 {
+        match self {
+            Gate::Int => 0,
+            Gate::Sysenter => abi::plan::flag::GATE_SYSENTER,
+            Gate::Syscall => abi::plan::flag::GATE_SYSCALL,
+        }
+    }
+
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Gate::Int => "int",
+            Gate::Sysenter => "sysenter",
+            Gate::Syscall => "syscall",
+        }
+    }
+}
+
+/// Gates to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateChoice {
+    /// Each that the guest's CPU has.
+    All,
+    /// See [`Gate::Int`].
+    Int,
+    /// See [`Gate::Sysenter`]; an error where the guest's CPU does not have it.
+    Sysenter,
+    /// See [`Gate::Syscall`]; an error where the guest's CPU does not have it.
+    Syscall,
+}
+
+/// What the server of `reach` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reached {
+    /// Memory of the kernel.
+    Kernel,
+    /// Memory of its client.
+    Client,
+    /// Memory of another server in the same placement.
+    Neighbour,
+}
+
+impl Reached {
+    /// As in experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reached::Kernel => "kernel",
+            Reached::Client => "client",
+            Reached::Neighbour => "neighbour",
+        }
+    }
+
+    /// In the words of a table.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Reached::Kernel => "the kernel's memory",
+            Reached::Client => "its client's memory",
+            Reached::Neighbour => "another server's memory",
+        }
     }
 }
 
@@ -507,8 +634,15 @@ mod tests {
         for workload in Workload::ALL {
             assert_eq!(serde_json::to_value(workload).unwrap(), workload.name());
         }
-        for placement in [Placement::User, Placement::Kernel] {
+        for placement in Placement::ALL {
             assert_eq!(serde_json::to_value(placement).unwrap(), placement.name());
+            assert_eq!(placement.name().parse(), Ok(placement));
+        }
+        for target in [Reached::Kernel, Reached::Client, Reached::Neighbour] {
+            assert_eq!(serde_json::to_value(target).unwrap(), target.name());
+        }
+        for gate in Gate::ALL {
+            assert_eq!(serde_json::to_value(gate).unwrap(), gate.name());
         }
     }
 }

@@ -6,7 +6,8 @@ use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
 use abi::program::client;
 
 use super::case::Parameters;
-use super::parameter::{Migration, Transfer, Workload};
+use super::parameter::{Gate, Migration, Placement, Transfer, Workload};
+use super::scheme;
 use super::topology::{Participant, Target, Topology};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
@@ -33,7 +34,11 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
     for (index, participant) in topology.participants.iter().enumerate() {
         let first_right = rights.len() as u32;
         rights.extend(participant.may_call.iter().map(|target| right(*target, index)));
-        let mut server = plan_server(participant, modules.index_of(&participant.program)?);
+        let mut server = plan_server(participant, modules.index_of(participant)?);
+        if participant.placement == Placement::Small || participant.moves_to.is_some_and(Placement::is_32_bit)
+        {
+            server.small_slot_mib = case.slot_bytes.map_or(0, |bytes| (bytes >> 20) as u32);
+        }
         server.first_right = first_right;
         server.right_count = participant.may_call.len() as u32;
         server.arguments =
@@ -47,7 +52,8 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
             server.demote_after = case.demote_after.unwrap_or(0);
             server.promote_after = case.promote_after.unwrap_or(0);
         }
-        if !case.migration.is_none_or(Migration::is_in_place) {
+        // Only with the flag does a server for 32 bits get a slot to be started in.
+        if !case.migration.is_none_or(Migration::is_in_place) && !participant.placement.is_32_bit() {
             server.flags &= !server_flag::MIGRATABLE;
         }
         servers.push(server);
@@ -57,7 +63,9 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         modules: modules.used,
         servers,
         rights,
-        plan_flags: case.flush.plan_flag() | if case.pcid { abi::plan::flag::PCID } else { 0 },
+        plan_flags: case.flush.plan_flag()
+            | case.gate.map_or(0, Gate::plan_flag)
+            | if case.pcid { abi::plan::flag::PCID } else { 0 },
         vcpus: case.vcpus,
         memory_bytes: case.memory_bytes,
         huge_pages: case.huge_pages,
@@ -130,6 +138,12 @@ pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
     }
 }
 
+/// Name of the ELF file that holds a program for a placement.
+pub fn module_name(program: &str, placement: Placement) -> String {
+    let suffix = if placement.is_32_bit() { abi::program::SUFFIX_32 } else { "" };
+    format!("{program}{suffix}")
+}
+
 /// The modules that a guest gets: only those that it needs.
 struct Modules<'a> {
     image: &'a GuestImage,
@@ -137,12 +151,13 @@ struct Modules<'a> {
 }
 
 impl Modules<'_> {
-    fn index_of(&mut self, program: &str) -> Result<u32, NoSuchProgram> {
+    fn index_of(&mut self, participant: &Participant) -> Result<u32, NoSuchProgram> {
+        let program = module_name(&participant.program, participant.placement);
         if let Some(index) = self.used.iter().position(|elf| elf.name == program) {
             return Ok(index as u32);
         }
         let elf = self.image.servers.iter().find(|elf| elf.name == program);
-        self.used.push(elf.ok_or_else(|| NoSuchProgram { program: program.to_owned() })?.clone());
+        self.used.push(elf.ok_or(NoSuchProgram { program })?.clone());
         Ok(self.used.len() as u32 - 1)
     }
 }
@@ -166,6 +181,9 @@ fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_CO
     if let Some(fault) = case.fault {
         arguments[client::FAULT] = fault.abi().into();
     }
+    if let Some((address, expected)) = scheme::target(case) {
+        (arguments[client::ADDRESS], arguments[client::EXPECTED]) = (address, expected);
+    }
     arguments[client::METHOD] = match (case.workload, case.server) {
         (Workload::Slots | Workload::Faults, Some(placement)) => placement.abi().into(),
         _ => case.migration.map_or(0, Migration::abi),
@@ -184,7 +202,6 @@ fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
 #[cfg(test)]
 mod tests {
     use super::super::groups::Groups;
-    use super::super::parameter::Placement;
     use super::super::tests::{image, parameters};
     use super::*;
 
@@ -251,6 +268,33 @@ mod tests {
         assert_eq!(config.plan_flags, abi::plan::flag::PCID);
         assert_eq!((config.servers[0].working_set_pages, config.servers[0].arguments[client::PAGES]), (3, 3));
         assert_eq!((config.servers[1].working_set_pages, config.servers[1].arguments[0]), (5, 5));
+    }
+
+    #[test]
+    fn a_small_server_is_the_32_bit_file_in_the_slot_that_was_chosen() {
+        let case = Parameters {
+            client: Placement::Large,
+            server: Some(Placement::Small),
+            server_program: Some("null".to_owned()),
+            slot_bytes: Some(4 << 20),
+            gate: Some(Gate::Sysenter),
+            ..parameters(Workload::Call)
+        };
+        let config = config(&case);
+        let modules: Vec<_> = config.modules.iter().map(|elf| elf.name.as_str()).collect();
+        assert_eq!(modules, ["client-32", "null-32"]);
+        let [client, server] = config.servers.as_slice() else { panic!("two servers") };
+        assert_eq!((client.placement, client.small_slot_mib), (abi::plan::placement::LARGE, 0));
+        assert_eq!((server.placement, server.small_slot_mib), (abi::plan::placement::SMALL, 4));
+        assert_eq!(config.plan_flags, abi::plan::flag::GATE_SYSENTER);
+        let in_kernel = Parameters { server: Some(Placement::Kernel), slot_bytes: None, ..case };
+        let modules: Vec<_> = guest_config(&in_kernel, &image(), &Pin::None)
+            .unwrap()
+            .modules
+            .into_iter()
+            .map(|elf| elf.name)
+            .collect();
+        assert_eq!(modules, ["client-32", "null"], "one file for each width");
     }
 
     #[test]

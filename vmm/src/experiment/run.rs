@@ -6,6 +6,8 @@ use super::quota::Quotas;
 use crate::guest_image::GuestImage;
 use crate::guests::{Ended, Fleet, FleetError, Guest, Lost};
 use crate::lens::LensValues;
+use crate::lens::stream::Event;
+use crate::lens::tlb::{Model, TlbReport, WhatIf};
 use crate::lens::trace::{self, TraceError};
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
@@ -21,8 +23,12 @@ pub trait GuestRunner {
     /// Boots one guest and runs it to its end.
     fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError>;
 
-    /// Boots one guest and traces it between its marks.
-    fn trace(&self, config: &GuestConfig) -> Result<trace::Summary, TraceError>;
+    /// Boots one guest, traces it between its marks, and runs the trace on models of TLBs.
+    fn trace(
+        &self,
+        config: &GuestConfig,
+        models: &[Model],
+    ) -> Result<(trace::Summary, Vec<TlbReport>), TraceError>;
 
     /// Boots so many guests at once, each in a process of its own, and runs all of them to their ends.
     fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError>;
@@ -55,8 +61,21 @@ impl GuestRunner for KvmRunner {
         machine::run(config, &self.stop)
     }
 
-    fn trace(&self, config: &GuestConfig) -> Result<trace::Summary, TraceError> {
-        Ok(trace::trace(config, &self.stop)?.summary)
+    fn trace(
+        &self,
+        config: &GuestConfig,
+        models: &[Model],
+    ) -> Result<(trace::Summary, Vec<TlbReport>), TraceError> {
+        let trace = trace::trace(config, &self.stop)?;
+        let mut events: Vec<Event> = Vec::new();
+        if !models.is_empty() {
+            trace.events(&mut events);
+        }
+        let reports = models.iter().map(|model| {
+            // Records keep the first round trip and the median of the others.
+            TlbReport { round_trips: Vec::new(), ..WhatIf::AsRecorded.run(model, &events) }
+        });
+        Ok((trace.summary, reports.collect()))
     }
 
     fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
@@ -102,12 +121,13 @@ impl Runner<'_> {
             observer.case_begins(index, case);
             let measured =
                 self.launches(case).and_then(|launches| Some((launches, self.trace(case, record)?)));
-            let Some((launches, traced)) = measured else {
+            let Some((launches, (traced, tlb_models))) = measured else {
                 state = RunState::Interrupted;
                 break;
             };
             let files = self.write_samples(case, &launches)?;
-            record.cases.push(case_record(case, &launches, &traced, &files, &record.host));
+            let done = case_record(case, &launches, &traced, &files, &record.host);
+            record.cases.push(CaseRecord { tlb_models, ..done });
             relate(record);
             self.results.write_record(record)?;
             if let Some(done) = record.cases.last() {
@@ -162,26 +182,35 @@ impl Runner<'_> {
         Some(launches)
     }
 
-    /// The traced guest of a case; `None` when the user stopped it.
-    fn trace(&self, case: &Case, record: &RunRecord) -> Option<Traced> {
+    /// The traced guest of a case, and what its trace does to models of TLBs; `None` when the user stopped it.
+    fn trace(&self, case: &Case, record: &RunRecord) -> Option<(Traced, Vec<TlbReport>)> {
+        let absent = |error: &dyn std::fmt::Display| Some((Err(TraceAbsent::new(error)), Vec::new()));
         let round_trips = case.parameters.trace_round_trips;
         if round_trips == 0 {
-            return Some(Err(TraceAbsent::new("not asked for (`trace_round_trips`)")));
+            return absent(&"not asked for (`trace_round_trips`)");
         }
         if let Some(reason) = record.host.absent_lenses.get("trace") {
-            return Some(Err(TraceAbsent::new(reason)));
+            return absent(reason);
         }
         let config = match traced_guest_config(&case.parameters, round_trips, self.image, self.pin) {
             Ok(config) => config,
-            Err(error) => return Some(Err(TraceAbsent::new(error))),
+            Err(error) => return absent(&error),
         };
-        match self.guests.trace(&config) {
+        // Each was there when the file was read.
+        let models = case.parameters.tlb_models.iter().map(|name| Model::load(name));
+        let models: Vec<Model> = match models.collect() {
+            Ok(models) => models,
+            Err(error) => return absent(&error),
+        };
+        match self.guests.trace(&config, &models) {
+            Ok((summary, reports)) => Some((Ok(summary), reports)),
             Err(TraceError::Outcome(outcome)) if *outcome == Outcome::Interrupted => None,
-            Err(TraceError::Disagreement(disagreement)) => Some(Err(TraceAbsent {
-                reason: TraceError::Disagreement(disagreement.clone()).to_string(),
-                disagreement: Some(disagreement),
-            })),
-            other => Some(other.map_err(|error| TraceAbsent::new(chain(&error)))),
+            Err(TraceError::Disagreement(disagreement)) => {
+                let reason = TraceError::Disagreement(disagreement.clone()).to_string();
+                let disagreement = Some(disagreement);
+                Some((Err(TraceAbsent { reason, disagreement }), Vec::new()))
+            }
+            Err(error) => absent(&chain(&error)),
         }
     }
 

@@ -36,7 +36,11 @@ impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner f
         (self.script)(index, config)
     }
 
-    fn trace(&self, config: &GuestConfig) -> Result<trace::Summary, TraceError> {
+    fn trace(
+        &self,
+        config: &GuestConfig,
+        _models: &[Model],
+    ) -> Result<(trace::Summary, Vec<TlbReport>), TraceError> {
         let index = *self.guests.borrow();
         let run = (self.script)(index, config)?;
         match run.outcome {

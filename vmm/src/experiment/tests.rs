@@ -31,6 +31,9 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         serving: None,
         shape: None,
         handlers_per_cpu: None,
+        target: None,
+        slot_bytes: None,
+        gate: None,
         server_program: None,
         pcid: false,
         vcpus: 1,
@@ -42,12 +45,18 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         samples: 10,
         launches: 1,
         trace_round_trips: 0,
+        tlb_models: Vec::new(),
     }
 }
 
 /// A guest without content.
 pub(crate) fn image() -> GuestImage {
     let elf = |name: &str| Elf { name: name.to_owned(), bytes: name.as_bytes().to_vec().into() };
-    let servers = abi::program::ALL.iter().map(|name| elf(name)).collect();
+    let of_32_bits = |name: &&str| elf(&format!("{name}{}", abi::program::SUFFIX_32));
+    let servers = abi::program::ALL
+        .iter()
+        .map(|name| elf(name))
+        .chain(abi::program::ALL.iter().map(of_32_bits))
+        .collect();
     GuestImage { kernel: elf("guest-kernel"), servers }
 }

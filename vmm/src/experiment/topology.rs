@@ -104,7 +104,8 @@ impl Topology {
             moves_to: None,
             threads: Threads::one_on(0),
         };
-        let is_regular = !matches!(case.workload, Workload::MigrateUnderLoad | Workload::Faults);
+        let is_regular =
+            !matches!(case.workload, Workload::MigrateUnderLoad | Workload::Faults | Workload::Reach);
         let mut topology = Topology { participants: vec![client], way: vec![0], is_regular };
         match case.workload {
             Workload::Chain => topology.add_chain(case),
@@ -148,6 +149,14 @@ impl Topology {
                 }
                 topology.participants[0].may_call = (1..=servers as usize).map(Target::from).collect();
                 topology.way = vec![0, 1, 0, 1, 0];
+            }
+            Workload::Reach => {
+                // The neighbour only has to be there.
+                let program = abi::program::NULL.to_owned();
+                let neighbour = Participant { program, space: 2, ..topology.participants[1].clone() };
+                topology.participants.push(neighbour);
+                topology.participants[0].may_call = vec![1.into()];
+                topology.way = vec![0, 1, 0];
             }
             Workload::Scaling => topology.serve(case),
             Workload::HandlerCall | Workload::HandlerWakeUp | Workload::HandlerFault => {
@@ -234,17 +243,23 @@ impl Topology {
         });
     }
 
-    /// Adds a server that may migrate and starts in user space; returns its index.
-    fn add_moving(&mut self, program: &str, moves_to: Placement, may_call: Vec<Target>, pages: u32) -> usize {
+    /// Adds a server that may migrate, `is_in` or not while it is measured, and starts in a space of its own; returns its
+    /// index. With a client for 32 bits servers are that, too, and move between large spaces and small ones; with others
+    /// between user space and the kernel.
+    fn add_moving(&mut self, program: &str, is_in: bool, may_call: Vec<Target>, pages: u32) -> usize {
         let index = self.participants.len();
+        let (outside, inside) = match self.participants[0].placement.is_32_bit() {
+            true => (Placement::Large, Placement::Small),
+            false => (Placement::User, Placement::Kernel),
+        };
         self.participants.push(Participant {
             program: program.to_owned(),
-            placement: Placement::User,
-            trust_group: usual(Placement::Kernel),
+            placement: outside,
+            trust_group: usual(inside),
             space: index as u32,
             may_call,
             pages,
-            moves_to: Some(moves_to),
+            moves_to: Some(if is_in { inside } else { outside }),
             threads: Threads::one_on(0),
         });
         index
@@ -255,15 +270,11 @@ impl Topology {
         let (servers, moved) = (case.servers.unwrap_or(0) as usize, case.moved.unwrap_or(0) as usize);
         self.participants[0].may_call = vec![1.into()];
         for index in 1..=servers {
-            let placement = if index <= moved || case.promote_after.is_some() {
-                Placement::Kernel
-            } else {
-                Placement::User
-            };
+            let is_in = index <= moved || case.promote_after.is_some();
             if index < servers {
-                self.add_moving(abi::program::RELAY, placement, vec![(index + 1).into()], 0);
+                self.add_moving(abi::program::RELAY, is_in, vec![(index + 1).into()], 0);
             } else {
-                self.add_moving(abi::program::NULL, placement, Vec::new(), 0);
+                self.add_moving(abi::program::NULL, is_in, Vec::new(), 0);
             }
         }
         self.way = (0..=servers).chain((0..servers).rev()).collect();
@@ -275,11 +286,10 @@ impl Topology {
         let partners = case.partners.unwrap_or(0) as usize;
         self.participants[0].may_call = vec![1.into()];
         let targets = (2..2 + partners).map(Target::from).collect();
-        let hub =
-            self.add_moving(abi::program::HUB, Placement::User, targets, case.server_pages.unwrap_or(0));
+        let hub = self.add_moving(abi::program::HUB, false, targets, case.server_pages.unwrap_or(0));
         let mut call = vec![hub];
         for _ in 0..partners {
-            let partner = self.add_moving(abi::program::NULL, Placement::User, Vec::new(), 0);
+            let partner = self.add_moving(abi::program::NULL, false, Vec::new(), 0);
             call.extend([partner, hub]);
         }
         call.push(0);
@@ -287,7 +297,7 @@ impl Topology {
     }
 
     /// Page-table loads of one round trip once the system has settled, by the rule of the resident space: a load
-    /// happens exactly when the next program is placed in user space and its space is not the one loaded last. `None` where
+    /// happens exactly when the next program has a space of its own and that is not the one loaded last. `None` where
     /// the way depends on the timer, or on which server is alive.
     pub fn page_table_loads_per_round_trip(&self) -> Option<u64> {
         self.is_regular.then(|| self.loads_by_rule())
@@ -302,7 +312,7 @@ impl Topology {
             for &next in &self.way {
                 let participant = &self.participants[next];
                 let placement = participant.moves_to.unwrap_or(participant.placement);
-                if placement == Placement::User && resident != Some(participant.space) {
+                if placement.has_own_space() && resident != Some(participant.space) {
                     resident = Some(participant.space);
                     loads += 1;
                 }
@@ -332,6 +342,30 @@ mod tests {
         }
         let shared = Parameters { server: Some(User), same_space: true, ..parameters(Workload::Call) };
         assert_eq!(loads(&shared), 0);
+    }
+
+    /// Liedtke's rule: into small spaces and between them nothing is loaded, nor back to the large space that was there before.
+    #[test]
+    fn small_spaces_load_what_the_kernel_does() {
+        use Placement::{Large, Small};
+        let call = |server| Parameters { client: Large, server: Some(server), ..parameters(Workload::Call) };
+        assert_eq!([Large, Small, Kernel].map(|server| loads(&call(server))), [2, 0, 0]);
+        let relay = |relay, server| Parameters {
+            client: Large,
+            relay: Some(relay),
+            server: Some(server),
+            ..parameters(Workload::Relay)
+        };
+        assert_eq!(loads(&relay(Large, Large)), 4);
+        assert_eq!(loads(&relay(Small, Large)), 2);
+        assert_eq!(loads(&relay(Small, Small)), 0);
+        let alternate = |server| Parameters {
+            client: Large,
+            other_client: Some(Large),
+            server: Some(server),
+            ..parameters(Workload::Alternate)
+        };
+        assert_eq!([Large, Small, Kernel].map(|server| loads(&alternate(server))), [6, 2, 2]);
     }
 
     #[test]
@@ -408,7 +442,7 @@ mod tests {
     fn a_chain_that_moves_by_itself_loads_nothing_and_irregular_ways_have_no_rule() {
         let promoted = Parameters { servers: Some(3), promote_after: Some(5), ..parameters(Workload::Chain) };
         assert_eq!(loads(&promoted), 0);
-        for workload in [Workload::Faults, Workload::MigrateUnderLoad] {
+        for workload in [Workload::Faults, Workload::MigrateUnderLoad, Workload::Reach] {
             let case = Parameters { server: Some(User), ..parameters(workload) };
             assert_eq!(Topology::of(&case).page_table_loads_per_round_trip(), None);
         }
@@ -423,6 +457,23 @@ mod tests {
         };
         assert_eq!(loads(&case(User, 0)), 4);
         assert_eq!(loads(&case(User, 4)), 20);
+    }
+
+    #[test]
+    fn servers_of_a_32_bit_client_move_between_large_and_small_spaces() {
+        use Placement::{Large, Small};
+        let migrate = Parameters { client: Large, ..parameters(Workload::Migrate) };
+        let hub = &Topology::of(&migrate).participants[1];
+        assert_eq!((hub.placement, hub.moves_to, hub.trust_group), (Large, Some(Large), 3));
+        assert_eq!(loads(&migrate), 4);
+        let chain = |moved| Parameters {
+            client: Large,
+            servers: Some(3),
+            moved: Some(moved),
+            ..parameters(Workload::Chain)
+        };
+        assert_eq!(Topology::of(&chain(1)).participants[1].moves_to, Some(Small));
+        assert_eq!([0, 1, 2, 3].map(|moved| loads(&chain(moved))), [6, 4, 2, 0]);
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(crate) fn all(facts: &HostFacts) -> Vec<Check> {
     let mut checks = vec![device(facts), ring0(facts), timing(facts)];
     checks.push(nested_paging(facts));
     checks.extend(features(facts));
+    checks.extend(segments(facts));
     checks.push(vcpus(facts));
     checks.push(clock(facts));
     checks.extend(steadiness(facts));
@@ -130,6 +131,41 @@ fn features(facts: &HostFacts) -> Vec<Check> {
         }
     };
     list.into_iter().map(judge).collect()
+}
+
+/// What small spaces need, where somebody has asked.
+fn segments(facts: &HostFacts) -> Vec<Check> {
+    let Some(segments) = facts.segments.known() else {
+        let reason = facts.segments.reason().unwrap_or_default();
+        let was_tried = !reason.starts_with("not asked") && facts.kvm.usable.known().is_some();
+        return was_tried
+            .then(|| check("segment bases", Status::Missing, reason, None))
+            .into_iter()
+            .collect();
+    };
+    const REMEDY: &str = "run on a machine whose KVM is kvm_intel or kvm_amd";
+    if !segments.bases {
+        let detail =
+            "ignored or refused in compatibility mode: cases with `small` or `large` cannot run here";
+        return vec![check("segment bases", Status::Warning, detail, Some(REMEDY))];
+    }
+    let gates = [("SYSENTER", segments.sysenter), ("SYSCALL", segments.syscall)];
+    let gates: Vec<&str> =
+        gates.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect();
+    let gates = if gates.is_empty() { String::new() } else { format!(" and {}", gates.join(", ")) };
+    let bases = format!("honoured in compatibility mode, which INT{gates} lead out of");
+    let limits = if segments.limits {
+        check("segment limits", Status::Ok, "enforced: small spaces are protected from 32-bit programs", None)
+    } else {
+        let detail = "not checked: small spaces work, but nothing keeps a program within its own";
+        check(
+            "segment limits",
+            Status::Warning,
+            detail,
+            Some("an emulator (QEMU's TCG) checks none; a processor does"),
+        )
+    };
+    vec![check("segment bases", Status::Ok, bases, None), limits]
 }
 
 fn vcpus(facts: &HostFacts) -> Check {

@@ -11,6 +11,7 @@ mod kvm;
 mod lens;
 pub(crate) mod perf;
 mod ring0;
+mod segments;
 mod system;
 mod timing;
 
@@ -19,12 +20,15 @@ mod tests;
 
 use serde::Serialize;
 
+use crate::guest_image::GuestImage;
+
 pub use checks::{Check, Status};
 pub use cpu::CpuFacts;
 pub use fact::Fact;
 pub use kvm::{GuestFeatures, KvmFacts, KvmVendor};
 pub use lens::{Availability, Lens};
 pub use ring0::Ring0Facts;
+pub use segments::SegmentFacts;
 pub use system::SystemFacts;
 pub use timing::Timing;
 
@@ -39,6 +43,8 @@ pub struct HostFacts {
     pub kvm: KvmFacts,
     /// How privilege level 0 of a guest runs, measured.
     pub ring0: Fact<Ring0Facts>,
+    /// Whether segments have bases and limits in compatibility mode; absent unless [`HostFacts::with_segments`] asked.
+    pub segments: Fact<SegmentFacts>,
     /// Whether a hardware counter can be opened for a guest: its name.
     pub perf_hardware_counter: Fact<String>,
     /// Whether cycle figures from here are hardware timing.
@@ -60,9 +66,28 @@ impl HostFacts {
         let perf_hardware_counter = perf::probe(&system);
         let timing = Timing::decide(&cpu, &ring0);
         let lenses = lens::all(&kvm, &timing, &perf_hardware_counter);
-        let mut facts =
-            HostFacts { cpu, system, kvm, ring0, perf_hardware_counter, timing, lenses, checks: Vec::new() };
+        let mut facts = HostFacts {
+            cpu,
+            system,
+            kvm,
+            ring0,
+            segments: Fact::absent("not asked: nothing that runs needs it"),
+            perf_hardware_counter,
+            timing,
+            lenses,
+            checks: Vec::new(),
+        };
         facts.checks = checks::all(&facts);
         facts
+    }
+
+    /// The same, with what a guest of this kernel finds out about segments. Takes as long as booting it.
+    pub fn with_segments(mut self, image: &GuestImage) -> HostFacts {
+        self.segments = match self.kvm.usable.reason() {
+            Some(_) => Fact::absent("no guest can be run"),
+            None => segments::probe(image),
+        };
+        self.checks = checks::all(&self);
+        self
     }
 }

@@ -117,6 +117,24 @@ fn errors_of_perf_name_their_cause() {
 }
 
 #[test]
+fn segments_are_judged_by_what_small_spaces_need() {
+    let judge = |segments: Fact<SegmentFacts>| {
+        let facts = HostFacts { segments, ..HostFacts::probe() };
+        let checks = super::checks::all(&facts).into_iter();
+        let of_segments = checks.filter(|check| check.name.starts_with("segment"));
+        of_segments.map(|check| (check.status, check.detail)).collect::<Vec<_>>()
+    };
+    let facts = |bases, limits| Fact::Known(SegmentFacts { bases, limits, sysenter: false, syscall: true });
+    let statuses = |checks: &[(Status, String)]| checks.iter().map(|check| check.0).collect::<Vec<_>>();
+    let enforced = judge(facts(true, true));
+    assert_eq!(statuses(&enforced), [Status::Ok, Status::Ok]);
+    assert!(enforced[0].1.contains("INT and SYSCALL"), "{enforced:?}");
+    assert_eq!(statuses(&judge(facts(true, false))), [Status::Ok, Status::Warning]);
+    assert_eq!(statuses(&judge(facts(false, false))), [Status::Warning]);
+    assert_eq!(judge(HostFacts::probe().segments), [], "nobody has asked");
+}
+
+#[test]
 fn the_probe_never_fails_and_every_problem_has_a_detail() {
     let start = Instant::now();
     let facts = HostFacts::probe();

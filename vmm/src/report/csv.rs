@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use abi::report::COUNTER_NAMES;
 
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
-use crate::experiment::parameter::{Fault, HandlerShape, Migration, Serving};
+use crate::experiment::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
 
 /// Columns before the counters.
-const COLUMNS: [&str; 46] = [
+const COLUMNS: [&str; 49] = [
     "case",
     "workload",
     "client",
@@ -31,6 +31,9 @@ const COLUMNS: [&str; 46] = [
     "serving",
     "shape",
     "handlers_per_cpu",
+    "target",
+    "slot_bytes",
+    "gate",
     "pcid",
     "vcpus",
     "huge_pages",
@@ -114,6 +117,9 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(parameters.serving.map(Serving::name)),
         text(parameters.shape.map(HandlerShape::name)),
         text(parameters.handlers_per_cpu),
+        text(parameters.target.map(Reached::name)),
+        text(parameters.slot_bytes),
+        text(parameters.gate.map(Gate::name)),
         if parameters.pcid { "on" } else { "off" }.to_owned(),
         parameters.vcpus.to_string(),
         parameters.huge_pages.name().to_owned(),
@@ -165,6 +171,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[31], &call[46]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[34], &call[49]), ("call", "2000", "2"));
     }
 }

@@ -66,6 +66,7 @@ pub fn placements_heading(workload: Workload) -> &'static str {
         | Workload::Touch
         | Workload::Slots
         | Workload::Faults
+        | Workload::Reach
         | Workload::Scaling => "client → server",
         Workload::HandlerCall | Workload::HandlerWakeUp | Workload::HandlerFault => "client → handlers",
         Workload::Relay => "client → relay → server",
@@ -81,6 +82,7 @@ pub fn channel(name: &str) -> &str {
         "round_trip" => "round trip",
         "until_error" => "until error",
         "until_answer" => "until answer",
+        "until_end" => "until end",
         "wake_up" => "wake-up",
         other => other,
     }

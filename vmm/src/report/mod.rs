@@ -17,11 +17,13 @@ pub mod record;
 pub mod reduce;
 pub mod relate;
 pub mod samples;
+mod schemes;
 pub mod section;
 pub mod statistics;
 pub mod store;
 pub mod table;
 pub mod timing;
+mod tlb;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,9 +16,10 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(overcommitted(run));
     notes.extend(disturbed(run));
     notes.extend(flush_thresholds(run));
-    notes
-        .extend(run.absent.iter().map(|absent| format!("Not measured: {}: {}.", absent.what, absent.reason)));
+    notes.extend(not_measured(run));
     notes.extend(absent_lenses(run));
+    notes.extend(super::tlb::note(run));
+    notes.extend(super::schemes::note(run));
     notes.extend(explanations(run));
     notes
 }
@@ -139,6 +140,25 @@ fn flush_thresholds(run: &RunRecord) -> Vec<String> {
     notes.into_iter().map(|(note, cases)| format!("{note}. ({cases} of {} cases)", run.cases.len())).collect()
 }
 
+/// What this host does not have, one note for each reason.
+fn not_measured(run: &RunRecord) -> impl Iterator<Item = String> {
+    const NAMED: usize = 3;
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for absent in &run.absent {
+        match by_reason.iter_mut().find(|(reason, _)| *reason == absent.reason) {
+            Some((_, what)) => what.push(&absent.what),
+            None => by_reason.push((&absent.reason, vec![&absent.what])),
+        }
+    }
+    by_reason.into_iter().map(|(reason, what)| {
+        let more = match what.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("Not measured: {}{more}: {reason}.", what[..what.len().min(NAMED)].join(", "))
+    })
+}
+
 fn absent_lenses(run: &RunRecord) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, lens) in run.cases.first().iter().flat_map(|case| &case.lenses) {
@@ -166,4 +186,27 @@ fn explanations(run: &RunRecord) -> Vec<String> {
         );
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::run_record;
+    use super::*;
+    use crate::experiment::expand::Absent;
+
+    #[test]
+    fn what_is_absent_for_one_reason_is_one_note() {
+        let mut run = run_record();
+        let absent = |what: &str, reason: &str| Absent { what: what.to_owned(), reason: reason.to_owned() };
+        run.absent = ["a", "b", "c", "d", "e"].map(|case| absent(case, "no segments")).to_vec();
+        run.absent.push(absent("cases with pcid = on", "no PCIDs"));
+        let notes: Vec<String> = not_measured(&run).collect();
+        assert_eq!(
+            notes,
+            [
+                "Not measured: a, b, c and 2 more: no segments.",
+                "Not measured: cases with pcid = on: no PCIDs."
+            ]
+        );
+    }
 }

@@ -14,6 +14,8 @@ use super::statistics::Summary;
 use crate::experiment::case::Parameters;
 use crate::experiment::expand::Absent;
 use crate::experiment::quota::Quotas;
+use crate::lens::tlb::TlbReport;
+use crate::lens::trace::Summary as TraceSummary;
 
 /// Value of [`RunRecord::schema`].
 pub const SCHEMA: &str = "inkbed-results";
@@ -178,6 +180,9 @@ pub struct CaseRecord {
     /// What several lenses have counted, side by side.
     #[serde(default)]
     pub agreements: Vec<AgreementRecord>,
+    /// What the traced round trips do to models of TLBs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tlb_models: Vec<TlbReport>,
     /// KVM's own statistics between the marks, summed over launches.
     #[serde(default)]
     pub kvm_stats: BTreeMap<String, u64>,
@@ -314,6 +319,12 @@ impl CaseRecord {
     /// What the lenses do not agree on.
     pub fn disagreements(&self) -> impl Iterator<Item = &AgreementRecord> {
         self.agreements.iter().filter(|agreement| !agreement.agrees)
+    }
+
+    /// What the trace counted, where there is one.
+    pub fn traced(&self) -> Option<TraceSummary> {
+        let reading = self.lenses.get("trace")?.readings.first()?;
+        serde_json::from_value(reading.clone()).ok()
     }
 
     /// A counter per round trip.

@@ -94,6 +94,7 @@ pub fn case_record(
         round_trips,
         cycles: channels,
         agreements: agreements(&counted, traced),
+        tlb_models: Vec::new(),
         disturbed_samples: runs
             .iter()
             .flat_map(|run| &run.samples)
@@ -226,7 +227,10 @@ fn other_calls(case: &Case, runs: &[&GuestRun], round_trips: u64) -> Option<Othe
         let total = runs.iter().fold(0u64, |sum, run| sum.saturating_add(field(run)));
         CountRecord { total, per_round_trip: per_round_trip(total, round_trips) }
     };
-    let has_others = matches!(case.parameters.workload, Workload::MigrateUnderLoad | Workload::HandlerFault);
+    let has_others = matches!(
+        case.parameters.workload,
+        Workload::MigrateUnderLoad | Workload::HandlerFault | Workload::Reach
+    );
     has_others.then(|| OtherCallsRecord {
         answered_meanwhile: sum(|run| run.calls_answered_meanwhile),
         failed: sum(|run| run.calls_failed),

@@ -3,8 +3,9 @@
 use super::grid::{Column, KEEP};
 use super::many_threads;
 use super::record::{CaseRecord, ChannelRecord, CountRecord, OtherCallsRecord, RunRecord};
-use super::{crowd, format, lenses};
-use crate::experiment::parameter::{Flush, Workload};
+use super::{crowd, format, lenses, schemes, tlb};
+use crate::experiment::parameter::{Flush, Gate, Workload};
+use crate::experiment::size::MemorySize;
 use crate::machine::guest::HugePages;
 
 /// Cases that stand together in one table.
@@ -35,6 +36,8 @@ pub fn sections(run: &RunRecord) -> Vec<Section> {
             let cases = cases_of(run, name);
             std::iter::once(section(run, name, &cases)).chain(crowd::section(name, &cases))
         })
+        .chain(tlb::section(run))
+        .chain(schemes::section(run))
         .chain(lenses::section(run))
         .collect()
 }
@@ -87,6 +90,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     }
     columns.extend(count_columns(&rows));
     columns.extend(many_threads::count_columns(&rows));
+    columns.extend(schemes::count_columns(&rows));
     columns.extend(time_columns(run, &rows));
     columns.extend(many_threads::time_columns(&rows));
     Section { name: name.to_owned(), heading, columns: columns.into_iter().filter(has_content).collect() }
@@ -123,7 +127,7 @@ fn constant(column: &Column) -> Option<&str> {
     column.cells.iter().all(|cell| cell == first).then_some(first)
 }
 
-fn setting_columns(rows: &[Row<'_>]) -> [Column; 17] {
+fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
     let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
         (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
         (Some(client), Some(server)) => {
@@ -133,6 +137,12 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 17] {
         _ => String::new(),
     };
     let number = |value: Option<u32>| value.map_or(String::new(), |value| value.to_string());
+    // The smallest slot and INT are the usual ones.
+    let chooses_slot = rows.iter().any(|(case, _)| case.parameters.chosen_slot().is_some());
+    let slot = |case: &CaseRecord| case.parameters.slot_bytes.filter(|_| chooses_slot);
+    let is_other = |gate: Option<Gate>| gate.is_some_and(|gate| gate != Gate::Int);
+    let chooses_gate = rows.iter().any(|(case, _)| is_other(case.parameters.gate));
+    let gate = |case: &CaseRecord| case.parameters.gate.filter(|_| chooses_gate);
     [
         column(rows, "servers", KEEP, true, |(case, _)| number(case.parameters.servers)),
         column(rows, "moved in", KEEP, true, |(case, _)| number(case.parameters.moved)),
@@ -162,6 +172,15 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 17] {
         column(rows, "pages", KEEP, true, |(case, _)| pages(case)),
         column(rows, "words", KEEP, true, |(case, _)| {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
+        }),
+        column(rows, "reads", KEEP, false, |(case, _)| {
+            case.parameters.target.map_or(String::new(), |target| target.describe().to_owned())
+        }),
+        column(rows, "slot", KEEP, true, |(case, _)| {
+            slot(case).map_or(String::new(), |bytes| MemorySize { bytes }.to_string())
+        }),
+        column(rows, "gate", KEEP, false, |(case, _)| {
+            gate(case).map_or(String::new(), |gate| gate.name().to_uppercase())
         }),
         column(rows, "vCPUs", KEEP, true, |(case, _)| {
             let mark = if case.is_overcommitted { "°" } else { "" };
@@ -198,7 +217,8 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
     };
     let others = |field: fn(&OtherCallsRecord) -> CountRecord| {
         move |row: &Row<'_>| {
-            let calls = row.0.other_calls.as_ref().filter(|_| is_whole(row));
+            let is_reach = row.0.parameters.workload == Workload::Reach;
+            let calls = row.0.other_calls.as_ref().filter(|_| is_whole(row) && !is_reach);
             calls.and_then(|calls| field(calls).per_round_trip).map_or(String::new(), format::count)
         }
     };

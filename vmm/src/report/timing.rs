@@ -31,7 +31,7 @@ pub fn problem(
 }
 
 fn stays_in_user_mode(case: &Parameters) -> bool {
-    case.workload == Workload::Empty && case.client == Placement::User
+    case.workload == Workload::Empty && case.client != Placement::Kernel
 }
 
 #[cfg(test)]

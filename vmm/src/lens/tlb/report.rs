@@ -30,7 +30,8 @@ pub struct TlbReport {
     pub first: Option<Counts>,
     /// The median of each count by itself over the round trips after the first. `None`: there are none.
     pub steady: Option<Counts>,
-    /// Each round trip.
+    /// Each round trip; none in the records of experiments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub round_trips: Vec<Counts>,
 }
 

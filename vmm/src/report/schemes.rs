@@ -1,0 +1,319 @@
+//! The schemes side by side: servers in spaces of their own, in small spaces, in the kernel, each called by the same large
+//! 32-bit client.
+
+use abi::address::{LARGE_SIZE, REGION_SIZE, SLOT_COUNT, SMALL_SIZE, SMALL_SLOT_SIZES};
+
+use super::grid::{Column, KEEP};
+use super::record::{CaseRecord, RunRecord};
+use super::section::{Row, Section, column};
+use super::{format, tlb};
+use crate::experiment::case::Parameters;
+use crate::experiment::parameter::{Gate, Placement, Reached, Transfer, Workload};
+use crate::experiment::size::MemorySize;
+
+/// Where the servers are, in the order of the columns.
+const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::Kernel];
+
+/// Columns of sections that have programs for 32 bits: what the schemes differ in.
+pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
+    if !rows.iter().any(|(case, _)| case.parameters.has_32_bit()) {
+        return Vec::new();
+    }
+    let counter = |name: &'static str| {
+        move |(case, _): &Row<'_>| case.per_round_trip(name).map_or(String::new(), format::count)
+    };
+    let is_reach = rows.iter().any(|(case, _)| case.parameters.workload == Workload::Reach);
+    if is_reach {
+        return vec![column(rows, "gets it", KEEP, false, |(case, _)| reached(case))];
+    }
+    let migrates = rows.iter().any(|(case, _)| case.parameters.workload.migrates());
+    let mut columns = vec![column(rows, "segment\nloads", KEEP, true, counter("segment_loads"))];
+    if !migrates {
+        columns.push(column(rows, "full\nflushes", 9, true, counter("tlb_full_flushes")));
+    }
+    columns.push(column(rows, "traced in-\nstructions", KEEP, true, |(case, _)| {
+        instructions(case).unwrap_or_default()
+    }));
+    columns.push(column(rows, "pages", 8, true, |(case, _)| pages(case).unwrap_or_default()));
+    columns
+}
+
+/// Instructions of kernel and stubs, and with the programs.
+fn instructions(case: &CaseRecord) -> Option<String> {
+    let counts = case.traced()?.counts;
+    Some(format!("{} of {}", format::grouped(counts.path_instructions), format::grouped(counts.instructions)))
+}
+
+fn pages(case: &CaseRecord) -> Option<String> {
+    Some(format::grouped(case.traced()?.counts.footprint.page_count()))
+}
+
+/// The scheme of a case that is one of the compared: a large client, all servers in one placement, nothing unusual.
+fn scheme(case: &Parameters) -> Option<Placement> {
+    let servers = [case.server, case.relay];
+    let mut servers = servers.into_iter().flatten();
+    let scheme = servers.next()?;
+    let is_plain = case.client == Placement::Large
+        && servers.all(|server| server == scheme)
+        && case.other_client.is_none_or(|other| other == Placement::Large)
+        && case.transfer == Transfer::Switch
+        && case.gate == Some(Gate::Int)
+        && !case.pcid
+        && case.workload != Workload::Reach;
+    (is_plain && SCHEMES.contains(&scheme)).then_some(scheme)
+}
+
+/// Cases that differ in their scheme alone, one for each scheme where there is one.
+struct Group<'a> {
+    name: String,
+    cases: [Option<&'a CaseRecord>; SCHEMES.len()],
+}
+
+fn groups(run: &RunRecord) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for case in &run.cases {
+        let Some(scheme) = scheme(&case.parameters) else { continue };
+        let setting = Parameters { slot_bytes: None, ..case.parameters.clone() }.setting();
+        let setting = setting.trim_end_matches("pcid=off").trim_end_matches('/').replace('/', " ");
+        let prefix = case.name.split('/').next().unwrap_or_default();
+        let name = format!("{prefix} {setting}").trim_end().to_owned();
+        let index = match groups.iter().position(|group| group.name == name) {
+            Some(index) => index,
+            None => {
+                groups.push(Group { name, cases: [None; SCHEMES.len()] });
+                groups.len() - 1
+            }
+        };
+        let place = SCHEMES.iter().position(|known| *known == scheme);
+        if let Some(place) = place {
+            // Of several slot sizes the first one stands for all.
+            groups[index].cases[place].get_or_insert(case);
+        }
+    }
+    groups.retain(|group| group.cases.iter().flatten().count() > 1);
+    // The same cases under another name say nothing new.
+    let mut seen: Vec<String> = Vec::new();
+    groups.retain(|group| {
+        let cases = || group.cases.iter().flatten();
+        let known = cases().all(|case| seen.contains(&what(case)));
+        seen.extend(cases().map(|case| what(case)));
+        !known
+    });
+    groups
+}
+
+/// What a case measures, whatever its name.
+fn what(case: &CaseRecord) -> String {
+    let parameters = &case.parameters;
+    format!("{} {} {}", parameters.workload, parameters.placements(), parameters.setting())
+}
+
+/// `None` where a run does not compare schemes.
+pub(super) fn section(run: &RunRecord) -> Option<Section> {
+    let groups = groups(run);
+    if groups.is_empty() {
+        return None;
+    }
+    let mut rows: Vec<[String; 1 + SCHEMES.len()]> = Vec::new();
+    for group in &groups {
+        let mut row = |what: &str, cell: &dyn Fn(&CaseRecord) -> Option<String>| {
+            let cells = group.cases.map(|case| case.and_then(cell).unwrap_or_default());
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                let [user, small, kernel] = cells;
+                rows.push([format!("{}: {what}", group.name), user, small, kernel]);
+            }
+        };
+        let counter =
+            |name: &'static str| move |case: &CaseRecord| Some(format::count(case.per_round_trip(name)?));
+        row("CR3 loads", &counter("page_table_loads"));
+        row("full flushes", &counter("tlb_full_flushes"));
+        row("segment loads", &counter("segment_loads"));
+        row("instructions", &instructions);
+        row("pages", &pages);
+        let models = group.cases.iter().flatten().flat_map(|case| &case.tlb_models);
+        let mut names: Vec<&str> = models.map(|report| report.model.as_str()).collect();
+        names.dedup();
+        names.truncate(group.cases.iter().flatten().map(|case| case.tlb_models.len()).max().unwrap_or(0));
+        for name in names {
+            let misses =
+                |case: &CaseRecord| tlb::misses(case.tlb_models.iter().find(|report| report.model == name)?);
+            row(&format!("misses/walks, {name}"), &misses);
+        }
+    }
+    rows.extend(limits(run));
+    let heading = "schemes side by side, for the same large 32-bit client: servers in spaces of their own, in small \
+                   spaces, in the kernel. Instructions: those of kernel and stubs, of all with the programs";
+    Some(Section { name: "schemes".to_owned(), heading: heading.to_owned(), columns: columns(&rows) })
+}
+
+fn columns(rows: &[[String; 1 + SCHEMES.len()]]) -> Vec<Column> {
+    let headings = ["per round trip", "own space", "small space", "kernel"];
+    let column = |(index, heading): (usize, &str)| Column {
+        heading: heading.to_owned(),
+        cells: rows.iter().map(|row| row[index].clone()).collect(),
+        is_number: index > 0,
+        rank: KEEP,
+    };
+    headings.into_iter().enumerate().map(column).collect()
+}
+
+/// What each scheme has room for, and what a server can reach that it should not.
+fn limits(run: &RunRecord) -> Vec<[String; 1 + SCHEMES.len()]> {
+    let size = |bytes: u64| MemorySize { bytes }.to_string() + "iB";
+    let [smallest, .., largest] = SMALL_SLOT_SIZES;
+    let slots = |bytes: u64| format!("{} of {}", SMALL_SIZE / bytes, size(bytes));
+    let row =
+        |what: &str, user: String, small: String, kernel: String| [what.to_owned(), user, small, kernel];
+    let mut rows = vec![
+        row("largest server", size(LARGE_SIZE), size(largest), size(REGION_SIZE)),
+        row(
+            "most servers at once",
+            "as memory has room".to_owned(),
+            format!("{}, {}", slots(smallest), slots(largest)),
+            format!("{} of {}", format::grouped(SLOT_COUNT as u64), size(REGION_SIZE)),
+        ),
+    ];
+    let limits = match checks_limits(run) {
+        Some(false) => "segment limits, unchecked here",
+        _ => "segment limits",
+    };
+    rows.push(row(
+        "what keeps it in its place",
+        "its page table".to_owned(),
+        limits.to_owned(),
+        "trust alone".to_owned(),
+    ));
+    let reach = run.cases.iter().filter(|case| case.parameters.workload == Workload::Reach);
+    let reach: Vec<&CaseRecord> = reach.filter(|case| case.parameters.client == Placement::Large).collect();
+    for target in
+        reach.iter().filter_map(|case| case.parameters.target).collect::<std::collections::BTreeSet<_>>()
+    {
+        let cells = SCHEMES.map(|scheme| {
+            let is_it = |case: &&&CaseRecord| {
+                case.parameters.server == Some(scheme) && case.parameters.target == Some(target)
+            };
+            match reach.iter().find(is_it) {
+                Some(case) => reached(case),
+                None if target == Reached::Kernel && scheme.is_32_bit() => "no such address".to_owned(),
+                None => String::new(),
+            }
+        });
+        let [user, small, kernel] = cells;
+        rows.push([format!("a wild read gets {}", target.describe()), user, small, kernel]);
+    }
+    rows
+}
+
+/// Whether the host checks the limits of segments, where it was asked.
+fn checks_limits(run: &RunRecord) -> Option<bool> {
+    run.host.facts.pointer("/segments/limits")?.as_bool()
+}
+
+/// Whether a server got what it read; empty where the case failed.
+fn reached(case: &CaseRecord) -> String {
+    let Some(calls) = case.other_calls else { return String::new() };
+    let parameters = &case.parameters;
+    // Supervisor-mode access prevention concerns pages of user mode only.
+    let has_smap = case.features.iter().any(|feature| feature == "smap");
+    let is_prevented = parameters.target == Some(Reached::Client)
+        && parameters.server == Some(Placement::Kernel)
+        && parameters.client != Placement::Kernel
+        && has_smap;
+    let text = match (calls.answered_meanwhile.total, calls.failed.total) {
+        (0, 0) => "",
+        (0, _) if is_prevented => "no, by SMAP",
+        (0, _) => "no",
+        _ => "yes",
+    };
+    text.to_owned()
+}
+
+/// What must be known of small spaces where nothing checks limits.
+pub(super) fn note(run: &RunRecord) -> Option<String> {
+    let has_small = run.cases.iter().any(|case| case.parameters.has_small());
+    (has_small && checks_limits(run) == Some(false)).then(|| {
+        "UNPROTECTED: this host checks no segment limits (inkbed doctor). Programs in small spaces run and count as \
+         anywhere, but what such a program gets from others here, a processor keeps from it."
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::record::{CountRecord, OtherCallsRecord};
+    use super::super::tests::run_record;
+    use super::*;
+
+    /// Calls of a large client to servers in all three places, and reads of what is not theirs.
+    fn run() -> RunRecord {
+        let mut run = run_record();
+        let call = run.cases[1].clone();
+        run.cases.clear();
+        for server in SCHEMES {
+            let mut case = call.clone();
+            case.name = format!("call/large-{server}/words=0/pcid=off");
+            (case.parameters.client, case.parameters.server) = (Placement::Large, Some(server));
+            case.parameters.gate = Some(Gate::Int);
+            case.parameters.slot_bytes = (server == Placement::Small).then_some(2 << 20);
+            let mut same = case.clone();
+            same.name = case.name.replace("call/", "again/");
+            run.cases.extend([case, same]);
+        }
+        for (server, answered) in [(Placement::Large, 0), (Placement::Small, 1), (Placement::Kernel, 0)] {
+            let mut case = run.cases[0].clone();
+            case.name = format!("reach/large-{server}/target=client/pcid=off");
+            case.parameters = Parameters {
+                workload: Workload::Reach,
+                server: Some(server),
+                target: Some(Reached::Client),
+                ..case.parameters
+            };
+            let count = |total| CountRecord { total, per_round_trip: None };
+            let calls = OtherCallsRecord { answered_meanwhile: count(answered), failed: count(1 - answered) };
+            (case.other_calls, case.features) = (Some(calls), vec!["smap".to_owned()]);
+            run.cases.push(case);
+        }
+        run.host.facts = json!({ "segments": { "bases": true, "limits": false } });
+        run
+    }
+
+    /// The row that begins so.
+    fn row(section: &Section, name: &str) -> Vec<String> {
+        let index = section.columns[0].cells.iter().position(|cell| cell == name);
+        let index = index.unwrap_or_else(|| panic!("no row `{name}` in {:?}", section.columns[0].cells));
+        section.columns[1..].iter().map(|column| column.cells[index].clone()).collect()
+    }
+
+    #[test]
+    fn the_schemes_stand_side_by_side() {
+        let section = section(&run()).unwrap();
+        assert_eq!(row(&section, "call words=0: CR3 loads"), ["2", "2", "2"]);
+        assert_eq!(row(&section, "largest server"), ["2GiB", "64MiB", "4GiB"]);
+        let most = row(&section, "most servers at once");
+        assert_eq!(most[1..], ["256 of 2MiB, 8 of 64MiB", "30,720 of 4GiB"]);
+        assert_eq!(row(&section, "a wild read gets its client's memory"), ["no", "yes", "no, by SMAP"]);
+        assert_eq!(row(&section, "what keeps it in its place")[1], "segment limits, unchecked here");
+        let repeated = section.columns[0].cells.iter().any(|cell| cell.starts_with("again"));
+        assert!(!repeated, "the same under another name");
+    }
+
+    #[test]
+    fn only_runs_that_compare_schemes_have_the_section() {
+        assert!(section(&run_record()).is_none() && note(&run_record()).is_none());
+        let mut run = run();
+        assert!(note(&run).is_some());
+        run.host.facts = json!({ "segments": { "bases": true, "limits": true } });
+        assert!(note(&run).is_none(), "a host that checks needs no excuse");
+        run.cases.retain(|case| case.parameters.server == Some(Placement::Small));
+        assert!(section(&run).is_none(), "one scheme alone");
+    }
+
+    #[test]
+    fn sections_without_32_bit_programs_keep_their_columns() {
+        let run = run_record();
+        let rows: Vec<Row<'_>> = run.cases.iter().map(|case| (case, None)).collect();
+        assert!(count_columns(&rows).is_empty());
+    }
+}
