@@ -227,6 +227,85 @@ fn pcids_without_hardware_are_refused() {
     }
 }
 
+/// Whether segments have bases and limits on the host of a run.
+fn segment_fact(run: &RunRecord, name: &str) -> bool {
+    run.host.facts["segments"][name].as_bool().unwrap_or(false)
+}
+
+#[test]
+fn small_spaces_load_what_the_kernel_does_where_segments_are_honoured() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("schemes");
+    let arguments = ["--samples", "3", "--set", "warm_up=2", "--set", "trace_round_trips=2"];
+    let output = run(&bench_config("schemes.toml"), &out, &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = read_record(&out).unwrap();
+    let cases = without_pcid(&run);
+    assert_eq!(loads(cases["call/user-user/words=0"]), 2.0);
+    assert_eq!(loads(cases["call/user-kernel/words=0"]), 0.0);
+    if !segment_fact(&run, "bases") {
+        let absent =
+            run.absent.iter().find(|absent| absent.what == "call/large-small/words=0/pcid=off").unwrap();
+        assert!(absent.reason.contains("segments with a base"), "{}", absent.reason);
+        println!("skipped: {}", absent.reason);
+        return;
+    }
+    let per_round_trip = |case: &str, counter: &str| cases[case].per_round_trip(counter).unwrap();
+    for (case, expected_loads, segment_loads) in [
+        ("call/large-large/words=0", 2.0, 0.0),
+        ("call/large-small/words=0", 0.0, 2.0),
+        ("call/large-kernel/words=0", 0.0, 0.0),
+        ("relay/large-large-large/words=0", 4.0, 0.0),
+        ("relay/large-small-small/words=0", 0.0, 4.0),
+        ("relay/large-kernel-kernel/words=0", 0.0, 0.0),
+        ("alternate/large-large-large", 6.0, 0.0),
+        ("alternate/large-small-large", 2.0, 4.0),
+        ("alternate/large-kernel-large", 2.0, 0.0),
+    ] {
+        let flushes = per_round_trip(case, "tlb_full_flushes");
+        assert_eq!((loads(cases[case]), flushes), (expected_loads, expected_loads), "{case}");
+        assert_eq!(per_round_trip(case, "segment_loads"), segment_loads, "{case}");
+    }
+    for case in run.cases.iter().filter(|case| case.parameters.trace_round_trips > 0) {
+        assert!(case.traced().is_some(), "{}: {:?}", case.name, case.lenses["trace"].reason);
+        assert_eq!(case.tlb_models.len(), 3, "{}", case.name);
+    }
+    let gates = run.cases.iter().filter(|case| case.name.starts_with("gates/"));
+    assert_eq!(gates.count(), 2, "INT, and the one that the processor's maker has");
+    // Its neighbour is out of a small server's reach only where limits are checked.
+    let gets_it = |case: &str| cases[case].other_calls.unwrap().answered_meanwhile.total > 0;
+    assert_eq!(gets_it("reach/large-small/target=neighbour"), !segment_fact(&run, "limits"));
+    assert_eq!(gets_it("reach/large-small/target=client"), !segment_fact(&run, "limits"));
+    assert!(!gets_it("reach/large-large/target=neighbour"));
+    assert!(gets_it("reach/large-kernel/target=neighbour") && gets_it("reach/large-kernel/target=kernel"));
+    let table = fs::read_to_string(out.join("table.txt")).unwrap();
+    assert!(table.contains("schemes side by side"), "{table}");
+}
+
+/// Nothing to measure is no success.
+#[test]
+fn small_spaces_alone_end_with_the_reason_where_segments_are_not_honoured() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["--samples", "2", "--set", "trace_round_trips=0", "--case", "call/large-small/words=0"];
+    let output = run(&bench_config("schemes.toml"), &out, &arguments).output().unwrap();
+    if output.status.success() {
+        let run = read_record(&out).unwrap();
+        assert!(segment_fact(&run, "bases") && run.absent.is_empty(), "{:?}", run.absent);
+        return;
+    }
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("no case can run on this host") && text.contains("fix:"), "{text}");
+    assert!(!out.exists(), "no results of nothing");
+}
+
 #[test]
 fn chosen_servers_are_booted() {
     if !require_kvm() {
