@@ -112,6 +112,11 @@ pub mod crash {
     /// Does every system call that only the driver may do. The answer's word 0 is how many were refused with
     /// [`crate::call::status::NOT_PERMITTED`], word 1 how many there are.
     pub const PRIVILEGED_CALLS: u32 = 15;
+    /// As a 32-bit program: jumps to the 64-bit code segment, where no limit would hold. A general protection fault, because it is
+    /// not there; else an invalid opcode behind the jump.
+    pub const ENTER_64_BIT_CODE: u32 = 16;
+    /// As a 32-bit program: executes SYSENTER with the trap flag set, so that the debug exception comes in the kernel.
+    pub const STEP_INTO_KERNEL: u32 = 17;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.

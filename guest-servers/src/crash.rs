@@ -64,6 +64,8 @@ fn misbehave(start: &Start, label: u32) {
         // SAFETY: none: it breaks the kernel, which is the purpose.
         crash::CORRUPT_KERNEL => unsafe { asm!("mov gs:[8], {}", in(reg) 1_usize) },
         crash::EXIT => rt::call::exit(77),
+        crash::ENTER_64_BIT_CODE => rt::hostile::enter_64_bit_code(),
+        crash::STEP_INTO_KERNEL => rt::hostile::step_into_kernel(),
         _ => {}
     }
 }

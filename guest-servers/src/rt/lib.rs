@@ -8,6 +8,7 @@
 pub mod atomic;
 pub mod call;
 pub mod clock;
+pub mod hostile;
 pub mod memory;
 pub mod place;
 pub mod start;

@@ -6,11 +6,14 @@ use abi::plan::{flag, server_flag};
 use abi::program::{self, crash, scenario, workload};
 use abi::region::working_set_offset_32;
 use abi::report::{FAULT_EXIT, feature};
+use inkbed::lens::trace::phase::Phase;
 use inkbed::machine::guest::{GuestRun, Outcome};
 
 use crate::harness::{Place, Server, boot, client, config, counted, has_feature, scenario, server};
+use crate::trace::{pair, traced};
 
 const ROUND_TRIPS: u64 = 25;
+const INVALID_OPCODE: u32 = 6;
 const GENERAL_PROTECTION: u32 = 13;
 
 /// Runs the servers with these bits of the plan's flags, which must finish with status 0. `None` where this machine has no
@@ -137,7 +140,7 @@ fn a_thread_that_is_preempted_keeps_its_registers_and_segments() {
                 plan.arguments[scenario::PARAMETER] = 1 << 40;
             })
         };
-        let driver = scenario(Place::Large, scenario::REGISTERS, 5000).reaching(&[1]);
+        let driver = scenario(Place::Large, scenario::REGISTERS, 20_000).reaching(&[1]);
         let servers =
             [driver, server(program::NULL, Place::Small), spinner(Place::Small), spinner(Place::Large)];
         let mut config = config(&servers);
@@ -158,7 +161,7 @@ fn a_thread_that_is_preempted_keeps_its_registers_and_segments() {
 fn a_server_that_faults_dies_alone_and_its_callers_get_an_error() {
     let cases = [
         (crash::PAGE_FAULT, None),
-        (crash::INVALID_OPCODE, Some(6)),
+        (crash::INVALID_OPCODE, Some(INVALID_OPCODE)),
         (crash::WRITE_CODE, Some(14)),
         (crash::STACK_OVERFLOW, Some(14)),
         (crash::PANIC, Some(FAULT_EXIT)),
@@ -179,6 +182,38 @@ fn a_server_that_faults_dies_alone_and_its_callers_get_an_error() {
             assert_eq!(fault.program, "crash-32");
         }
     }
+}
+
+/// A far jump to 64-bit code would leave all limits behind: 32-bit programs find no segment for it, whoever else runs.
+#[test]
+fn there_is_no_64_bit_code_to_jump_to() {
+    for place in [Place::Small, Place::Large] {
+        for (other, flags) in [(Place::Small, 0), (Place::User, flag::MIX_64_BIT)] {
+            let driver =
+                scenario(Place::Large, scenario::CRASH, crash::ENTER_64_BIT_CODE.into()).reaching(&[1, 2]);
+            let servers = [driver, server(program::CRASH, place), server(program::ECHO, other)];
+            let Some(run) = finish_32(&servers, flags, 1) else { return };
+            let case = format!("{place:?}, {other:?}: {:?}", run.faults);
+            assert_eq!(run.samples, [status::PARTNER_DEAD, status::PARTNER_DEAD, status::OK], "{case}");
+            assert_eq!(run.faults[0].fault.vector, GENERAL_PROTECTION, "{case}");
+        }
+    }
+}
+
+/// The debug exception behind a SYSENTER with the trap flag set comes in the kernel, with the user's GS: it is the program's.
+#[test]
+fn a_program_that_steps_into_the_kernel_dies_alone() {
+    const DEBUG: u32 = 1;
+    let driver = scenario(Place::Large, scenario::CRASH, crash::STEP_INTO_KERNEL.into()).reaching(&[1, 2]);
+    let servers = [driver, server(program::CRASH, Place::Small), server(program::ECHO, Place::Small)];
+    let Some(run) = finish(&servers) else { return };
+    let has_sysenter = run.features & feature::SYSENTER_32 != 0;
+    let run = if has_sysenter { finish_32(&servers, flag::GATE_SYSENTER, 1) } else { Some(run) };
+    let Some(run) = run else { return };
+    assert_eq!(run.samples, [status::PARTNER_DEAD, status::PARTNER_DEAD, status::OK]);
+    // Without SYSENTER it is an invalid opcode; QEMU's TCG has a general protection fault there.
+    let vectors = if has_sysenter { &[DEBUG][..] } else { &[INVALID_OPCODE, GENERAL_PROTECTION] };
+    assert!(vectors.contains(&run.faults[0].fault.vector), "{:?}", run.faults);
 }
 
 #[test]
@@ -309,4 +344,37 @@ fn what_segments_do_is_found_out_where_it_is_asked_for() {
     assert!(!limits_without_bases);
     has_feature(&run, feature::SEGMENT_BASES);
     has_feature(&run, feature::SEGMENT_LIMITS);
+}
+
+/// The trace lens follows 32-bit programs through their segments and every gate: [`inkbed::lens::trace::trace`] has compared it
+/// with the kernel's counters, and no instruction is missing.
+#[test]
+fn a_trace_follows_32_bit_programs() {
+    let Some(run) = finish(&pair(Place::Large, Place::Small, 0)) else { return };
+    let gates =
+        [(0, 0), (flag::GATE_SYSENTER, feature::SYSENTER_32), (flag::GATE_SYSCALL, feature::SYSCALL_32)];
+    for (gate, _) in gates.into_iter().filter(|(_, needed)| run.features & needed == *needed) {
+        for (place, loads) in [(Place::Small, 0), (Place::Kernel, 0), (Place::Large, 2)] {
+            for words in [0, 4] {
+                let case = format!("gate {gate:#x}, {place:?}, {words} words");
+                let mut config = config(&pair(Place::Large, place, words));
+                config.plan_flags = gate;
+                let trace = traced(&config).expect("a guest has just been booted");
+                let summary = trace.unwrap_or_else(|error| panic!("{case}: {error}")).summary;
+                assert_eq!(summary.varying, 0, "{case}");
+                let counts = &summary.counts;
+                assert_eq!(counts.kinds.page_table_loads, loads, "{case}");
+                assert_eq!(counts.context_switches, 2, "{case}");
+                assert_eq!(counts.phases.get(&Phase::SlowPath), None, "{case}");
+                let calls = if place == Place::Kernel { 1 } else { 2 };
+                assert_eq!(
+                    (counts.kinds.system_calls, counts.kinds.interrupt_returns),
+                    (calls, calls),
+                    "{case}"
+                );
+                let (all, path) = (counts.instructions, counts.path_instructions);
+                println!("{case}: {all} instructions, {path} of kernel and stubs");
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use abi::region::working_set_offset_32;
 use abi::report::feature;
 use inkbed::machine::guest::GuestRun;
 
-use crate::harness::{Place, Server, counted, has_feature, scenario, server};
+use crate::harness::{Place, Server, boot, config, counted, scenario, server};
 use crate::small::finish_32;
 
 fn migratable(program: &str, place: Place) -> Server {
@@ -19,19 +19,18 @@ fn migratable(program: &str, place: Place) -> Server {
 fn finish_both(servers: &[Server], flags: u64, vcpus: u32) -> Vec<GuestRun> {
     let mut runs = Vec::new();
     let Some(run) = finish_32(servers, flags, vcpus) else { return runs };
-    let has_pcids = has_feature_quietly(servers);
     runs.push(run);
-    if has_pcids {
+    if has_pcids(servers) {
         runs.extend(finish_32(servers, flags | flag::PCID, vcpus));
     }
     runs
 }
 
 /// Whether the CPU has PCIDs: the kernel reports them only if they are asked for.
-fn has_feature_quietly(servers: &[Server]) -> bool {
-    let mut config = crate::harness::config(servers);
+fn has_pcids(servers: &[Server]) -> bool {
+    let mut config = config(servers);
     config.plan_flags = flag::PCID;
-    crate::harness::boot(&config).is_some_and(|run| run.features & feature::PCID != 0)
+    boot(&config).is_some_and(|run| run.features & feature::PCID != 0)
 }
 
 #[test]
@@ -148,5 +147,4 @@ fn only_what_makes_sense_is_moved() {
         status::OK,
     ];
     assert_eq!(run.samples, expected);
-    has_feature(&run, feature::SEGMENT_LIMITS);
 }
