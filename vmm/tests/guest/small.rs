@@ -188,7 +188,10 @@ fn a_server_that_faults_dies_alone_and_its_callers_get_an_error() {
 #[test]
 fn there_is_no_64_bit_code_to_jump_to() {
     for place in [Place::Small, Place::Large] {
-        for (other, flags) in [(Place::Small, 0), (Place::User, flag::MIX_64_BIT)] {
+        for (other, flags) in [(Place::Small, 0), (Place::User, flag::MIX_64_BIT), (Place::User, 0)] {
+            if (place, other, flags) == (Place::Small, Place::User, 0) {
+                continue; // refused
+            }
             let driver =
                 scenario(Place::Large, scenario::CRASH, crash::ENTER_64_BIT_CODE.into()).reaching(&[1, 2]);
             let servers = [driver, server(program::CRASH, place), server(program::ECHO, other)];
@@ -198,6 +201,19 @@ fn there_is_no_64_bit_code_to_jump_to() {
             assert_eq!(run.faults[0].fault.vector, GENERAL_PROTECTION, "{case}");
         }
     }
+}
+
+/// A 64-bit server that faults too often in the kernel has no user space to go to beside small ones: it stays dead.
+#[test]
+fn no_64_bit_server_is_moved_out_of_the_kernel_beside_small_spaces() {
+    let (bad, dead) = (status::BAD_ARGUMENT, status::PARTNER_DEAD);
+    let crash = server(program::CRASH, Place::Kernel).with(|plan| plan.demote_after = 1);
+    let driver = scenario(Place::Large, scenario::CRASH_AGAIN, 1).reaching(&[1]);
+    let Some(run) = finish(&[driver, crash, server(program::ECHO, Place::Small)]) else { return };
+    // A 32-bit driver asks for a place that a 64-bit server has nowhere.
+    assert_eq!(run.samples, [dead, dead, bad, bad, dead]);
+    let all = counted(&run);
+    assert_eq!((all.faults, all.demotions, all.restarts), (1, 1, 0));
 }
 
 /// The debug exception behind a SYSENTER with the trap flag set comes in the kernel, with the user's GS: it is the program's.
@@ -367,11 +383,9 @@ fn a_trace_follows_32_bit_programs() {
                 assert_eq!(counts.context_switches, 2, "{case}");
                 assert_eq!(counts.phases.get(&Phase::SlowPath), None, "{case}");
                 let calls = if place == Place::Kernel { 1 } else { 2 };
-                assert_eq!(
-                    (counts.kinds.system_calls, counts.kinds.interrupt_returns),
-                    (calls, calls),
-                    "{case}"
-                );
+                let kinds = &counts.kinds;
+                let entries = kinds.software_interrupts + kinds.sysenters + kinds.system_calls;
+                assert_eq!((entries, kinds.interrupt_returns), (calls, calls), "{case}");
                 let (all, path) = (counts.instructions, counts.path_instructions);
                 println!("{case}: {all} instructions, {path} of kernel and stubs");
             }

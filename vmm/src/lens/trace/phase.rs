@@ -94,15 +94,15 @@ enum Part {
     Other,
 }
 
-/// What the names of labels within the kernel's doors begin with.
-const ENTRY_LABEL: &str = "inkbed_entry_";
+/// What the names of labels within the kernel's doors, and in the code before and behind them for 32-bit programs, begin with.
+const ENTRY_LABELS: [&str; 2] = ["inkbed_entry_", "inkbed_compatibility_"];
 
 impl Part {
     /// By the function's name, without generic arguments and hash.
     fn of(function: &str) -> Part {
         if function.ends_with("traps::page_fault_stub") {
             Part::Detour
-        } else if function.starts_with(ENTRY_LABEL)
+        } else if ENTRY_LABELS.iter().any(|label| function.starts_with(label))
             || function.contains("::entry::") && !function.ends_with("::handle")
             // The gates of 32-bit programs, and the room behind them.
             || function.contains("::compatibility::")
@@ -192,6 +192,7 @@ mod tests {
         assert_eq!(Part::of("kernel::arch::x86_64::entry::kernel_call_door"), Part::Assembly);
         assert_eq!(Part::of("inkbed_entry_call"), Part::Assembly);
         assert_eq!(Part::of("kernel::arch::x86_64::compatibility::room"), Part::Assembly);
+        assert_eq!(Part::of("inkbed_compatibility_leave"), Part::Assembly);
         assert_eq!(Part::of("kernel::arch::x86_64::entry::handle"), Part::Other);
         assert_eq!(Part::of("kernel::ipc::fast::call"), Part::Fast);
         assert_eq!(Part::of("kernel::ipc::slow::call"), Part::Other);
