@@ -227,9 +227,13 @@ fn pcids_without_hardware_are_refused() {
     }
 }
 
-/// Whether segments have bases and limits on the host of a run.
+/// Whether segments have bases, or limits, on the host of a run. Where `INKBED_REQUIRE_FEATURES` names it, they must.
 fn segment_fact(run: &RunRecord, name: &str) -> bool {
-    run.host.facts["segments"][name].as_bool().unwrap_or(false)
+    let has = run.host.facts["segments"][name].as_bool().unwrap_or(false);
+    let required = std::env::var("INKBED_REQUIRE_FEATURES").unwrap_or_default();
+    let is_required = required.split(',').any(|feature| feature.strip_prefix("segment-") == Some(name));
+    assert!(has || !is_required, "segments must have {name} here");
+    has
 }
 
 #[test]
