@@ -301,7 +301,8 @@ fn small_spaces_alone_end_with_the_reason_where_segments_are_not_honoured() {
     let output = run(&bench_config("schemes.toml"), &out, &arguments).output().unwrap();
     if output.status.success() {
         let run = read_record(&out).unwrap();
-        assert!(segment_fact(&run, "bases") && run.absent.is_empty(), "{:?}", run.absent);
+        let is_absent = run.absent.iter().any(|absent| absent.what.starts_with("call/"));
+        assert!(segment_fact(&run, "bases") && !is_absent, "{:?}", run.absent);
         return;
     }
     let text = stderr(&output);
