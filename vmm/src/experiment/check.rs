@@ -173,7 +173,12 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("target", workload == Workload::Reach, entry.target.as_ref().map(|list| list.span.clone())),
         ("demote_after", workload == Workload::Faults, span_of(&entry.demote_after)),
         ("promote_after", workload == Workload::Chain, span_of(&entry.promote_after)),
-        ("server_program", workload.has_server(), entry.server_program.as_ref().map(Spanned::span)),
+        // Of all programs one reads what it is told to.
+        (
+            "server_program",
+            workload.has_server() && workload != Workload::Reach,
+            entry.server_program.as_ref().map(Spanned::span),
+        ),
     ];
     for (key, meaningful, span) in given {
         if let (false, Some(span)) = (meaningful, span) {
@@ -203,7 +208,9 @@ fn placements_given(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), Conf
         return Ok(());
     };
     let message = format!("the workload `{workload}` needs the placement of its {missing}");
-    let fix = format!("add `{missing} = \"user\"`, `\"kernel\"`, `\"small\"`, `\"large\"` or a list of them");
+    // The client's samples do not fit into a small space.
+    let small = if missing == "client" { "" } else { "`\"small\"`, " };
+    let fix = format!("add `{missing} = \"user\"`, `\"kernel\"`, {small}`\"large\"` or a list of them");
     Err(file.error_at(entry.workload.span(), message, fix))
 }
 

@@ -355,6 +355,20 @@ fn what_the_schemes_do_not_have_is_refused_with_the_fix() {
             "`\"kernel\"`",
         ),
         (
+            "[[case]]\nworkload = \"reach\"\nclient = \"user\"\nserver = \"large\"\ntarget = \"client\"\n"
+                .to_owned(),
+            8,
+            "64-bit client's memory",
+            "`client = \"large\"`",
+        ),
+        (
+            "[[case]]\nworkload = \"reach\"\nclient = \"large\"\nserver = \"small\"\nserver_program = \"null\"\n"
+                .to_owned(),
+            8,
+            "has no `server_program`",
+            "remove `server_program`",
+        ),
+        (
             "[[case]]\nworkload = \"chain\"\nclient = \"large\"\npromote_after = 2\n".to_owned(),
             7,
             "no kernel",

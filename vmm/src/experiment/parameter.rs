@@ -400,12 +400,12 @@ impl Reached {
         }
     }
 
-    /// In the words of a table.
-    pub const fn describe(self) -> &'static str {
+    /// Whose memory it is, in the words of a table.
+    pub const fn owner(self) -> &'static str {
         match self {
-            Reached::Kernel => "the kernel's memory",
-            Reached::Client => "its client's memory",
-            Reached::Neighbour => "another server's memory",
+            Reached::Kernel => "the kernel's",
+            Reached::Client => "its client's",
+            Reached::Neighbour => "another server's",
         }
     }
 }

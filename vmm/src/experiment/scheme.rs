@@ -63,20 +63,26 @@ pub(super) fn smallest_slot(case: &Parameters) -> Option<u64> {
 }
 
 /// The address that the server of `reach` reads, as it names it, and what lies there: of another program its start
-/// information, which begins with the version of the interface and the program's index in the plan. The server's own region
-/// and its neighbour's are the first ones that the kernel gives away.
+/// information, which begins with the version of the interface and the program's index in the plan. The kernel gives its
+/// slots away in the order of the plan: client, server, neighbour.
 pub(super) fn target(case: &Parameters) -> Option<(u64, u64)> {
     const CLIENT: u64 = 0;
     const NEIGHBOUR: u64 = 2;
     let start_info = |server: u64| u64::from(abi::VERSION) | server << 32;
-    let client_region = if case.client.is_32_bit() { 0 } else { REGION_SIZE };
+    let client_region = match case.client {
+        Placement::Kernel => SLOT_BASE,
+        Placement::User => REGION_SIZE,
+        Placement::Small | Placement::Large => 0,
+    };
+    // Slots of the kernel that were given away before the neighbour's: the server's, and the client's where it has one.
+    let earlier_slots = 1 + u64::from(case.client == Placement::Kernel);
     let (region, server) = match (case.target?, case.server?) {
         // Whatever it finds there.
         (Reached::Kernel, _) => return Some((PHYSICAL_MAP_BASE, 0)),
         (Reached::Client, Placement::Small) => (client_region.wrapping_sub(SMALL_BASE), CLIENT),
         (Reached::Client, _) => (client_region, CLIENT),
         (Reached::Neighbour, Placement::Small) => (case.slot_bytes?, NEIGHBOUR),
-        (Reached::Neighbour, Placement::Kernel) => (SLOT_BASE + REGION_SIZE, NEIGHBOUR),
+        (Reached::Neighbour, Placement::Kernel) => (SLOT_BASE + earlier_slots * REGION_SIZE, NEIGHBOUR),
         // In a space of its own it finds itself there.
         (Reached::Neighbour, Placement::User) => (REGION_SIZE, NEIGHBOUR),
         (Reached::Neighbour, Placement::Large) => (0, NEIGHBOUR),
@@ -126,6 +132,15 @@ pub(super) fn check(
         let message = "no address of 32 bits leads to the kernel's memory, so there is nothing to read";
         let fix =
             "put `target = \"kernel\"` into a [[case]] of its own with `server = \"user\"` or `\"kernel\"`";
+        return Err(file.error_at(span, message, fix));
+    }
+    if case.target == Some(Reached::Client)
+        && !case.client.is_32_bit()
+        && case.server.is_some_and(Placement::is_32_bit)
+    {
+        let message = "no address of 32 bits leads to a 64-bit client's memory, so there is nothing to read";
+        let fix = "put `target = \"client\"` into a [[case]] of its own with `client = \"large\"`";
+        let span = entry.target.as_ref().map_or(client.clone(), |list| list.span.clone());
         return Err(file.error_at(span, message, fix));
     }
     moving(file, entry, &client, case)?;
@@ -221,3 +236,7 @@ pub(super) fn no_gate(file: &ExperimentFile, span: Range<usize>, gate: Gate, rea
     let fix = "use gate = \"all\" (each that the CPU has), or \"int\", which every CPU has";
     file.error_at(span, message, fix)
 }
+
+#[cfg(test)]
+#[path = "scheme_tests.rs"]
+mod tests;

@@ -14,18 +14,18 @@ use crate::experiment::size::MemorySize;
 /// Where the servers are, in the order of the columns.
 const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::Kernel];
 
-/// Columns of sections that have programs for 32 bits: what the schemes differ in.
+/// Columns of sections that have programs for 32 bits: what the schemes differ in. Of wild reads, whatever the programs:
+/// what came of them.
 pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
+    if rows.iter().any(|(case, _)| case.parameters.workload == Workload::Reach) {
+        return vec![column(rows, "gets it", KEEP, false, |(case, _)| reached(case))];
+    }
     if !rows.iter().any(|(case, _)| case.parameters.has_32_bit()) {
         return Vec::new();
     }
     let counter = |name: &'static str| {
         move |(case, _): &Row<'_>| case.per_round_trip(name).map_or(String::new(), format::count)
     };
-    let is_reach = rows.iter().any(|(case, _)| case.parameters.workload == Workload::Reach);
-    if is_reach {
-        return vec![column(rows, "gets it", KEEP, false, |(case, _)| reached(case))];
-    }
     let migrates = rows.iter().any(|(case, _)| case.parameters.workload.migrates());
     let mut columns = vec![column(rows, "segment\nloads", KEEP, true, counter("segment_loads"))];
     if !migrates {
@@ -199,7 +199,7 @@ fn limits(run: &RunRecord) -> Vec<[String; 1 + SCHEMES.len()]> {
             }
         });
         let [user, small, kernel] = cells;
-        rows.push([format!("a wild read gets {}", target.describe()), user, small, kernel]);
+        rows.push([format!("a wild read at {} address gets it", target.owner()), user, small, kernel]);
     }
     rows
 }
@@ -293,7 +293,10 @@ mod tests {
         assert_eq!(row(&section, "largest server"), ["2GiB", "64MiB", "4GiB"]);
         let most = row(&section, "most servers at once");
         assert_eq!(most[1..], ["256 of 2MiB, 8 of 64MiB", "30,720 of 4GiB"]);
-        assert_eq!(row(&section, "a wild read gets its client's memory"), ["no", "yes", "no, by SMAP"]);
+        assert_eq!(
+            row(&section, "a wild read at its client's address gets it"),
+            ["no", "yes", "no, by SMAP"]
+        );
         assert_eq!(row(&section, "what keeps it in its place")[1], "segment limits, unchecked here");
         let repeated = section.columns[0].cells.iter().any(|cell| cell.starts_with("again"));
         assert!(!repeated, "the same under another name");
@@ -315,5 +318,25 @@ mod tests {
         let run = run_record();
         let rows: Vec<Row<'_>> = run.cases.iter().map(|case| (case, None)).collect();
         assert!(count_columns(&rows).is_empty());
+    }
+
+    #[test]
+    fn wild_reads_of_64_bit_programs_have_an_answer_and_no_times() {
+        let mut run = run();
+        run.cases.retain(|case| case.parameters.workload == Workload::Reach);
+        for case in &mut run.cases {
+            case.parameters.client = Placement::User;
+            case.parameters.server = Some(Placement::Kernel);
+            case.parameters.gate = None;
+        }
+        run.cases[0].features.clear();
+        let sections = super::super::section::sections(&run);
+        let columns = &sections.iter().find(|section| section.name == "reach").unwrap().columns;
+        let answers = columns.iter().find(|column| column.heading == "gets it").unwrap();
+        assert_eq!(answers.cells, ["no", "yes", "no, by SMAP"]);
+        let times = ["median", "CI", "p99", "empty pair"];
+        let is_time = |column: &&Column| times.iter().any(|time| column.heading.contains(time));
+        let times: Vec<&str> = columns.iter().filter(is_time).map(|column| column.heading.as_str()).collect();
+        assert!(times.is_empty(), "{times:?}");
     }
 }

@@ -97,7 +97,8 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
 }
 
 fn rows_of(case: &CaseRecord) -> Vec<Row<'_>> {
-    if case.cycles.is_empty() {
+    // The one sample of a wild read says nothing about times.
+    if case.cycles.is_empty() || case.parameters.workload == Workload::Reach {
         return vec![(case, None)];
     }
     // In the order in which the client writes them, which the map has lost.
@@ -174,7 +175,7 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
         }),
         column(rows, "reads", KEEP, false, |(case, _)| {
-            case.parameters.target.map_or(String::new(), |target| target.describe().to_owned())
+            case.parameters.target.map_or(String::new(), |target| format!("{} memory", target.owner()))
         }),
         column(rows, "slot", KEEP, true, |(case, _)| {
             slot(case).map_or(String::new(), |bytes| MemorySize { bytes }.to_string())
@@ -310,7 +311,7 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 8] {
         }),
         column(rows, "of it\nempty pair", 3, true, |(case, channel)| {
             let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
-            let median = case.empty_pair_median_cycles.filter(|_| !is_the_pair);
+            let median = case.empty_pair_median_cycles.filter(|_| channel.is_some() && !is_the_pair);
             median.map_or(String::new(), format::grouped)
         }),
         column(rows, &format!("to all{mark}\nin user"), 8, true, |row| {
