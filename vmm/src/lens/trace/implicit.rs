@@ -29,6 +29,8 @@ pub(super) struct Gate {
     pub selector: u16,
     /// Interrupts stay on behind it.
     pub keeps_interrupts: bool,
+    /// Least privileged ring that INT may name it from.
+    privilege: u64,
     /// Index of the interrupt stack, 0 for the stack of the privilege level.
     stack: u64,
 }
@@ -36,7 +38,13 @@ pub(super) struct Gate {
 impl Gate {
     /// Where the task-state segment at `task_state` holds the end of the stack.
     fn stack_pointer(&self, task_state: u64) -> u64 {
-        task_state + if self.stack == 0 { STACK_POINTER_0 } else { INTERRUPT_STACK_0 + 8 * self.stack }
+        let offset = if self.stack == 0 { STACK_POINTER_0 } else { INTERRUPT_STACK_0 + 8 * self.stack };
+        task_state.wrapping_add(offset)
+    }
+
+    /// Whether INT in ring 3 leads through it; otherwise it is a general protection exception.
+    pub fn is_open_to_ring_3(&self) -> bool {
+        self.privilege == 3
     }
 
     /// Address of the frame that an interrupt through it leaves: SS, RSP, RFLAGS, CS, RIP from its end down.
@@ -46,18 +54,27 @@ impl Gate {
     }
 }
 
-/// The gate of a vector in the table at `base`.
+/// The gate of a vector in the table at `base`. `None`: it cannot be read, is not present, or is no gate of an interrupt.
 pub(super) fn gate(base: u64, vector: u8, read_word: &dyn Fn(u64) -> Option<u64>) -> Option<Gate> {
-    let address = base + u64::from(vector) * GATE_SIZE;
+    const PRESENT: u64 = 1 << 47;
+    const INTERRUPT_GATE: u64 = 0xe;
+    const TRAP_GATE: u64 = 0xf;
+    // The tables are where the guest says, which may be anywhere.
+    let address = base.wrapping_add(u64::from(vector) * GATE_SIZE);
     let low = read_word(address)?;
     let mut bytes = [0; GATE_SIZE as usize];
     bytes[..8].copy_from_slice(&low.to_le_bytes());
-    bytes[8..].copy_from_slice(&read_word(address + 8)?.to_le_bytes());
-    const TRAP_GATE: u64 = 0xf;
+    bytes[8..].copy_from_slice(&read_word(address.wrapping_add(8))?.to_le_bytes());
+    // Bit 44 is clear in gates, so it is part of the type here.
+    let kind = low >> 40 & 0x1f;
+    if low & PRESENT == 0 || ![INTERRUPT_GATE, TRAP_GATE].contains(&kind) {
+        return None;
+    }
     Some(Gate {
         target: gate_target(&bytes)?,
         selector: (low >> 16) as u16,
-        keeps_interrupts: low >> 40 & 0xf == TRAP_GATE,
+        keeps_interrupts: kind == TRAP_GATE,
+        privilege: low >> 45 & 3,
         stack: low >> 32 & 7,
     })
 }
@@ -84,14 +101,15 @@ pub(super) fn operands(
         |address, size_bytes| Operand { address, size_bytes, kind: AccessKind::Read, is_implicit: true };
     let descriptor = |selector: u64| {
         // A null selector loads nothing.
-        (selector & !3 != 0).then(|| read(tables.descriptors + (selector & !7), DESCRIPTOR_SIZE))
+        (selector & !3 != 0).then(|| read(tables.descriptors.wrapping_add(selector & !7), DESCRIPTOR_SIZE))
     };
     let stack_word = |index: u64| read_word(registers.general.rsp.wrapping_add(8 * index));
     match instruction.mnemonic() {
         Mnemonic::Int => {
             let vector = instruction.immediate8();
             let Some(gate) = gate(tables.interrupts, vector, read_word) else { return Vec::new() };
-            let mut operands = vec![read(tables.interrupts + u64::from(vector) * GATE_SIZE, GATE_SIZE)];
+            let entry = tables.interrupts.wrapping_add(u64::from(vector) * GATE_SIZE);
+            let mut operands = vec![read(entry, GATE_SIZE)];
             operands.extend(descriptor(gate.selector.into()));
             operands.push(read(gate.stack_pointer(tables.task_state), 8));
             let frame = gate.frame(tables.task_state, read_word);
@@ -137,7 +155,11 @@ mod tests {
         Some(match address {
             0x2_0400 => 0x8000_ee00_0010_1234,
             0x2_0410 => 0x8000_ee01_0010_1234,
-            0x2_0408 | 0x2_0418 => 0xffff_ffff,
+            0x2_0408 | 0x2_0418 | 0x2_0428 | 0x2_0438 | 0x2_0448 => 0xffff_ffff,
+            // For the processor's own use, not present, a call gate.
+            0x2_0420 => 0x8000_8e00_0010_1234,
+            0x2_0430 => 0x8000_6e00_0010_1234,
+            0x2_0440 => 0x8000_ec00_0010_1234,
             0x3_0004 => 0x9_0008,
             0x3_0024 => 0xa_0000,
             0x5_0008 => 0x23,
@@ -164,6 +186,23 @@ mod tests {
         assert_eq!(accesses(&[0xcd, 0x40], Mode::Bits32), expected);
         let on_own_stack = accesses(&[0xcd, 0x41], Mode::Bits32);
         assert_eq!(on_own_stack[2..], [(0x3_0024, 8, Read), (0xa_0000 - 40, 40, Write)]);
+    }
+
+    #[test]
+    fn only_gates_that_are_there_and_open_lead_out_of_ring_3() {
+        let is_open = |vector| gate(0x2_0000, vector, &word).map(|gate| gate.is_open_to_ring_3());
+        assert_eq!([0x40, 0x41, 0x42].map(is_open), [Some(true), Some(true), Some(false)]);
+        assert_eq!([0x43, 0x44, 0x45].map(is_open), [None; 3], "absent, of another kind, empty");
+    }
+
+    /// The bases are the guest's.
+    #[test]
+    fn tables_at_the_end_of_the_address_space_wrap_around() {
+        let wild = Tables { descriptors: u64::MAX, interrupts: u64::MAX, task_state: u64::MAX };
+        let open = |_: u64| Some(0x8000_ee07_fff8_1234);
+        let registers = Registers { mode: Mode::Bits32, ..Registers::default() };
+        let interrupt = decode(&[0xcd, 0xff], 0, Mode::Bits32).unwrap();
+        assert_eq!(operands(&interrupt, &registers, &wild, &open).len(), 4);
     }
 
     #[test]
