@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anstream::eprintln;
 
+use super::host::SegmentsUnknown;
 use crate::experiment::error::ConfigError;
 use crate::guest_image::GuestImageError;
 use crate::guests::cgroup::QuotaError;
@@ -87,6 +88,10 @@ fn classify(error: &anyhow::Error) -> (End, Option<String>) {
     }
     if error.downcast_ref::<QuotaError>().is_some() {
         return (End::Usage, None);
+    }
+    if error.downcast_ref::<SegmentsUnknown>().is_some() {
+        let fix = "try again, or name cases without `small` and `large` with --case";
+        return (End::Failure, Some(fix.to_owned()));
     }
     if let Some(error) = error.downcast_ref::<MachineError>() {
         return (end_of_machine_error(error), None);

@@ -10,6 +10,13 @@ use crate::machine::MachineError;
 use crate::machine::kvm::KvmDevice;
 use crate::report::record::HostRecord;
 
+/// The guest that was to find out about segments has not said: that is no reason to leave cases out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot find out whether programs for 32 bits run here: {reason}")]
+pub(super) struct SegmentsUnknown {
+    reason: String,
+}
+
 /// A host that guests can be run on.
 pub(super) struct Host {
     facts: HostFacts,
@@ -24,10 +31,11 @@ impl Host {
     }
 
     /// The same, with what cases of programs for 32 bits need to know, if there are any.
-    pub(super) fn probe_for(cases_of_32_bits: bool, image: &GuestImage) -> Result<Host, MachineError> {
+    pub(super) fn probe_for(cases_of_32_bits: bool, image: &GuestImage) -> anyhow::Result<Host> {
         let mut host = Host::probe()?;
         if cases_of_32_bits {
             host.facts = host.facts.with_segments(image);
+            must_be_known(&host.facts.segments)?;
         }
         Ok(host)
     }
@@ -69,6 +77,12 @@ impl Host {
     }
 }
 
+/// Only the guest's own answer says that cases cannot be run here.
+fn must_be_known(segments: &Fact<SegmentFacts>) -> Result<(), SegmentsUnknown> {
+    let reason = segments.reason().map(str::to_owned);
+    reason.map_or(Ok(()), |reason| Err(SegmentsUnknown { reason }))
+}
+
 /// Whether programs for 32 bits can run, and the gates that they do not have.
 fn segments(facts: SegmentFacts) -> (Result<(), String>, BTreeMap<Gate, String>) {
     let gates = [
@@ -106,4 +120,18 @@ fn summary(facts: &HostFacts) -> String {
     let release = facts.system.kernel_release.known().map(|release| format!("Linux {release}"));
     let parts = [facts.cpu.model.known().cloned(), Some(kvm.to_owned()), release];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_failed_is_no_answer() {
+        let answer = SegmentFacts { bases: false, limits: false, sysenter: false, syscall: false };
+        assert!(must_be_known(&Fact::Known(answer)).is_ok());
+        assert!(segments(answer).0.is_err_and(|reason| reason.contains("segment bases")));
+        let error = must_be_known(&Fact::absent("hang: the deadline of 60 s passed")).unwrap_err();
+        assert!(error.to_string().ends_with("hang: the deadline of 60 s passed"), "{error}");
+    }
 }

@@ -57,6 +57,10 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     counted.absent.extend(unavailable);
     let mut end = End::Success;
     for case in &planned.cases {
+        if case.parameters.workload.is_measured_once() {
+            counted.absent.insert(case.name.clone(), "it is measured once and not traced".to_owned());
+            continue;
+        }
         let config = traced_guest_config(&case.parameters, arguments.round_trips, &image, &pin)?;
         match trace::trace(&config, &interrupt.stop) {
             Ok(trace) => {

@@ -363,7 +363,7 @@ fn crowd(
     Ok(())
 }
 
-/// Refuses to repeat what a guest survives only once.
+/// Refuses to repeat what a guest survives only once, and to trace it.
 pub(super) fn not_repeated(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
     let given = [("samples", &entry.samples), ("warm_up", &entry.warm_up)];
     for (key, value) in given {
@@ -373,6 +373,13 @@ pub(super) fn not_repeated(file: &ExperimentFile, entry: &CaseEntry) -> Result<(
             let fix = format!("remove `{key}`, and set `launches` to measure it more often");
             return Err(file.error_at(value.span(), message, fix));
         }
+    }
+    let round_trips = entry.trace_round_trips.as_ref().filter(|value| *value.get_ref() != 0);
+    let models = entry.tlb_models.as_ref().filter(|list| !list.values.is_empty());
+    let traced = round_trips.map(|value| ("trace_round_trips", value.span()));
+    if let Some((key, span)) = traced.or(models.map(|list| ("tlb_models", list.span.clone()))) {
+        let message = format!("`{}` is measured once and not traced", entry.workload.get_ref());
+        return Err(file.error_at(span, message, format!("remove `{key}`")));
     }
     Ok(())
 }

@@ -239,7 +239,7 @@ impl Expansion<'_> {
             client: Placement::User,
             server: None,
             relay: None,
-            other_client: workload.eq(&Workload::Alternate).then_some(Placement::User),
+            other_client: None,
             same_space: false,
             groups: groups::read(self.file, entry)?,
             transfer: Transfer::Switch,
@@ -295,6 +295,13 @@ impl Expansion<'_> {
         if entry.transfer.is_some() {
             let transfer = self.values("transfer", &entry.transfer, Transfer::Switch)?;
             drafts = multiply(drafts, &transfer, |case, transfer| case.transfer = transfer);
+        }
+        if *entry.workload.get_ref() == Workload::Alternate && entry.other_client.is_none() {
+            // Built as the client is.
+            for case in &mut drafts {
+                let of_32_bits = case.client.is_32_bit();
+                case.other_client = Some(if of_32_bits { Placement::Large } else { Placement::User });
+            }
         }
         if entry.other_client.is_some() {
             let other = self.values("other_client", &entry.other_client, Placement::User)?;

@@ -420,3 +420,88 @@ fn what_is_measured_once_is_not_traced() {
     assert_eq!((parameters.trace_round_trips, parameters.samples), (0, 1));
     assert!(parameters.tlb_models.is_empty());
 }
+
+/// As the client is built, so is who stands for another one.
+#[test]
+fn the_other_client_is_built_as_the_client_is() {
+    let case = |client: &str, rest: &str| {
+        format!("[[case]]\nworkload = \"alternate\"\nclient = {client}\nserver = \"kernel\"\n{rest}")
+    };
+    let expected = [
+        "alternate/large-kernel-large/pcid=off",
+        "alternate/user-kernel-user/pcid=off",
+        "alternate/kernel-kernel-user/pcid=off",
+    ];
+    assert_eq!(names(&case("[\"large\", \"user\", \"kernel\"]", "")), expected);
+    let chosen = names(&case("\"large\"", "other_client = \"user\"\n"));
+    assert_eq!(chosen, ["alternate/large-kernel-user/pcid=off"]);
+    let small = case("\"large\"", "").replace("\"kernel\"", "\"small\"");
+    assert_eq!(names(&small), ["alternate/large-small-large/pcid=off"]);
+}
+
+/// The limits of 32-bit programs are those of the side that is one.
+#[test]
+fn each_side_has_room_for_its_own_pages() {
+    let case = |server: &str, pages: &str| {
+        format!("[[case]]\nworkload = \"touch\"\nclient = \"large\"\nserver = \"{server}\"\n{pages}\n")
+    };
+    assert_eq!(names(&case("kernel", "server_pages = 262144")).len(), 1);
+    let refusals = [
+        ("kernel", "server_pages = 1\nclient_pages = 262144", 9),
+        ("large", "client_pages = 1\nserver_pages = 262144", 9),
+        ("kernel", "pages = 262144", 8),
+        ("small", "client_pages = 1\nserver_pages = 20000", 9),
+    ];
+    for (server, pages, expected_line) in refusals {
+        let (line, text) = refused(&case(server, pages));
+        assert!(line == expected_line && text.contains("lower the pages"), "{pages}: {line} {text}");
+    }
+}
+
+#[test]
+fn all_programs_in_small_spaces_must_have_slots() {
+    let fits = [
+        "workload = \"slots\"\nclient = \"large\"\nserver = \"small\"\nservers = 256",
+        "workload = \"chain\"\nclient = \"large\"\nservers = 9\nmoved = 8\nslot_size = \"64M\"",
+        "workload = \"migrate\"\nclient = \"large\"\npartners = 7\nslot_size = \"64M\"",
+        "workload = \"reach\"\nclient = \"large\"\nserver = \"small\"\nslot_size = \"64M\"",
+    ];
+    for case in fits {
+        assert_eq!(names(&format!("[[case]]\n{case}\n")).len(), 1, "{case}");
+    }
+    let too_many = [
+        (fits[0].replace("256", "257"), 8, "room for 256 slots of 2M", "257"),
+        (fits[1].replace("moved = 8", "moved = 9"), 9, "room for 8 slots of 64M", "9"),
+        (fits[2].replace("partners = 7", "partners = 8"), 8, "room for 8 slots of 64M", "9"),
+    ];
+    for (case, expected_line, room, needed) in too_many {
+        let (line, text) = refused(&format!("[[case]]\n{case}\n"));
+        assert!(text.contains(room) && text.contains(&format!("needs {needed}")), "{case}: {text}");
+        assert!(text.contains("a smaller `slot_size`, or fewer servers"), "{case}: {text}");
+        assert_eq!(line, expected_line, "{case}: {text}");
+    }
+}
+
+#[test]
+fn models_need_two_round_trips_and_a_workload_that_is_traced() {
+    let (line, text) =
+        refused(&scheme("\"large\"", "\"small\"", "trace_round_trips = 1\ntlb_models = \"zen4\""));
+    assert!(line == 10 && text.contains("`trace_round_trips` to 2 or more"), "{line} {text}");
+    let defaults = "[defaults]\ntrace_round_trips = 1\ntlb_models = \"zen4\"\n";
+    assert_eq!(refused(&format!("{defaults}{}", scheme("\"large\"", "\"small\"", ""))).0, 6);
+    let reach = "[[case]]\nworkload = \"reach\"\nclient = \"large\"\nserver = \"small\"\n";
+    for key in ["trace_round_trips = 4", "tlb_models = \"zen4\""] {
+        let (line, text) = refused(&format!("{reach}{key}\n"));
+        assert!(line == 8 && text.contains("`reach` is measured once and not traced"), "{line} {text}");
+    }
+    assert_eq!(names(&format!("{reach}trace_round_trips = 0\n")).len(), 1);
+}
+
+/// The way out of one refusal must not be refused.
+#[test]
+fn no_fix_puts_the_client_into_a_small_space() {
+    let client = refused("[[case]]\nworkload = \"call\"\nserver = \"small\"\n").1;
+    assert!(client.contains("`\"large\"`") && !client.contains("`\"small\"`"), "{client}");
+    let server = refused("[[case]]\nworkload = \"call\"\nclient = \"large\"\n").1;
+    assert!(server.contains("`\"small\"`"), "{server}");
+}

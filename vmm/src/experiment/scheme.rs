@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use abi::address::{PHYSICAL_MAP_BASE, REGION_SIZE, SLOT_BASE, SMALL_BASE, SMALL_SLOT_SIZES};
+use abi::address::{
+    PAGE_SIZE, PHYSICAL_MAP_BASE, REGION_SIZE, SLOT_BASE, SMALL_BASE, SMALL_SIZE, SMALL_SLOT_SIZES,
+};
 use abi::region::{SAMPLES_OFFSET_32, START_INFO_OFFSET, size_32};
 
 use super::case::Parameters;
@@ -11,6 +13,7 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
 use super::parameter::{Gate, Migration, Placement, Reached, Transfer};
 use super::size::MemorySize;
+use super::topology::{Participant, Topology};
 use crate::lens::tlb::{BUILT_IN, Model};
 
 /// Refuses placements that the workload does not have, and keys that mean nothing for the placements.
@@ -176,11 +179,11 @@ fn sizes(
     span: &Range<usize>,
     case: &Parameters,
 ) -> Result<(), ConfigError> {
-    let pages_span = [&entry.server_pages, &entry.pages, &entry.client_pages]
-        .into_iter()
-        .flatten()
-        .next()
-        .map_or(span.clone(), |list| list.span.clone());
+    let span_of = |keys: [&Option<List<i64>>; 2]| {
+        keys.into_iter().flatten().next().map_or(span.clone(), |list| list.span.clone())
+    };
+    let client_span = span_of([&entry.client_pages, &entry.pages]);
+    let server_span = span_of([&entry.server_pages, &entry.pages]);
     let needed = size_32(1, case.server_pages.unwrap_or(0));
     let largest = SMALL_SLOT_SIZES[SMALL_SLOT_SIZES.len() - 1];
     if case.has_small() && case.slot_bytes.unwrap_or(largest) < needed {
@@ -190,16 +193,56 @@ fn sizes(
             Some(bytes) => format!("set `slot_size` to {} or more, or lower the pages", MemorySize { bytes }),
             None => format!("{slot} are the most: lower the pages, or use `large` or `kernel`"),
         };
-        return Err(file.error_at(pages_span, message, fix));
+        return Err(file.error_at(server_span, message, fix));
     }
-    let most = case.client_pages.max(case.server_pages).unwrap_or(0);
-    if size_32(1, most) > SAMPLES_OFFSET_32 {
-        let message = format!("{most} pages do not fit into the region of a 32-bit program");
-        let pages = (SAMPLES_OFFSET_32 - size_32(1, 0)) / abi::address::PAGE_SIZE;
-        return Err(file.error_at(pages_span, message, format!("lower the pages to at most {pages}")));
+    // Servers that move are built as the client is.
+    let server = case.server.unwrap_or(case.client);
+    let sides = [(case.client, case.client_pages, client_span), (server, case.server_pages, server_span)];
+    for (_, pages, span) in sides.into_iter().filter(|(placement, ..)| placement.is_32_bit()) {
+        let pages = pages.unwrap_or(0);
+        if size_32(1, pages) > SAMPLES_OFFSET_32 {
+            let message = format!("{pages} pages do not fit into the region of a 32-bit program");
+            let most = (SAMPLES_OFFSET_32 - size_32(1, 0)) / PAGE_SIZE;
+            return Err(file.error_at(span, message, format!("lower the pages to at most {most}")));
+        }
     }
-    Ok(())
+    slots(file, entry, span, case)
 }
+
+/// Programs that are in small spaces at the same time.
+fn small_programs(case: &Parameters) -> u64 {
+    let participants = Topology::of(case).participants;
+    let is_small = |participant: &&Participant| match participant.moves_to {
+        // All servers move in while they are measured.
+        Some(_) if case.workload.migrates() => true,
+        Some(placement) => placement == Placement::Small,
+        None => participant.placement == Placement::Small,
+    };
+    participants.iter().filter(is_small).count() as u64
+}
+
+/// Programs in small spaces must all have slots.
+fn slots(
+    file: &ExperimentFile,
+    entry: &CaseEntry,
+    span: &Range<usize>,
+    case: &Parameters,
+) -> Result<(), ConfigError> {
+    let Some(slot) = case.slot_bytes else { return Ok(()) };
+    let (needed, room) = (small_programs(case), SMALL_SIZE / slot);
+    if needed <= room {
+        return Ok(());
+    }
+    let keys = [&entry.servers, &entry.partners, &entry.server_pages].into_iter().flatten();
+    let mut spans = entry.slot_size.iter().map(|list| &list.span).chain(keys.map(|list| &list.span));
+    let span = spans.next().unwrap_or(span).clone();
+    let slot = MemorySize { bytes: slot };
+    let message = format!("there is room for {room} slots of {slot}, and this case needs {needed}");
+    Err(file.error_at(span, message, "use a smaller `slot_size`, or fewer servers"))
+}
+
+/// Fewest traced round trips that a model of a TLB can be judged by.
+const ROUND_TRIPS_MIN: u64 = 2;
 
 /// The models of TLBs, all of which must be there.
 pub(super) fn tlb_models(
@@ -216,19 +259,22 @@ pub(super) fn tlb_models(
             return Err(file.error_at(model.span(), message, suggest(model.get_ref(), known)));
         }
     }
-    // On the command line tracing can be switched off.
+    // Who inherits them from the defaults may still not be traced.
     if trace_round_trips == 0 {
         return match own.filter(|list| !list.values.is_empty()) {
-            Some(list) => Err(not_traced(file, list)),
+            Some(list) => Err(not_traced(file, list, "none are traced")),
             None => Ok(Vec::new()),
         };
+    }
+    if trace_round_trips < ROUND_TRIPS_MIN && !list.values.is_empty() {
+        return Err(not_traced(file, list, "the first one only fills the TLB"));
     }
     Ok(list.values.iter().map(|model| model.get_ref().clone()).collect())
 }
 
-fn not_traced(file: &ExperimentFile, list: &List<String>) -> ConfigError {
+fn not_traced(file: &ExperimentFile, list: &List<String>, reason: &str) -> ConfigError {
     let fix = "set `trace_round_trips` to 2 or more, or remove `tlb_models`";
-    file.error_at(list.span.clone(), "TLB models run on traced round trips, and none are traced", fix)
+    file.error_at(list.span.clone(), format!("TLB models run on traced round trips, and {reason}"), fix)
 }
 
 pub(super) fn no_gate(file: &ExperimentFile, span: Range<usize>, gate: Gate, reason: &str) -> ConfigError {

@@ -17,6 +17,7 @@ use crate::host::fact::Fact;
 use crate::lens::LensRequest;
 use crate::machine::guest::{Console, GuestConfig, HugePages, Outcome, Pin};
 use crate::machine::{self, StopFlag};
+use crate::report::outcome::OutcomeRecord;
 
 /// What the guest's kernel has found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +62,8 @@ pub(crate) fn probe(image: &GuestImage) -> Fact<SegmentFacts> {
             Fact::Known(SegmentFacts::from_features(run.features))
         }
         Ok(run) => {
-            Fact::absent(format_args!("the guest that was to find out ended otherwise: {:?}", run.outcome))
+            let outcome = OutcomeRecord::from(&run.outcome);
+            Fact::absent(format_args!("the guest that was to find out ended otherwise: {outcome}"))
         }
         Err(error) => Fact::from(Err(error)),
     }

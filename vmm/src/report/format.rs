@@ -74,9 +74,11 @@ pub fn placements_heading(workload: Workload) -> &'static str {
     }
 }
 
-/// A channel in a narrow column.
-pub fn channel(name: &str) -> &str {
+/// A channel in a narrow column. Servers for 32 bits move between large spaces and small ones, not into the kernel.
+pub fn channel(name: &str, is_32_bit: bool) -> &str {
     match name {
+        "call_in_user" if is_32_bit => "call_outside",
+        "call_in_kernel" if is_32_bit => "call_inside",
         "client_to_server" => "request",
         "server_to_client" => "reply",
         "round_trip" => "round trip",
@@ -91,6 +93,13 @@ pub fn channel(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_for_32_bits_are_called_in_no_kernel() {
+        assert_eq!(channel("call_in_kernel", false), "call_in_kernel");
+        assert_eq!(channel("call_in_kernel", true), "call_inside");
+        assert_eq!(channel("gap_in", true), "gap_in");
+    }
 
     #[test]
     fn digits_are_grouped_from_the_right() {

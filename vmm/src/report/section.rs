@@ -84,8 +84,9 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
         format::placements(&case.parameters)
     }));
     if rows.iter().any(|(case, _)| case.cycles.len() > 1) {
-        columns.push(column(&rows, "way", KEEP, false, |(_, channel)| {
-            channel.map_or(String::new(), |(name, _)| format::channel(name).to_owned())
+        columns.push(column(&rows, "way", KEEP, false, |(case, channel)| {
+            let is_32_bit = case.parameters.has_32_bit();
+            channel.map_or(String::new(), |(name, _)| format::channel(name, is_32_bit).to_owned())
         }));
     }
     columns.extend(count_columns(&rows));
@@ -311,7 +312,9 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 8] {
         }),
         column(rows, "of it\nempty pair", 3, true, |(case, channel)| {
             let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
-            let median = case.empty_pair_median_cycles.filter(|_| channel.is_some() && !is_the_pair);
+            let median = case
+                .empty_pair_median_cycles
+                .filter(|_| case.parameters.workload != Workload::Reach && !is_the_pair);
             median.map_or(String::new(), format::grouped)
         }),
         column(rows, &format!("to all{mark}\nin user"), 8, true, |row| {
