@@ -29,8 +29,8 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
         case.counters.get(name).map_or(0, |count| count.total / launches)
     };
     [
-        column(rows, "IPC\nremote", KEEP, true, count("ipc_remote")),
-        column(rows, "IPIs", KEEP, true, count("ipis")),
+        column(rows, "IPC\nremote", 10, true, count("ipc_remote")),
+        column(rows, "IPIs", 11, true, count("ipis")),
         column(rows, "shoot-\ndowns", 5, true, count("shootdowns")),
         column(rows, "threads\nended", KEEP, true, |(case, _)| {
             after_fault(case, total(case, "threads_ended"))
