@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
-use super::list::List;
+use super::list::{List, span_of};
 use super::parameter::{Gate, HandlerShape, Migration, Placement, Serving, Transfer, Workload};
 use super::size::MemorySize;
 use crate::machine::guest::HugePages;
@@ -149,14 +149,12 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     if let Some(name) = &entry.name {
         plain_name(file, name, "name of a case")?;
     }
-    let span_of = |list: &Option<List<i64>>| list.as_ref().map(|list| list.span.clone());
-    let placement_span = |list: &Option<List<Placement>>| list.as_ref().map(|list| list.span.clone());
     let given: [(&str, bool, Option<Range<usize>>); 22] = [
-        ("server", workload.has_server(), placement_span(&entry.server)),
-        ("relay", workload == Workload::Relay, placement_span(&entry.relay)),
-        ("other_client", workload == Workload::Alternate, placement_span(&entry.other_client)),
-        ("same_space", workload.may_share_space(), entry.same_space.as_ref().map(|list| list.span.clone())),
-        ("transfer", workload.has_transfer(), entry.transfer.as_ref().map(|list| list.span.clone())),
+        ("server", workload.has_server(), span_of(&entry.server)),
+        ("relay", workload == Workload::Relay, span_of(&entry.relay)),
+        ("other_client", workload == Workload::Alternate, span_of(&entry.other_client)),
+        ("same_space", workload.may_share_space(), span_of(&entry.same_space)),
+        ("transfer", workload.has_transfer(), span_of(&entry.transfer)),
         ("words", workload.has_words(), span_of(&entry.words)),
         ("pages", workload.has_pages(), span_of(&entry.pages)),
         ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
@@ -164,13 +162,13 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
         ("servers", workload.has_many_servers(), span_of(&entry.servers)),
         ("moved", workload == Workload::Chain, span_of(&entry.moved)),
         ("partners", workload.migrates(), span_of(&entry.partners)),
-        ("migration", workload.migrates(), entry.migration.as_ref().map(|list| list.span.clone())),
-        ("flush", workload.migrates(), entry.flush.as_ref().map(|list| list.span.clone())),
-        ("serving", workload == Workload::Scaling, entry.serving.as_ref().map(|list| list.span.clone())),
-        ("shape", workload.has_handlers(), entry.shape.as_ref().map(|list| list.span.clone())),
+        ("migration", workload.migrates(), span_of(&entry.migration)),
+        ("flush", workload.migrates(), span_of(&entry.flush)),
+        ("serving", workload == Workload::Scaling, span_of(&entry.serving)),
+        ("shape", workload.has_handlers(), span_of(&entry.shape)),
         ("handlers_per_cpu", workload.has_handlers(), span_of(&entry.handlers_per_cpu)),
-        ("fault", workload.has_fault(), entry.fault.as_ref().map(|list| list.span.clone())),
-        ("target", workload == Workload::Reach, entry.target.as_ref().map(|list| list.span.clone())),
+        ("fault", workload.has_fault(), span_of(&entry.fault)),
+        ("target", workload == Workload::Reach, span_of(&entry.target)),
         ("demote_after", workload == Workload::Faults, span_of(&entry.demote_after)),
         ("promote_after", workload == Workload::Chain, span_of(&entry.promote_after)),
         // Of all programs one reads what it is told to.
@@ -256,13 +254,13 @@ pub(super) fn combination(
 ) -> Result<(), ConfigError> {
     let in_kernel = case.client == Placement::Kernel || case.server == Some(Placement::Kernel);
     if case.same_space && in_kernel {
-        let span = entry.same_space.as_ref().map_or(span, |list| list.span.clone());
+        let span = span_of(&entry.same_space).unwrap_or(span);
         let fix = "set client and server to \"user\", or put the kernel placements into a [[case]] without `same_space`";
         return Err(file.error_at(span, "only user placements can share a user space", fix));
     }
     let is_short = case.words.is_none_or(|words| words <= REGISTER_WORDS);
     if case.transfer == Transfer::Direct && !(case.server == Some(Placement::Kernel) && is_short) {
-        let span = entry.transfer.as_ref().map_or(span, |list| list.span.clone());
+        let span = span_of(&entry.transfer).unwrap_or(span);
         let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
         let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";
         return Err(file.error_at(span, message, fix));
@@ -271,13 +269,13 @@ pub(super) fn combination(
     if !case.migration.is_none_or(Migration::is_in_place)
         && case.partners.is_some_and(|partners| partners > 0)
     {
-        let span = entry.migration.as_ref().map_or(span, |list| list.span.clone());
+        let span = span_of(&entry.migration).unwrap_or(span);
         let message = "`relocate` and `restart` are measured with a server alone";
         let fix = "put them into a [[case]] of their own without `partners`";
         return Err(file.error_at(span, message, fix));
     }
     if case.moved > case.servers {
-        let span = entry.moved.as_ref().map_or(span, |list| list.span.clone());
+        let span = span_of(&entry.moved).unwrap_or(span);
         let message = "more servers are to move than the chain has";
         return Err(file.error_at(span, message, "raise `servers`, or lower `moved`"));
     }
@@ -312,22 +310,22 @@ fn policy(
     span: &Range<usize>,
     case: &Parameters,
 ) -> Result<(), ConfigError> {
-    let span_of = |list: &Option<List<i64>>| list.as_ref().map_or(span.clone(), |list| list.span.clone());
+    let place = |list: &Option<List<i64>>| span_of(list).unwrap_or(span.clone());
     if case.demote_after.is_some() && case.server != Some(Placement::Kernel) {
         let fix = "put `demote_after` into a [[case]] of its own with `server = \"kernel\"`";
         let message = "only faults in the kernel cost a server its trust";
-        return Err(file.error_at(span_of(&entry.demote_after), message, fix));
+        return Err(file.error_at(place(&entry.demote_after), message, fix));
     }
     if case.promote_after.is_some() && case.moved.is_some() {
         let message = "servers that move into the kernel by themselves are not moved";
-        return Err(file.error_at(span_of(&entry.promote_after), message, "remove `moved`"));
+        return Err(file.error_at(place(&entry.promote_after), message, "remove `moved`"));
     }
     if let Some(messages) = case.promote_after
         && u64::from(messages) > case.warm_up
     {
         let message = format!("the servers have had {} messages when the measured part begins", case.warm_up);
         let fix = format!("raise `warm_up` to {messages} or more, or lower `promote_after`");
-        return Err(file.error_at(span_of(&entry.promote_after), message, fix));
+        return Err(file.error_at(place(&entry.promote_after), message, fix));
     }
     Ok(())
 }
@@ -340,7 +338,7 @@ fn crowd(
     case: &Parameters,
 ) -> Result<(), ConfigError> {
     if case.serving == Some(Serving::Across) && case.vcpus == 1 {
-        let span = entry.serving.as_ref().map_or(span.clone(), |list| list.span.clone());
+        let span = span_of(&entry.serving).unwrap_or(span.clone());
         let message = "a call across CPUs needs two of them";
         let fix = "put `serving = \"across\"` into a [[case]] of its own with `vcpus` of 2 or more";
         return Err(file.error_at(span, message, fix));

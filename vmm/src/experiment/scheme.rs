@@ -10,7 +10,7 @@ use abi::region::{SAMPLES_OFFSET_32, START_INFO_OFFSET, size_32};
 use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
-use super::list::List;
+use super::list::{List, span_of};
 use super::parameter::{Gate, Migration, Placement, Reached, Transfer};
 use super::size::MemorySize;
 use super::topology::{Participant, Topology};
@@ -103,7 +103,7 @@ pub(super) fn check(
     if !case.has_32_bit() {
         return Ok(());
     }
-    let client = entry.client.as_ref().map_or(span.clone(), |list| list.span.clone());
+    let client = span_of(&entry.client).unwrap_or(span.clone());
     let refused = |message: &str, fix: &str| Err(file.error_at(client.clone(), message, fix));
     if case.same_space {
         return refused(
@@ -131,7 +131,7 @@ pub(super) fn check(
         );
     }
     if case.target == Some(Reached::Kernel) && case.server.is_some_and(Placement::is_32_bit) {
-        let span = entry.target.as_ref().map_or(client.clone(), |list| list.span.clone());
+        let span = span_of(&entry.target).unwrap_or(client.clone());
         let message = "no address of 32 bits leads to the kernel's memory, so there is nothing to read";
         let fix =
             "put `target = \"kernel\"` into a [[case]] of its own with `server = \"user\"` or `\"kernel\"`";
@@ -143,7 +143,7 @@ pub(super) fn check(
     {
         let message = "no address of 32 bits leads to a 64-bit client's memory, so there is nothing to read";
         let fix = "put `target = \"client\"` into a [[case]] of its own with `client = \"large\"`";
-        let span = entry.target.as_ref().map_or(client.clone(), |list| list.span.clone());
+        let span = span_of(&entry.target).unwrap_or(client.clone());
         return Err(file.error_at(span, message, fix));
     }
     moving(file, entry, &client, case)?;
@@ -158,13 +158,13 @@ fn moving(
     case: &Parameters,
 ) -> Result<(), ConfigError> {
     if !matches!(case.migration, None | Some(Migration::OneByOne | Migration::Restart)) {
-        let span = entry.migration.as_ref().map_or(client.clone(), |list| list.span.clone());
+        let span = span_of(&entry.migration).unwrap_or(client.clone());
         let message = "servers for 32 bits move in place one by one, or by being restarted";
         let fix = "put the other ways of `migration` into a [[case]] of their own with `client = \"user\"`";
         return Err(file.error_at(span, message, fix));
     }
     if case.promote_after.is_some() {
-        let span = entry.promote_after.as_ref().map_or(client.clone(), |list| list.span.clone());
+        let span = span_of(&entry.promote_after).unwrap_or(client.clone());
         let message = "servers for 32 bits move into no kernel, neither by order nor by themselves";
         let fix = "use `client = \"user\"` with `promote_after`, or `moved` with `client = \"large\"`";
         return Err(file.error_at(span, message, fix));
@@ -179,11 +179,9 @@ fn sizes(
     span: &Range<usize>,
     case: &Parameters,
 ) -> Result<(), ConfigError> {
-    let span_of = |keys: [&Option<List<i64>>; 2]| {
-        keys.into_iter().flatten().next().map_or(span.clone(), |list| list.span.clone())
-    };
-    let client_span = span_of([&entry.client_pages, &entry.pages]);
-    let server_span = span_of([&entry.server_pages, &entry.pages]);
+    let pages_span = |own| span_of(own).or(span_of(&entry.pages)).unwrap_or(span.clone());
+    let client_span = pages_span(&entry.client_pages);
+    let server_span = pages_span(&entry.server_pages);
     let needed = size_32(1, case.server_pages.unwrap_or(0));
     let largest = SMALL_SLOT_SIZES[SMALL_SLOT_SIZES.len() - 1];
     if case.has_small() && case.slot_bytes.unwrap_or(largest) < needed {
