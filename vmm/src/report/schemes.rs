@@ -130,13 +130,12 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
         row("segment loads", &counter("segment_loads"));
         row("instructions", &instructions);
         row("pages", &pages);
-        let models = group.cases.iter().flatten().flat_map(|case| &case.tlb_models);
-        let mut names: Vec<&str> = models.map(|report| report.model.as_str()).collect();
-        names.dedup();
-        names.truncate(group.cases.iter().flatten().map(|case| case.tlb_models.len()).max().unwrap_or(0));
-        for name in names {
+        // A case without a trace has no models; the others have the same ones.
+        let models =
+            group.cases.iter().flatten().map(|case| &case.tlb_models).max_by_key(|models| models.len());
+        for name in models.into_iter().flatten().map(|report| &report.model) {
             let misses =
-                |case: &CaseRecord| tlb::misses(case.tlb_models.iter().find(|report| report.model == name)?);
+                |case: &CaseRecord| tlb::misses(case.tlb_models.iter().find(|report| report.model == *name)?);
             row(&format!("misses/walks, {name}"), &misses);
         }
     }

@@ -121,15 +121,18 @@ fn a_counter_counts_every_call_once_while_it_is_moved_a_thousand_times() {
             .with(|plan| (plan.cpu_count, plan.thread_count) = (vcpus, vcpus.max(2)));
         let counter = migratable(program::COUNTER, Place::User).with(|plan| plan.first_cpu = vcpus - 1);
         for run in finish_on(&[driver, counter], 0, vcpus) {
-            let [migrated, count, answered, wrong, failed] = run.samples[..] else {
-                panic!("{:?}", run.samples)
-            };
-            assert_eq!((migrated, wrong, failed), (turns, 0, 0), "{vcpus} CPUs");
-            assert_eq!(count, answered, "{vcpus} CPUs");
-            assert!(answered >= turns, "{vcpus} CPUs");
-            assert_eq!(run.faults, []);
+            assert_every_call_counted_once(&run, turns, vcpus);
         }
     }
+}
+
+/// What the driver of [`scenario::MIGRATE_UNDER_CALLS`] has seen, which has moved the server so often.
+pub fn assert_every_call_counted_once(run: &GuestRun, turns: u64, vcpus: u32) {
+    let [migrated, count, answered, wrong, failed] = run.samples[..] else { panic!("{:?}", run.samples) };
+    assert_eq!((migrated, wrong, failed), (turns, 0, 0), "{vcpus} CPUs");
+    assert_eq!(count, answered, "{vcpus} CPUs");
+    assert!(answered >= turns, "{vcpus} CPUs");
+    assert_eq!(run.faults, []);
 }
 
 /// Moving, stopping, starting and ending is the driver's affair, in every placement.

@@ -9,6 +9,7 @@ use abi::report::feature;
 use inkbed::machine::guest::GuestRun;
 
 use crate::harness::{Place, Server, boot, config, counted, scenario, server};
+use crate::migration::assert_every_call_counted_once;
 use crate::small::finish_32;
 
 fn migratable(program: &str, place: Place) -> Server {
@@ -90,13 +91,7 @@ fn a_counter_counts_every_call_once_while_it_is_moved_a_thousand_times() {
             .with(|plan| (plan.cpu_count, plan.thread_count) = (vcpus, vcpus.max(2)));
         let counter = migratable(program::COUNTER, Place::Large).with(|plan| plan.first_cpu = vcpus - 1);
         for run in finish_both(&[driver, counter], 0, vcpus) {
-            let [migrated, count, answered, wrong, failed] = run.samples[..] else {
-                panic!("{:?}", run.samples)
-            };
-            assert_eq!((migrated, wrong, failed), (turns, 0, 0), "{vcpus} CPUs");
-            assert_eq!(count, answered, "{vcpus} CPUs");
-            assert!(answered >= turns, "{vcpus} CPUs");
-            assert_eq!(run.faults, []);
+            assert_every_call_counted_once(&run, turns, vcpus);
         }
     }
 }

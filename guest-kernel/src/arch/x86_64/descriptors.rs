@@ -63,12 +63,17 @@ const TRAP_STACK_INDEX: u16 = 0;
 /// Interrupt stack table entry for NMI, double fault and machine check, which may hit anywhere.
 const CRITICAL_STACK_INDEX: u16 = 1;
 
+/// The record of the CPU with this index.
+fn record_of(index: u32) -> *mut CpuRecord {
+    core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(index) as usize)
+}
+
 /// Builds and loads the tables of the CPU with this index.
 ///
 /// # Safety
 /// Only once for each CPU, on that CPU, with its record mapped and zero.
 pub unsafe fn load(index: u32) -> &'static Cpu {
-    let record: *mut CpuRecord = core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(index) as usize);
+    let record = record_of(index);
     // SAFETY: the record is mapped and zero, which is valid for the tables' fields that are read below, and until this
     // function returns nobody else uses it.
     let (task_state, segments, interrupt_table) =
@@ -143,8 +148,7 @@ pub fn gate(handler: u64) -> Entry<HandlerFunc> {
 
 /// Puts the segments of ring 3 on this CPU back to what they are at first: no 32-bit code, flat data.
 pub fn clear_32_bit(cpu: &Cpu) {
-    let record: *mut CpuRecord =
-        core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(cpu.index.get()) as usize);
+    let record = record_of(cpu.index.get());
     // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
     let segments = unsafe { &mut (*record).segments };
     segments[index_of(USER_CODE_32_SELECTOR)] = 0;
@@ -153,8 +157,7 @@ pub fn clear_32_bit(cpu: &Cpu) {
 
 /// Exchanges this CPU's gate of 32-bit programs.
 pub fn exchange_gate(cpu: &Cpu, gate: Entry<HandlerFunc>) -> Entry<HandlerFunc> {
-    let record: *mut CpuRecord =
-        core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(cpu.index.get()) as usize);
+    let record = record_of(cpu.index.get());
     // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
     unsafe { core::mem::replace(&mut (*record).interrupt_table[usize::from(VECTOR_32)], gate) }
 }

@@ -57,8 +57,9 @@ pub(super) fn execute(
     Ok(true)
 }
 
-/// INT n from ring 3, if its gate is open to ring 3 and leads to 64-bit code of ring 0, and the stack can be written: the frame on the stack that the gate leads to, and its handler
-/// in ring 0. The frame holds the flags as the program has them, without TF.
+/// INT n from ring 3, if its gate is open to ring 3 and leads to 64-bit code of ring 0, and the stack can be written: leaves the
+/// frame on the stack that the gate leads to and goes to its handler. The frame holds the flags as the program has them, without
+/// TF.
 fn interrupt(
     vcpu: &Vcpu,
     instruction: &Instruction,
