@@ -161,7 +161,7 @@ pub struct Cpu {
 
 impl Cpu {
     /// Makes `next` the running thread, and loads its page table exactly if it has one and that is not the resident one
-    /// (DESIGN.md, invariant 2). Counting the switch is the caller's affair.
+    /// (docs/invariants.md, 2). Counting the switch is the caller's affair.
     #[inline]
     pub fn switch_to(&self, next: &'static Thread) {
         next.state.set(State::Running);

@@ -68,7 +68,7 @@ fn a_call_and_its_reply_take_the_fast_path_and_carry_message_and_badge() {
     assert_eq!((cpu.counters.ipc_fast.get(), cpu.counters.ipc_slow.get()), (2, 0));
 }
 
-/// The table of DESIGN.md, invariant 2: page-table loads of one round trip, for every pair of placements.
+/// The table of invariant 2 in docs/invariants.md: page-table loads of one round trip, for every pair of placements.
 #[test]
 fn a_page_table_is_loaded_only_when_the_next_space_is_not_resident() {
     use Placement::{Kernel, User};

@@ -139,7 +139,7 @@ fn path(place: Place, vcpus: u32, threads: u32) -> Option<Counts> {
     Some(trace.summary.counts)
 }
 
-/// DESIGN.md, invariant 7, to the instruction: neither threads nor CPUs make the path longer, and nothing else changes in it.
+/// Invariant 7 of docs/invariants.md, to the instruction: neither threads nor CPUs make the path longer, and nothing else changes in it.
 fn the_path_is_that_of_three_threads_on_one_cpu(vcpus: u32, threads: u32) {
     for place in BOTH_PLACES {
         let Some(small) = path(place, 1, 3) else { return };

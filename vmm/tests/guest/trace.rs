@@ -207,7 +207,7 @@ fn pcids_change_the_loads_and_not_their_number() {
     assert!(events.iter().all(keeps));
 }
 
-/// DESIGN.md, invariant 7: a call, and to stop a server, start it again and call it twice, takes the same instructions whether
+/// Invariant 7 of docs/invariants.md: a call, and to stop a server, start it again and call it twice, takes the same instructions whether
 /// the server is alone or one of ten, a hundred or a thousand, as in the experiment `slots`.
 #[test]
 fn nothing_takes_longer_with_a_thousand_servers() {
