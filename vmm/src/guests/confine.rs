@@ -16,8 +16,9 @@ use seccompiler::{
 use crate::machine::MachineError;
 use crate::machine::stages::Role;
 
-/// What any thread of a process needs: memory, locks, signals, its end.
-const BASE: [i64; 30] = [
+/// What any thread of a process needs: memory, locks, signals, its end. None of these reaches another process, or thread, by
+/// its number: what does is in [`filter`], for this process only.
+const BASE: [i64; 28] = [
     libc::SYS_brk,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
@@ -40,12 +41,10 @@ const BASE: [i64; 30] = [
     libc::SYS_rseq,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
-    libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
     libc::SYS_sendto,
     libc::SYS_set_robust_list,
     libc::SYS_sigaltstack,
-    libc::SYS_tgkill,
     libc::SYS_write,
     libc::SYS_writev,
 ];
@@ -124,6 +123,11 @@ fn filter(role: Role) -> Result<BpfProgram, seccompiler::BackendError> {
         values.iter().map(is).collect::<Result<Vec<_>, _>>()
     };
     rules.insert(libc::SYS_ioctl, any_of(1, requests(role))?);
+    // Threads of this process get each other out of KVM_RUN; no signal may reach the process that started this one, or a sibling.
+    let process = std::process::id();
+    rules.insert(libc::SYS_tgkill, any_of(0, &[process])?);
+    let calling_thread = 0;
+    rules.insert(libc::SYS_sched_getaffinity, any_of(0, &[calling_thread])?);
     // No page may ever become executable.
     let executable = libc::PROT_EXEC as u64;
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
@@ -194,6 +198,44 @@ mod tests {
             (big.len(), map(libc::PROT_READ | libc::PROT_WRITE), map(libc::PROT_READ | libc::PROT_EXEC))
         });
         assert_eq!(mapped, (16 << 20, true, false));
+    }
+
+    /// Signal 0 only asks whether a signal could be sent.
+    #[test]
+    fn a_confined_thread_reaches_its_own_process_and_no_other() {
+        let own = std::process::id() as i32;
+        let parent = std::os::unix::process::parent_id() as i32;
+        let refused = |call: i64, arguments: [i64; 4]| {
+            let [a, b, c, d] = arguments;
+            // SAFETY: None of these calls is given an address but null; signal 0 is never delivered.
+            let result = unsafe { libc::syscall(call, a, b, c, d) };
+            (result < 0).then(|| io::Error::last_os_error().raw_os_error().unwrap_or(0))
+        };
+        let reached = confined(Role::Vcpu, move || {
+            // SAFETY: The call has no preconditions.
+            let thread = unsafe { libc::gettid() };
+            (
+                refused(libc::SYS_tgkill, [own.into(), thread.into(), 0, 0]),
+                [
+                    refused(libc::SYS_tgkill, [parent.into(), parent.into(), 0, 0]),
+                    // The upper half of a register is no part of the number.
+                    refused(libc::SYS_tgkill, [i64::from(parent) | 1 << 32, parent.into(), 0, 0]),
+                    refused(libc::SYS_tkill, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_kill, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_rt_sigqueueinfo, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_rt_tgsigqueueinfo, [parent.into(), parent.into(), 0, 0]),
+                    refused(libc::SYS_pidfd_open, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_pidfd_send_signal, [0, 0, 0, 0]),
+                    refused(libc::SYS_prlimit64, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_sched_getaffinity, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_sched_setaffinity, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_setpriority, [0, parent.into(), 19, 0]),
+                    refused(libc::SYS_process_vm_readv, [parent.into(), 0, 0, 0]),
+                    refused(libc::SYS_ptrace, [16, parent.into(), 0, 0]),
+                ],
+            )
+        });
+        assert_eq!(reached, (None, [Some(libc::EPERM); 14]));
     }
 
     #[test]
