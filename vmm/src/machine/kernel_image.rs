@@ -62,12 +62,10 @@ fn parse(bytes: &[u8]) -> Result<KernelImage, String> {
     if segments.is_empty() {
         return Err("it has no loadable segment".to_owned());
     }
-    for (index, segment) in segments.iter().enumerate() {
-        if segments[..index].iter().any(|other| overlap(segment, other)) {
-            return Err(
-                "two segments share a page: align each segment to 4 KiB in the linker script".to_owned()
-            );
-        }
+    if overlap(&segments, |segment| segment.virtual_start)
+        || overlap(&segments, |segment| segment.physical_start)
+    {
+        return Err("two segments share a page: align each segment to 4 KiB in the linker script".to_owned());
     }
     let entry = header.e_entry(endian);
     let holds_entry = |segment: &&Segment| {
@@ -117,9 +115,9 @@ fn parse_segment(segment: &object::elf::ProgramHeader64<LittleEndian>) -> Result
     })
 }
 
-fn overlap(one: &Segment, other: &Segment) -> bool {
-    let apart = |start: u64, other_start: u64| {
-        start.wrapping_sub(other_start) >= other.size && other_start.wrapping_sub(start) >= one.size
-    };
-    !apart(one.virtual_start, other.virtual_start) || !apart(one.physical_start, other.physical_start)
+/// Whether two of the segments share an address. A file may have 65,534 of them, so only neighbours are compared.
+fn overlap(segments: &[Segment], start: impl Fn(&Segment) -> u64) -> bool {
+    let mut ranges: Vec<(u64, u64)> = segments.iter().map(|segment| (start(segment), segment.size)).collect();
+    ranges.sort_unstable();
+    ranges.windows(2).any(|pair| pair[1].0 - pair[0].0 < pair[0].1)
 }

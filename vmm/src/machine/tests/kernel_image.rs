@@ -64,7 +64,37 @@ fn what_cannot_be_booted_is_refused_with_a_reason() {
     }
 }
 
+/// As many as the file format has numbers for. Looking at all pairs of them would take 2,000,000,000 comparisons.
+#[test]
+fn a_kernel_of_65_534_segments_is_taken_and_its_last_overlap_found() {
+    let page = |index: u64| (4, BASE + 0x100_0000 + index * 0x1000, 0x100_0000 + index * 0x1000, 0x1000);
+    let mut segments = vec![TEXT];
+    segments.extend((0..65_533).map(page));
+    assert_eq!(KernelImage::parse(&elf(TEXT.1, &segments)).unwrap().segments.len(), 65_534);
+    segments[65_533] = page(65_531);
+    assert!(refusal(TEXT.1, &segments).contains("share a page"));
+}
+
 proptest! {
+    /// Whatever their order, and in either address space.
+    #[test]
+    fn an_overlap_of_any_two_segments_is_found(
+        pages in prop::collection::vec((1u64..40, 1u64..40, 1u64..5), 1..12),
+    ) {
+        let shares = |start: fn(&(u64, u64, u64)) -> u64| {
+            pages.iter().enumerate().any(|(index, one)| {
+                let overlaps = |other| start(one) < start(other) + other.2 && start(other) < start(one) + one.2;
+                pages[..index].iter().any(overlaps)
+            })
+        };
+        let header = |(address, physical, size): &(u64, u64, u64)| {
+            (5, BASE + (0x1000 + address) * 0x1000, (0x1000 + physical) * 0x1000, size * 0x1000)
+        };
+        let headers: Vec<Header> = pages.iter().map(header).collect();
+        let parsed = KernelImage::parse(&elf(headers[0].1, &headers));
+        prop_assert_eq!(parsed.is_err(), shares(|range| range.0) || shares(|range| range.1), "{:?}", parsed);
+    }
+
     #[test]
     fn any_segment_is_survived(flags in 0u32..8, address: u64, physical: u64, size: u64) {
         let _ = KernelImage::parse(&elf(address, &[(flags, address, physical, size), TEXT]));
