@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::experiment::parameter::Placement;
 use crate::experiment::size::MemorySize;
 use crate::machine::guest::Pin;
+use crate::machine::pin;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -59,7 +60,7 @@ pub struct GuestArguments {
     /// Take the server programs from this folder, one ELF file per program, instead of the built-in ones
     #[arg(long, value_name = "DIR", help_heading = "Guest")]
     pub servers: Option<PathBuf>,
-    /// Pin vCPU threads to these host CPUs, in turn: a list such as 0,1 or `auto`
+    /// Pin vCPU threads to these host CPUs, in turn: a list such as 0-3,5 or `auto`
     #[arg(long, value_name = "CPUS", value_parser = parse_pin, help_heading = "Guest")]
     pub pin: Option<Pin>,
 }
@@ -241,10 +242,10 @@ fn parse_pin(text: &str) -> Result<Pin, String> {
     if text == "auto" {
         return Ok(Pin::Auto);
     }
-    let cpus = text.split(',').map(|cpu| cpu.trim().parse::<usize>());
-    cpus.collect::<Result<Vec<_>, _>>()
-        .map(Pin::List)
-        .map_err(|_| "write host CPU numbers with commas between, such as 0,1, or `auto`".to_owned())
+    let cpus = pin::parse_list(text).map(Pin::List);
+    cpus.ok_or_else(|| {
+        "write host CPU numbers or ranges with commas between, such as 0-3,5, or `auto`".to_owned()
+    })
 }
 
 fn parse_server(text: &str) -> Result<ServerArgument, String> {
@@ -270,6 +271,7 @@ mod tests {
     fn pins_are_lists_or_auto() {
         assert_eq!(parse_pin("auto"), Ok(Pin::Auto));
         assert_eq!(parse_pin("0, 3"), Ok(Pin::List(vec![0, 3])));
+        assert_eq!(parse_pin("0-3,5"), Ok(Pin::List(vec![0, 1, 2, 3, 5])));
         assert!(parse_pin("a").is_err() && parse_pin("").is_err() && parse_pin("1,").is_err());
     }
 

@@ -7,7 +7,9 @@ use crate::experiment::parameter::Gate;
 use crate::guest_image::GuestImage;
 use crate::host::{Availability, Fact, HostFacts, KvmVendor, SegmentFacts};
 use crate::machine::MachineError;
+use crate::machine::guest::Pin;
 use crate::machine::kvm::KvmDevice;
+use crate::machine::pin;
 use crate::report::record::HostRecord;
 
 /// The guest that was to find out about segments has not said: that is no reason to leave cases out.
@@ -54,8 +56,8 @@ impl Host {
         Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs }
     }
 
-    /// What results say about the host.
-    pub(super) fn record(&self) -> HostRecord {
+    /// What results say about the host, where vCPU threads are pinned like this.
+    pub(super) fn record(&self, pin: &Pin) -> HostRecord {
         let ring0 = self.facts.ring0.known();
         HostRecord {
             name: name(),
@@ -64,6 +66,7 @@ impl Host {
             user_timing_is_native: ring0.is_some_and(|ring0| ring0.is_emulated),
             tsc_counts_instructions: ring0.is_some_and(|ring0| ring0.tsc_counts_instructions),
             cpus: self.facts.cpu.online_cpus.known().copied().unwrap_or(0),
+            usable_cpus: pin::usable_cpus(pin).map_or(0, |cpus| cpus as u32),
             absent_lenses: self
                 .facts
                 .lenses

@@ -19,7 +19,9 @@ use crate::experiment::overrides::Overrides;
 use crate::experiment::run::{KvmRunner, Runner, now};
 use crate::guest_image::GuestImage;
 use crate::guests::cgroup;
-use crate::report::record::{CaseRecord, ExperimentRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION};
+use crate::report::record::{
+    CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
+};
 use crate::report::store::{ResultsFolder, read_record};
 use crate::report::table;
 
@@ -129,9 +131,10 @@ fn run_one(
     host: &Host,
     interrupt: &Interrupt,
 ) -> anyhow::Result<End> {
+    let pin = guest::pin(&arguments.guest)?;
+    let host = host.record(&pin);
     let mut record = record(arguments, overrides, planned, image, host);
     let path = folder(arguments, &record);
-    let pin = guest::pin(&arguments.guest)?;
     let results = ResultsFolder::create(&path, arguments.overwrite)?;
     let guests = KvmRunner { stop: interrupt.stop.clone() };
     let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
@@ -191,7 +194,7 @@ fn record(
     overrides: &Overrides,
     planned: &Planned,
     image: &GuestImage,
-    host: &Host,
+    host: HostRecord,
 ) -> RunRecord {
     let experiment = &planned.experiment;
     let mut changed = overrides.describe();
@@ -214,7 +217,7 @@ fn record(
         started_utc: now(),
         finished_utc: None,
         state: RunState::Running,
-        host: host.record(),
+        host,
         guest: guest::record(&arguments.guest, image),
         absent: experiment.absent.iter().chain(&experiment.unavailable).cloned().collect(),
         cases_planned: experiment.cases.len(),

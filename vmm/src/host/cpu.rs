@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::host::fact::Fact;
 use crate::host::system::read;
+use crate::machine::pin;
 
 /// Facts about the processor.
 #[derive(Clone, Debug, Serialize)]
@@ -72,13 +73,8 @@ fn signature(ebx: u32, ecx: u32, edx: u32) -> String {
 
 /// Number of CPUs in a list like `0-3,5`.
 pub(crate) fn count_list(list: &str) -> Fact<u32> {
-    let count = |range: &str| -> Option<u32> {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        last.checked_sub(first)?.checked_add(1)
-    };
-    match list.split(',').map(count).sum::<Option<u32>>() {
-        Some(count) => Fact::Known(count),
+    match pin::parse_list(list) {
+        Some(cpus) => Fact::Known(cpus.len() as u32),
         None => Fact::absent(format_args!("cannot read the CPU list {list:?}")),
     }
 }

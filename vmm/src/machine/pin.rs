@@ -1,5 +1,6 @@
 //! Which host CPU each vCPU thread runs on.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use crate::machine::error::{MachineError, host};
@@ -30,8 +31,11 @@ fn choose(pin: &Pin, vcpus: u32, allowed: &[usize]) -> Result<Vec<usize>, String
     Ok(list.iter().copied().cycle().take(vcpus as usize).collect())
 }
 
-/// Words of an affinity mask: 8,192 CPUs, the most that Linux can be built for on x86-64.
-const MASK_WORDS: usize = 128;
+/// The most CPUs that Linux can be built for on x86-64.
+const CPUS_MAX: usize = 8192;
+
+/// Words of an affinity mask.
+const MASK_WORDS: usize = CPUS_MAX / 64;
 
 /// CPUs that this process may use, lowest first.
 pub fn allowed_cpus() -> Result<Vec<usize>, MachineError> {
@@ -41,7 +45,30 @@ pub fn allowed_cpus() -> Result<Vec<usize>, MachineError> {
     if result != 0 {
         return Err(host("tell which CPUs this process may use")(io::Error::last_os_error()));
     }
-    Ok((0..MASK_WORDS * 64).filter(|cpu| mask[cpu / 64] & (1 << (cpu % 64)) != 0).collect())
+    Ok((0..CPUS_MAX).filter(|cpu| mask[cpu / 64] & (1 << (cpu % 64)) != 0).collect())
+}
+
+/// Number of host CPUs that the vCPU threads have: those that this process may use (its affinity mask, which the cpuset of its
+/// control group limits), or those of the list.
+pub fn usable_cpus(pin: &Pin) -> Result<usize, MachineError> {
+    match pin {
+        Pin::None | Pin::Auto => Ok(allowed_cpus()?.len()),
+        Pin::List(list) => Ok(list.iter().collect::<BTreeSet<_>>().len()),
+    }
+}
+
+/// CPU numbers in a list such as `0-3,5`, as Linux and its users write them; `None` where it is none.
+pub fn parse_list(list: &str) -> Option<Vec<usize>> {
+    let mut cpus = Vec::new();
+    for range in list.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last >= CPUS_MAX {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    Some(cpus)
 }
 
 /// Pins the calling thread.
@@ -74,6 +101,28 @@ mod tests {
         let error = choose(&Pin::List(vec![1, 7]), 2, &[1, 3]).unwrap_err();
         assert!(error.contains("host CPU 7"), "{error}");
         assert!(choose(&Pin::List(vec![]), 1, &[0]).is_err());
+    }
+
+    #[test]
+    fn lists_are_numbers_and_ranges() {
+        assert_eq!(parse_list("0-3,5"), Some(vec![0, 1, 2, 3, 5]));
+        assert_eq!(parse_list(" 7 , 1-1"), Some(vec![7, 1]));
+        for bad in ["", "1,", "-", "1-", "-1", "3-1", "0-8192", "0-18446744073709551615", "a"] {
+            assert_eq!(parse_list(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_cpus_that_threads_may_run_on_are_usable() {
+        let all = allowed_cpus().unwrap();
+        assert_eq!(usable_cpus(&Pin::Auto).unwrap(), all.len());
+        assert_eq!(usable_cpus(&Pin::List(vec![3, 3, 1])).unwrap(), 2, "a CPU named twice is one");
+        std::thread::spawn(move || {
+            pin_this_thread(all[0]).unwrap();
+            assert_eq!(usable_cpus(&Pin::None).unwrap(), 1, "the affinity mask counts, not what is online");
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

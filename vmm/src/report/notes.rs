@@ -97,10 +97,10 @@ fn unfinished(run: &RunRecord) -> Option<String> {
 
 fn overcommitted(run: &RunRecord) -> Option<String> {
     let cases = run.cases.iter().filter(|case| case.is_overcommitted).count();
-    let cpus = run.host.cpus;
+    let cpus = run.host.cpus_for_guests().unwrap_or(0);
     (cases > 0).then(|| {
         format!(
-            "° overcommitted: more vCPUs than the {cpus} CPUs of this host, which run in turn; counts are exact, times are \
+            "° overcommitted: more vCPUs than the {cpus} CPUs that their threads may use, so they run in turn; counts are exact, times are \
              those of waiting, too. ({cases} of {} cases)",
             run.cases.len()
         )

@@ -117,6 +117,10 @@ pub struct HostRecord {
     /// Number of its CPUs, 0 where that is not known.
     #[serde(default)]
     pub cpus: u32,
+    /// Of these, the ones that vCPU threads may use: by the process's affinity mask, the cpuset of its control group and
+    /// `--pin`; 0 where that is not known.
+    #[serde(default)]
+    pub usable_cpus: u32,
     /// Ways of counting that this host does not have, and why.
     #[serde(default)]
     pub absent_lenses: BTreeMap<String, String>,
@@ -172,7 +176,7 @@ pub struct CaseRecord {
     /// Round trips per second of all threads that measured, mean over launches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trips_per_second: Option<f64>,
-    /// The guest had more vCPUs than the host has CPUs.
+    /// The guest had more vCPUs than there were CPUs that their threads may use.
     #[serde(default)]
     pub is_overcommitted: bool,
     /// What the rule of the resident space says the counters must be.
@@ -330,6 +334,13 @@ impl CaseRecord {
     /// A counter per round trip.
     pub fn per_round_trip(&self, counter: &str) -> Option<f64> {
         self.counters.get(counter)?.per_round_trip
+    }
+}
+
+impl HostRecord {
+    /// CPUs that vCPU threads may use, where anything is known about them. Records of old know the host's only.
+    pub fn cpus_for_guests(&self) -> Option<u32> {
+        [self.usable_cpus, self.cpus].into_iter().find(|cpus| *cpus > 0)
     }
 }
 

@@ -55,6 +55,9 @@ impl From<Result<GuestRun, String>> for Launch {
 /// Lines of the console that a failed launch keeps.
 const CONSOLE_TAIL_LINES: usize = 20;
 
+/// And bytes: a line may be as long as the whole console.
+const CONSOLE_TAIL_BYTES: usize = 4096;
+
 /// The record of a case. `samples_files` names the raw samples of each launch that has any.
 pub fn case_record(
     case: &Case,
@@ -106,7 +109,7 @@ pub fn case_record(
         other_calls: other_calls(case, &runs, round_trips),
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
         round_trips_per_second: rate(&runs),
-        is_overcommitted: host.cpus != 0 && case.parameters.vcpus > host.cpus,
+        is_overcommitted: host.cpus_for_guests().is_some_and(|cpus| case.parameters.vcpus > cpus),
         expected: expected(case, &counters, round_trips),
         kvm_exits_per_round_trip: kvm_stats
             .get("exits")
@@ -379,10 +382,16 @@ fn launch_record(
 }
 
 fn console_tail(console: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(console);
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    let tail = &lines[lines.len().saturating_sub(CONSOLE_TAIL_LINES)..];
-    (!tail.is_empty()).then(|| tail.join("\n"))
+    let end = console.trim_ascii_end();
+    let is_cut = end.len() > CONSOLE_TAIL_BYTES;
+    let kept = &end[end.len().saturating_sub(CONSOLE_TAIL_BYTES)..];
+    // The cut may have left the rest of a character in front.
+    let kept = &kept[kept.iter().take(3).take_while(|byte| is_cut && **byte & 0xc0 == 0x80).count()..];
+    let text = String::from_utf8_lossy(kept);
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(CONSOLE_TAIL_LINES)..].join("\n");
+    let is_cut_in_line = is_cut && lines.len() <= CONSOLE_TAIL_LINES;
+    (!tail.is_empty()).then(|| if is_cut_in_line { format!("…{tail}") } else { tail })
 }
 
 #[cfg(test)]
