@@ -202,8 +202,8 @@ fn predict(counted: &Counted<'_>, summary: &Summary, field: impl Fn(&Counts, u64
 /// What counts instructions, against the trace.
 fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord> {
     let mut rows = Vec::new();
-    // Where KVM emulates ring 0, that is the detour's, too.
-    let ring_0 = |counts: &Counts, detour: u64| counts.ring_0 + detour;
+    // Where KVM emulates ring 0, that is the detour's, too; and KVM counts what its emulator begins.
+    let ring_0 = |counts: &Counts, detour: u64| counts.ring_0 + detour + counts.emulator_restarts;
     if let (Some(emulated), Some(traced)) = (counted.emulated, predict(counted, summary, ring_0)) {
         let counts = [("kvm", emulated), ("trace", traced)];
         let one = ring_0(&summary.counts, summary.detour_instructions);

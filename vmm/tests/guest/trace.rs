@@ -1,15 +1,16 @@
 //! The trace lens: exact counts on a real guest, the same on every KVM.
 
+use abi::call::REGISTER_WORDS;
 use abi::program::{self, client as argument, workload};
 use abi::report::feature;
 use inkbed::lens::stream::Event;
 use inkbed::lens::tlb::{BUILT_IN, Model, WhatIf};
 use inkbed::lens::trace::phase::Phase;
-use inkbed::lens::trace::{self, Trace, TraceError};
+use inkbed::lens::trace::{self, Summary, Trace, TraceError};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome};
 
-use crate::harness::{BOTH_PLACES, Place, Server, client, config, server};
+use crate::harness::{BOTH_PLACES, Place, Server, client, config, finish, server};
 use crate::kvm::require_kvm;
 
 /// Complete round trips of each trace; the client makes one more.
@@ -100,6 +101,25 @@ fn slow_paths_and_several_calls_in_one_round_trip() {
         assert_eq!(trace.summary.varying, 0, "{place:?}");
         assert_eq!(trace.summary.counts.kinds.page_table_loads, loads, "{place:?}");
         assert_eq!(trace.summary.counts.context_switches, 6, "{place:?}");
+    }
+}
+
+/// Where KVM emulates ring 0, it counts what the trace says that it counts, however long the message that the kernel copies:
+/// [`inkbed::lens::trace::repeat`].
+#[test]
+fn kvm_emulates_as_many_instructions_as_the_trace_says() {
+    for words in [0, 4, 8, 64, 512] {
+        let servers = pair(Place::User, Place::User, words);
+        let (Some(trace), Some(run)) = (trace_of(&servers), finish(&servers)) else { return };
+        let Summary { between_marks: counts, detour_between_marks: detour, .. } = &trace.summary;
+        let Some(emulated) =
+            run.kvm_stats.get("insn_emulation").filter(|emulated| **emulated > counts.ring_0)
+        else {
+            println!("skipped: this KVM does not emulate ring 0");
+            return;
+        };
+        assert_eq!(counts.emulator_restarts > 0, words > REGISTER_WORDS, "{words} words");
+        assert_eq!(*emulated, counts.ring_0 + detour + counts.emulator_restarts, "{words} words");
     }
 }
 

@@ -8,6 +8,7 @@ mod report;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod trace;
 
 use std::mem::offset_of;
 use std::time::{Duration, Instant};

@@ -5,8 +5,6 @@ use std::ops::Range;
 
 use iced_x86::Mnemonic;
 
-use crate::lens::stream::AccessKind;
-use crate::lens::trace::decode::is_repeated;
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::recording::Step;
 
@@ -18,7 +16,7 @@ pub fn ticks(steps: &[Step], phases: &[Phase], round_trips: &[Range<usize>]) -> 
         let begin = (0..range.start).rev().find(is_reading)?;
         let end = range.clone().find(is_reading)?;
         let counted = (begin..end).filter(|index| phases[*index] != Phase::Detour);
-        Some(counted.map(|index| repetitions(&steps[index])).sum())
+        Some(counted.map(|index| steps[index].repeated.ticks()).sum())
     };
     let mut all = round_trips.iter().map(of_round_trip);
     let first = all.next()??;
@@ -30,53 +28,23 @@ fn is_clock_reading(step: &Step) -> bool {
     matches!(mnemonic, Some(Mnemonic::Rdtsc | Mnemonic::Rdtscp))
 }
 
-/// How often a repeated string instruction was repeated, by the memory that it wrote; 1 for all others.
-fn repetitions(step: &Step) -> u64 {
-    match step.instruction() {
-        Some(instruction) if is_repeated(&instruction) => {
-            let written = step.accesses.iter().filter(|memory| memory.access.kind == AccessKind::Write);
-            let bytes: u64 = written.map(|memory| u64::from(memory.access.size_bytes)).sum();
-            bytes / (instruction.memory_size().size() as u64).max(1)
-        }
-        _ => 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::stream::{Access, PageSize};
-    use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, MemoryAccess};
+    use crate::lens::trace::recording::INSTRUCTION_SIZE_MAX;
+    use crate::lens::trace::repeat::Repeated;
 
-    fn step(code: &[u8], written: u16) -> Step {
+    fn step(code: &[u8], repetitions: u64) -> Step {
         let mut bytes = [0x90; INSTRUCTION_SIZE_MAX];
         bytes[..code.len()].copy_from_slice(code);
-        let access = Access {
-            kind: AccessKind::Write,
-            address: 0x1000,
-            size_bytes: written,
-            user: true,
-            page_size: PageSize::Kib4,
-            global: false,
-        };
-        let memory = MemoryAccess { access, physical: 0x1000, page_table: 0x1000, user_page: true };
-        Step {
-            address: 0,
-            mode: Default::default(),
-            region: Default::default(),
-            bytes,
-            length: code.len() as u8,
-            ring: 3,
-            page_table: 0x1000,
-            accesses: if written == 0 { Vec::new() } else { vec![memory] },
-            event: None,
-        }
+        let repeated = Repeated { repetitions, ..Repeated::default() };
+        Step { bytes, length: code.len() as u8, ring: 3, page_table: 0x1000, repeated, ..Step::default() }
     }
 
     /// Two round trips of seven steps, each with five ticks and the repetitions of a copy from clock to clock.
     #[test]
     fn ticks_go_from_the_reading_before_the_round_trip_to_the_first_in_it() {
-        let (nop, clock, copy) = (step(&[0x90], 0), step(&[0x0f, 0x31], 0), step(&[0xf3, 0x48, 0xa5], 64));
+        let (nop, clock, copy) = (step(&[0x90], 0), step(&[0x0f, 0x31], 0), step(&[0xf3, 0x48, 0xa5], 8));
         let loop_ = [clock.clone(), nop.clone(), nop.clone(), copy, nop, clock.clone(), clock];
         let steps = [loop_.clone(), loop_.clone(), loop_].concat();
         let mut phases = [Phase::Client; 7];

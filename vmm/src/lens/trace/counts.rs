@@ -21,6 +21,9 @@ pub struct Counts {
     pub ring_0: u64,
     /// Instructions in ring 3.
     pub ring_3: u64,
+    /// How often KVM's emulator begins a repeated instruction in ring 0 anew ([`crate::lens::trace::repeat`]).
+    #[serde(default)]
+    pub emulator_restarts: u64,
     /// Switches from one thread to another.
     pub context_switches: u64,
     /// Accesses to data that only read.
@@ -58,6 +61,9 @@ pub fn count<'a>(steps: impl Iterator<Item = (&'a Step, Phase)>, current: Option
         counts.instructions += 1;
         counts.path_instructions += u64::from(phase.is_path());
         *(if step.ring == 0 { &mut counts.ring_0 } else { &mut counts.ring_3 }) += 1;
+        if step.ring == 0 {
+            counts.emulator_restarts += step.repeated.emulator_restarts;
+        }
         *counts.phases.entry(phase).or_insert(0) += 1;
         if let Some(instruction) = step.instruction() {
             counts.kinds += Kinds::of(&instruction);

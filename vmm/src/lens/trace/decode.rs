@@ -9,6 +9,7 @@ use kvm_bindings::kvm_regs;
 
 use crate::lens::stream::AccessKind;
 use crate::lens::trace::implicit;
+use crate::lens::trace::repeat::is_repeated;
 
 /// How the processor reads code: by L in the descriptor of CS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,12 +154,6 @@ pub fn successors(
     }
 }
 
-/// Whether it is a string instruction with a repeat prefix: a trap flag stops it after each repetition.
-pub fn is_repeated(instruction: &Instruction) -> bool {
-    instruction.is_string_instruction()
-        && (instruction.has_rep_prefix() || instruction.has_repe_prefix() || instruction.has_repne_prefix())
-}
-
 fn near_target(instruction: &Instruction) -> Option<u64> {
     let is_near =
         instruction.op_kinds().any(|kind| matches!(kind, OpKind::NearBranch64 | OpKind::NearBranch32));
@@ -194,7 +189,7 @@ pub fn operands(
     registers: &Registers,
 ) -> Option<Vec<Operand>> {
     let is_repeated = is_repeated(instruction);
-    let repetitions = if is_repeated { registers.mode.linear(registers.general.rcx) } else { 1 };
+    let repetitions = if is_repeated { registers.repetitions() } else { 1 };
     if instruction.mnemonic() == Mnemonic::Int {
         // Its frame goes to the stack that the gate leads to.
         return Some(Vec::new());
@@ -232,6 +227,11 @@ impl Registers {
             Mode::Bits64 => offset,
             Mode::Bits32 => self.mode.linear(self.bases.cs.wrapping_add(offset)),
         }
+    }
+
+    /// How often a repeated instruction is still to be repeated, at most.
+    pub fn repetitions(&self) -> u64 {
+        self.mode.linear(self.general.rcx)
     }
 
     /// Where RET leads.

@@ -40,21 +40,11 @@ fn send(recording: &Recording, phases: &[Phase], round_trips: &[Range<usize>], s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, Step};
+    use crate::lens::trace::recording::Step;
 
     #[test]
     fn marks_enclose_round_trips_and_the_detour_is_left_out() {
-        let step = |event| Step {
-            address: 0,
-            mode: Default::default(),
-            region: Default::default(),
-            bytes: [0x90; INSTRUCTION_SIZE_MAX],
-            length: 1,
-            ring: 3,
-            page_table: 0x1000,
-            accesses: Vec::new(),
-            event,
-        };
+        let step = |event| Step { event, ..Step::default() };
         let load = Some(Event::LoadPageTable { value: 0x2000 });
         let recording =
             Recording { steps: vec![step(None), step(load), step(load), step(None)], ..Default::default() };

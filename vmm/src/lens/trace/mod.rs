@@ -19,6 +19,7 @@ pub mod phase;
 pub mod place;
 pub mod present;
 pub mod recording;
+pub mod repeat;
 pub mod round_trip;
 pub mod system_calls;
 

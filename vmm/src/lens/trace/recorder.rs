@@ -29,11 +29,12 @@ use crate::lens::trace::access::{
     PAGE_TABLE_ADDRESS, add_accesses, code_address, cr4, read_word, region_of, registers,
 };
 use crate::lens::trace::by_hand::{self, frame_from_user};
-use crate::lens::trace::decode::{self, Gates, Operand, is_repeated, successors};
+use crate::lens::trace::decode::{self, Gates, Operand, Registers, successors};
 use crate::lens::trace::effect;
 use crate::lens::trace::gap::Gap;
 use crate::lens::trace::implicit::{self, Tables};
 use crate::lens::trace::recording::{INSTRUCTION_SIZE_MAX, Recording, Region, Step};
+use crate::lens::trace::repeat::{Repeated, is_repeated};
 use crate::machine::MachineError;
 use crate::machine::debug::{CpuState, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_SYSENTER_EIP, TRAP_FLAG};
 use crate::machine::memory::GuestMemory;
@@ -82,6 +83,8 @@ pub(crate) struct Recorder {
     /// IA32_FMASK as the guest has it.
     flag_mask: u64,
     factory: InstructionInfoFactory,
+    /// RCX before the last instruction recorded, if that is a repeated one.
+    repeating: Option<u64>,
     recording: Recording,
     gap: Option<Gap>,
 }
@@ -96,6 +99,7 @@ impl Recorder {
             gates: Gates::default(),
             flag_mask: 0,
             factory: InstructionInfoFactory::new(),
+            repeating: None,
             recording: Recording::default(),
             gap: None,
         }
@@ -208,6 +212,7 @@ impl Recorder {
         if is_next_repetition {
             return Ok((instruction, successors));
         }
+        self.end_repetition(&registers);
         if self.recording.steps.len() >= STEPS_MAX {
             return Err(Gap::TooLong(STEPS_MAX));
         }
@@ -243,8 +248,20 @@ impl Recorder {
             page_table: root & PAGE_TABLE_ADDRESS,
             accesses,
             event: effect::on_tlb(&instruction, &registers, state.system.cr4, &read_word),
+            repeated: Repeated::default(),
         });
+        self.repeating = is_repeated(&instruction).then(|| registers.repetitions());
         Ok((instruction, successors))
+    }
+
+    /// The last instruction recorded is over, and these are the registers behind it.
+    fn end_repetition(&mut self, registers: &Registers) {
+        if let (Some(before), Some(step)) = (self.repeating.take(), self.recording.steps.last_mut())
+            && let Some(instruction) = step.instruction()
+        {
+            let (behind, flags) = (registers.repetitions(), registers.general.rflags);
+            step.repeated = Repeated::between(&instruction, before, behind, flags);
+        }
     }
 
     /// Finds out which server's code this is. Every region tells it in its start information.

@@ -6,6 +6,7 @@ use iced_x86::Instruction;
 
 use crate::lens::stream::{Access, Event};
 use crate::lens::trace::decode::{self, Mode};
+use crate::lens::trace::repeat::Repeated;
 
 /// Longest instruction, bytes (Intel SDM vol. 2, 2.3.11).
 pub const INSTRUCTION_SIZE_MAX: usize = 15;
@@ -24,7 +25,7 @@ pub struct MemoryAccess {
 }
 
 /// One executed instruction. A repeated string instruction is one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Its virtual (linear) address.
     pub address: u64,
@@ -44,6 +45,8 @@ pub struct Step {
     pub accesses: Vec<MemoryAccess>,
     /// What it did to the TLB beyond its accesses.
     pub event: Option<Event>,
+    /// How it was repeated.
+    pub repeated: Repeated,
 }
 
 impl Step {
