@@ -78,7 +78,7 @@ pub struct RunArguments {
     /// [default: results/<name>-<host>-<UTC time>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Replace the run that the folder of --out holds
+    /// Replace the files of the run that the folder of --out holds, and nothing else there
     #[arg(long, requires = "out")]
     pub overwrite: bool,
     /// Print the record of the run as JSON instead of the table

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use abi::plan::{ARGUMENT_COUNT, PlanServer, server_flag};
 use abi::program::{client, workload};
-use anstream::eprintln;
 
 use super::arguments::{BootArguments, ServerArgument};
 use super::end::{End, UsageError};
 use super::guest;
 use super::interrupt::Interrupt;
+use super::output::note;
 use crate::experiment::error::suggest;
 use crate::experiment::groups::usual;
 use crate::experiment::parameter::Placement;
@@ -30,7 +30,7 @@ pub(super) fn boot(arguments: &BootArguments) -> anyhow::Result<End> {
     let interrupt = Interrupt::listen()?;
     let has_driver = config.servers.iter().any(|server| server.flags & server_flag::DRIVER != 0);
     if !has_driver {
-        eprintln!("no client in first place: the guest runs until its deadline or Ctrl-C");
+        note!("no client in first place: the guest runs until its deadline or Ctrl-C");
     }
     let result = run(&config, &interrupt.stop)?;
     Ok(tell(&result, has_driver))
@@ -116,7 +116,7 @@ fn no_such_program(image: &GuestImage, program: &str) -> UsageError {
 /// Says on standard error how the guest ended.
 fn tell(run: &GuestRun, has_driver: bool) -> End {
     for fault in run.faults.iter().map(ServerFaultRecord::from) {
-        eprintln!("{} died: {} at {}", fault.program, fault.description, fault.location);
+        note!("{} died: {} at {}", fault.program, fault.description, fault.location);
     }
     let outcome = OutcomeRecord::from(&run.outcome);
     let (text, end) = match &run.outcome {
@@ -125,7 +125,7 @@ fn tell(run: &GuestRun, has_driver: bool) -> End {
         }
         // Nobody else could have ended it.
         Outcome::Hang { deadline, .. } if !has_driver => {
-            eprintln!("stopped after {} s, as asked", deadline.as_secs());
+            note!("stopped after {} s, as asked", deadline.as_secs());
             return End::Success;
         }
         Outcome::Interrupted => (outcome.to_string(), End::Interrupted),
@@ -134,9 +134,9 @@ fn tell(run: &GuestRun, has_driver: bool) -> End {
     let milliseconds = |ns: u64| ns as f64 / 1e6;
     let boot =
         run.boot_ns.map_or(String::new(), |ns| format!("; the kernel started in {:.1} ms", milliseconds(ns)));
-    eprintln!("{text}{boot}");
+    note!("{text}{boot}");
     if let Some(last_words) = outcome.last_words() {
-        eprintln!("{last_words}");
+        note!("{last_words}");
     }
     end
 }

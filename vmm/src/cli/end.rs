@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use anstream::eprintln;
-
 use super::host::SegmentsUnknown;
+use super::output::note;
 use crate::experiment::error::ConfigError;
 use crate::guest_image::GuestImageError;
 use crate::guests::cgroup::QuotaError;
@@ -65,9 +64,9 @@ pub(super) fn explain(error: &anyhow::Error) -> End {
         }
         text
     });
-    eprintln!("{red}error:{red:#} {text}");
+    note!("{red}error:{red:#} {text}");
     if let Some(fix) = fix {
-        eprintln!("  {green}fix:{green:#} {fix}");
+        note!("  {green}fix:{green:#} {fix}");
     }
     end
 }
@@ -80,7 +79,12 @@ fn classify(error: &anyhow::Error) -> (End, Option<String>) {
         return (End::Usage, Some(error.fix.clone()));
     }
     if let Some(error) = error.downcast_ref::<StoreError>() {
-        let end = if matches!(error, StoreError::NotEmpty { .. }) { End::Usage } else { End::Storage };
+        let end = match error {
+            StoreError::NotEmpty { .. } | StoreError::UnderWay { .. } | StoreError::IsLink { .. } => {
+                End::Usage
+            }
+            _ => End::Storage,
+        };
         return (end, Some(error.fix()));
     }
     if error.downcast_ref::<GuestImageError>().is_some() {
@@ -105,7 +109,8 @@ fn classify(error: &anyhow::Error) -> (End, Option<String>) {
 pub(super) fn end_of_machine_error(error: &MachineError) -> End {
     match error {
         MachineError::KvmMissing(_)
-        | MachineError::KvmPermission(_)
+        | MachineError::KvmPermission { .. }
+        | MachineError::KvmNoDevice(_)
         | MachineError::KvmOpen(_)
         | MachineError::KvmLacks(_) => End::NoKvm,
         MachineError::VcpuCount { .. }

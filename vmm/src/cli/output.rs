@@ -1,8 +1,22 @@
-//! Standard output that may go away (`inkbed report DIR | head`).
+//! The one place that writes to the terminal: standard output may go away (`inkbed report DIR | head`), and both may lie
+//! on a full disk. Neither ends what is under way.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use crate::report::table::FILE_WIDTH;
+
+/// Writes a line to standard error, for the one who waits. Where it cannot be written, nobody reads it: what counts is
+/// in the record and in the exit code.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::cli::output::write_note(format_args!($($text)*)) };
+}
+pub(super) use note;
+
+/// See [`note!`].
+pub(super) fn write_note(text: fmt::Arguments) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
 
 /// Writes to standard output through `write`. A reader that has seen enough is no error.
 pub(super) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {

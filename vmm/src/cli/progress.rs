@@ -1,8 +1,8 @@
 //! What a user sees while an experiment runs: a bar on a terminal, nothing in a pipe.
 
-use anstream::eprintln;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::output::note;
 use crate::experiment::case::Case;
 use crate::experiment::run::Observer;
 use crate::report::record::{CaseRecord, LaunchRecord};
@@ -38,7 +38,7 @@ impl Observer for Progress {
     fn case_ended(&mut self, case: &CaseRecord) {
         self.bar.inc(1);
         if !case.outcome.is_success() {
-            self.bar.suspend(|| eprintln!("{}", failure(case)));
+            self.bar.suspend(|| note!("{}", failure(case)));
         }
     }
 }

@@ -1,15 +1,13 @@
 //! `inkbed run`.
 
-use std::path::{Path, PathBuf};
-
-use anstream::eprintln;
+use std::path::Path;
 
 use super::arguments::RunArguments;
-use super::end::{End, UsageError};
+use super::end::{End, UsageError, explain};
 use super::guest::{self, programs};
 use super::host::Host;
 use super::interrupt::Interrupt;
-use super::output;
+use super::output::{self, note};
 use super::progress::Progress;
 use crate::experiment::case::matches_pattern;
 use crate::experiment::check::Limits;
@@ -22,7 +20,7 @@ use crate::guests::cgroup;
 use crate::report::record::{
     CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
 };
-use crate::report::store::{ResultsFolder, read_record};
+use crate::report::store::{ResultsFolder, StoreError, read_record};
 use crate::report::table;
 
 /// A file and what it asks for.
@@ -134,21 +132,23 @@ fn run_one(
     let pin = guest::pin(&arguments.guest)?;
     let host = host.record(&pin);
     let mut record = record(arguments, overrides, planned, image, host);
-    let path = folder(arguments, &record);
-    let results = ResultsFolder::create(&path, arguments.overwrite)?;
+    let results = folder(arguments, &record)?;
+    let path = results.path();
     let guests = KvmRunner { stop: interrupt.stop.clone() };
     let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
     let quotas = planned.experiment.quotas.as_ref();
     let runner = Runner { guests: &guests, image, pin: &pin, quotas, results: &results };
     let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);
     progress.finish();
+    results.notes().iter().for_each(|text| note!("note: {text}"));
     if outcome.is_err() {
-        eprintln!("{}", kept(&path));
+        note!("{}", kept(path));
     }
     outcome?;
-    print(arguments, &record)?;
-    eprintln!("results: {}", path.display());
-    Ok(end_of(&record))
+    // Whoever does not get the table still gets the results, of the files that follow, too.
+    let shown = print(arguments, &record).map_or_else(|error| explain(&error), |()| End::Success);
+    note!("results: {}", path.display());
+    Ok(end_of(&record).max_with(shown))
 }
 
 fn kept(path: &Path) -> String {
@@ -166,15 +166,15 @@ fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
 
 fn end_of(record: &RunRecord) -> End {
     if record.state == RunState::Interrupted {
-        eprintln!("interrupted: {} of {} cases are done and kept", record.cases.len(), record.cases_planned);
+        note!("interrupted: {} of {} cases are done and kept", record.cases.len(), record.cases_planned);
         return End::Interrupted;
     }
     let failures = record.failures().count();
     if failures > 0 {
         for case in record.failures() {
-            eprintln!("{}: {}", case.name, why(case));
+            note!("{}: {}", case.name, why(case));
         }
-        eprintln!("{failures} of {} cases failed", record.cases_planned);
+        note!("{failures} of {} cases failed", record.cases_planned);
         return End::Failure;
     }
     End::Success
@@ -225,16 +225,17 @@ fn record(
     }
 }
 
-fn folder(arguments: &RunArguments, record: &RunRecord) -> PathBuf {
+/// The folder for the results: the one that was named, else a new one.
+fn folder(arguments: &RunArguments, record: &RunRecord) -> Result<ResultsFolder, StoreError> {
     let name = &record.experiment.name;
     match &arguments.out {
-        Some(out) if arguments.files.len() > 1 => out.join(name),
-        Some(out) => out.clone(),
+        Some(out) if arguments.files.len() > 1 => ResultsFolder::create(&out.join(name), arguments.overwrite),
+        Some(out) => ResultsFolder::create(out, arguments.overwrite),
         None => {
             let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
             let host: String = record.host.name.chars().map(plain).collect();
             let time = record.started_utc.replace(['-', ':'], "");
-            Path::new("results").join(format!("{name}-{host}-{time}"))
+            ResultsFolder::create_new(&Path::new("results").join(format!("{name}-{host}-{time}")))
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anstream::eprintln;
 use anyhow::Context;
 use serde::Serialize;
 
@@ -13,7 +12,7 @@ use super::end::{End, UsageError, end_of_machine_error};
 use super::guest::{self, programs};
 use super::host::Host;
 use super::interrupt::Interrupt;
-use super::output;
+use super::output::{self, note};
 use super::run::none_available;
 use crate::experiment::case::matches_pattern;
 use crate::experiment::check::Limits;
@@ -89,7 +88,7 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
         let json = serde_json::to_string_pretty(&counted)? + "\n";
         write(&folder.join("trace.json"), &json)?;
         write(&folder.join("trace.txt"), &text)?;
-        eprintln!("traces: {}", folder.display());
+        note!("traces: {}", folder.display());
     }
     if arguments.json {
         output::print_json(&counted)?
@@ -152,5 +151,6 @@ fn tlb_models(trace: &Trace) -> anyhow::Result<String> {
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes()))
+        .map(drop)
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -17,6 +17,7 @@ use super::parameter::{
     Fault, Flush, Gate, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Reached,
     Serving, Transfer, Workload,
 };
+use super::product;
 use super::quota::Quotas;
 use super::scheme;
 use super::size::MemorySize;
@@ -78,6 +79,7 @@ pub fn expand(
     if content.cases.is_empty() {
         return Err(ConfigError::in_file(&file.path, "there is no case", "add a [[case]] with a workload"));
     }
+    product::check(file, overrides)?;
     let mut cases: Vec<Case> = Vec::new();
     let mut names = BTreeSet::new();
     let mut missed = Missed::default();

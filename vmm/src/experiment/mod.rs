@@ -10,6 +10,7 @@ pub mod list;
 pub mod overrides;
 pub mod parameter;
 pub mod plan;
+mod product;
 pub mod quota;
 pub mod run;
 mod scheme;

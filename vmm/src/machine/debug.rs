@@ -6,7 +6,8 @@ use kvm_bindings::{
     kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
 };
 
-use crate::machine::error::{MachineError, kvm};
+use crate::machine::error::MachineError;
+use crate::machine::request::kvm;
 use crate::machine::vcpu::Vcpu;
 
 /// TF in RFLAGS: a trap after the next instruction.
@@ -46,13 +47,13 @@ impl CpuState {
 
 impl Vcpu {
     pub(crate) fn state(&self) -> Result<CpuState, MachineError> {
-        let general = self.fd.get_regs().map_err(kvm("tell a vCPU's registers"))?;
-        let system = self.fd.get_sregs().map_err(kvm("tell a vCPU's system registers"))?;
+        let general = kvm("tell a vCPU's registers", || self.fd.get_regs())?;
+        let system = kvm("tell a vCPU's system registers", || self.fd.get_sregs())?;
         Ok(CpuState { general, system })
     }
 
     pub(crate) fn set_general(&self, general: &kvm_regs) -> Result<(), MachineError> {
-        self.fd.set_regs(general).map_err(kvm("set a vCPU's registers"))
+        kvm("set a vCPU's registers", || self.fd.set_regs(general))
     }
 
     /// Has the vCPU stop after its next instruction, and before the instructions at `breakpoints`. KVM injects no
@@ -63,12 +64,12 @@ impl Vcpu {
         let (registers, dr7) = debug_registers(breakpoints);
         debug.arch.debugreg[..BREAKPOINTS].copy_from_slice(&registers);
         debug.arch.debugreg[7] = dr7;
-        self.fd.set_guest_debug(&debug).map_err(kvm("step a vCPU through its instructions"))
+        kvm("step a vCPU through its instructions", || self.fd.set_guest_debug(&debug))
     }
 
     /// Lets the vCPU run freely again.
     pub(crate) fn disarm(&self) -> Result<(), MachineError> {
-        self.fd.set_guest_debug(&kvm_guest_debug::default()).map_err(kvm("end the stepping of a vCPU"))?;
+        kvm("end the stepping of a vCPU", || self.fd.set_guest_debug(&kvm_guest_debug::default()))?;
         let mut general = self.state()?.general;
         general.rflags &= !TRAP_FLAG;
         self.set_general(&general)
@@ -76,7 +77,7 @@ impl Vcpu {
 
     pub(crate) fn read_msr(&self, index: u32) -> Result<u64, MachineError> {
         let mut entries = msrs(index, 0)?;
-        let count = self.fd.get_msrs(&mut entries).map_err(kvm("tell a model-specific register"))?;
+        let count = kvm("tell a model-specific register", || self.fd.get_msrs(&mut entries))?;
         let entry = entries.as_slice().first().filter(|_| count == 1);
         entry
             .map(|entry| entry.data)
@@ -84,7 +85,8 @@ impl Vcpu {
     }
 
     pub(crate) fn write_msr(&self, index: u32, value: u64) -> Result<(), MachineError> {
-        match self.fd.set_msrs(&msrs(index, value)?).map_err(kvm("set a model-specific register"))? {
+        let entries = msrs(index, value)?;
+        match kvm("set a model-specific register", || self.fd.set_msrs(&entries))? {
             1 => Ok(()),
             _ => Err(MachineError::Internal("KVM does not set a model-specific register")),
         }
@@ -92,7 +94,7 @@ impl Vcpu {
 
     /// Puts the vCPU into the state, whose code and stack segments may be those of another ring.
     pub(crate) fn enter(&self, state: &CpuState) -> Result<(), MachineError> {
-        self.fd.set_sregs(&state.system).map_err(kvm("change the ring of a vCPU"))?;
+        kvm("change the ring of a vCPU", || self.fd.set_sregs(&state.system))?;
         self.set_general(&state.general)
     }
 }

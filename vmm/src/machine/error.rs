@@ -12,10 +12,19 @@ pub enum MachineError {
     )]
     KvmMissing(#[source] io::Error),
     /// This user may not open `/dev/kvm`.
+    #[error("no permission to open /dev/kvm: {advice}")]
+    KvmPermission {
+        /// What helps.
+        advice: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else stands in the place of `/dev/kvm`.
     #[error(
-        "no permission to open /dev/kvm: add yourself to its group (sudo usermod -aG kvm $USER) and log in again"
+        "/dev/kvm is {0} and not KVM's device: remove it and load KVM again (modprobe -r, then modprobe kvm_intel or \
+         kvm_amd); in a container, pass --device /dev/kvm"
     )]
-    KvmPermission(#[source] io::Error),
+    KvmNoDevice(&'static str),
     /// `/dev/kvm` cannot be opened for another reason.
     #[error("cannot open /dev/kvm")]
     KvmOpen(#[source] io::Error),
@@ -118,11 +127,6 @@ pub enum MachineError {
     /// A bug of the VMM itself.
     #[error("internal error of the VMM: {0}")]
     Internal(&'static str),
-}
-
-/// Gives a failed KVM request the words for what was tried.
-pub(crate) fn kvm(action: &'static str) -> impl FnOnce(vmm_sys_util::errno::Error) -> MachineError {
-    move |source| MachineError::Kvm { action, source }
 }
 
 /// Gives a failed request to the host the words for what was tried.

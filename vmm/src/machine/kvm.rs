@@ -1,11 +1,15 @@
 //! `/dev/kvm`: opening it and asking what it can do.
 
-use std::io;
+use std::path::Path;
 
-use kvm_bindings::{CpuId, KVM_CAP_BINARY_STATS_FD, KVM_CAP_X86_APIC_BUS_CYCLES_NS, KVM_MAX_CPUID_ENTRIES};
+use kvm_bindings::{
+    CpuId, KVM_API_VERSION, KVM_CAP_BINARY_STATS_FD, KVM_CAP_X86_APIC_BUS_CYCLES_NS, KVM_MAX_CPUID_ENTRIES,
+};
 use kvm_ioctls::{Cap, Kvm};
 
-use crate::machine::error::{MachineError, kvm};
+use crate::machine::device_file::{self, DEVICE};
+use crate::machine::error::MachineError;
+use crate::machine::request::{kvm, uninterrupted};
 
 /// Local APIC identifiers of 8 bits end here; 255 is the broadcast.
 pub(crate) const SMALL_APIC_IDS: u32 = 255;
@@ -30,11 +34,12 @@ pub(crate) struct KvmDevice {
 impl KvmDevice {
     /// Opens `/dev/kvm`.
     pub(crate) fn open() -> Result<KvmDevice, MachineError> {
-        let fd = Kvm::new().map_err(|errno| match errno.errno() {
-            libc::ENOENT | libc::ENXIO | libc::ENODEV => MachineError::KvmMissing(errno.into()),
-            libc::EACCES | libc::EPERM => MachineError::KvmPermission(errno.into()),
-            _ => MachineError::KvmOpen(io::Error::from(errno)),
-        })?;
+        let path = Path::new(DEVICE);
+        device_file::check(path)?;
+        let fd = uninterrupted(Kvm::new).map_err(|errno| device_file::cannot_open(path, errno.into()))?;
+        if fd.get_api_version() != KVM_API_VERSION as i32 {
+            return Err(MachineError::KvmNoDevice("another device"));
+        }
         if !fd.check_extension(Cap::ImmediateExit) {
             // Without it, a signal that arrives just before KVM_RUN would be lost, and the guest never stopped.
             return Err(MachineError::KvmLacks("KVM_CAP_IMMEDIATE_EXIT"));
@@ -61,8 +66,6 @@ impl KvmDevice {
 
     /// What a guest's CPUID may say here (api.rst, KVM_GET_SUPPORTED_CPUID).
     pub(crate) fn supported_cpuid(&self) -> Result<CpuId, MachineError> {
-        self.fd
-            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-            .map_err(kvm("tell which CPUID leaves guests may have"))
+        kvm("tell which CPUID leaves guests may have", || self.fd.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))
     }
 }

@@ -6,8 +6,11 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 
 use kvm_bindings::{KVM_STATS_TYPE_CUMULATIVE, KVM_STATS_TYPE_MASK, KVMIO};
+use vmm_sys_util::errno::Error as Errno;
 use vmm_sys_util::ioctl::ioctl;
 use vmm_sys_util::ioctl_io_nr;
+
+use crate::machine::request::uninterrupted;
 
 ioctl_io_nr!(KVM_GET_STATS_FD, KVMIO, 0xce);
 
@@ -40,11 +43,12 @@ pub(crate) struct StatsFile {
 impl StatsFile {
     /// Asks the KVM file descriptor of a VM or vCPU for its statistics. `None`: this KVM has none.
     pub(crate) fn open(fd: &impl AsRawFd) -> Option<StatsFile> {
-        // SAFETY: The request takes no argument and returns a new file descriptor or an error.
-        let stats = unsafe { ioctl(fd, KVM_GET_STATS_FD()) };
-        if stats < 0 {
-            return None;
-        }
+        let request = || {
+            // SAFETY: The request takes no argument and returns a new file descriptor or an error.
+            let stats = unsafe { ioctl(fd, KVM_GET_STATS_FD()) };
+            if stats < 0 { Err(Errno::last()) } else { Ok(stats) }
+        };
+        let stats = uninterrupted(request).ok()?;
         // SAFETY: KVM has just made this descriptor for us; nothing else owns it.
         Some(StatsFile { file: unsafe { File::from_raw_fd(stats) } })
     }

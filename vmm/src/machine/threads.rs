@@ -19,6 +19,7 @@ use crate::machine::kick::{self, Kickable};
 use crate::machine::measure::Measurement;
 use crate::machine::observe::Observer;
 use crate::machine::pin;
+use crate::machine::request::uninterrupted;
 use crate::machine::stages::{Role, Stages};
 use crate::machine::standstill::{self, Idleness, Roll};
 use crate::machine::stop::{self, StopFlag};
@@ -296,7 +297,7 @@ fn observe(
 
 /// KVM's details of an internal error, which lie beside the exit.
 fn with_details(end: exit::End, vcpu: &mut Vcpu) -> exit::End {
-    let rip = vcpu.fd.get_regs().map_or(0, |registers| registers.rip);
+    let rip = uninterrupted(|| vcpu.fd.get_regs()).map_or(0, |registers| registers.rip);
     exit::internal_error(vcpu.fd.get_kvm_run(), rip).map_or(end, exit::End::Kvm)
 }
 

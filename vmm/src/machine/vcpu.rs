@@ -8,7 +8,8 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{VcpuFd, VmFd};
 
-use crate::machine::error::{MachineError, kvm};
+use crate::machine::error::MachineError;
+use crate::machine::request::{kvm, uninterrupted};
 
 /// PE, MP, ET, NE, WP, AM, PG (Intel SDM vol. 3, 2.5).
 const CR0: u64 = 0x8005_0033;
@@ -40,37 +41,38 @@ pub(crate) struct Vcpu {
 impl Vcpu {
     /// Creates vCPU `index`, whose local APIC gets the same number.
     pub(crate) fn new(vm: &VmFd, index: u32) -> Result<Vcpu, MachineError> {
-        let fd = vm.create_vcpu(index.into()).map_err(|source| MachineError::CreateVcpu { index, source })?;
+        let fd = uninterrupted(|| vm.create_vcpu(index.into()))
+            .map_err(|source| MachineError::CreateVcpu { index, source })?;
         Ok(Vcpu { fd, index })
     }
 
     /// Frequency of the time-stamp counter, Hz; 0 where KVM does not know one.
     pub(crate) fn tsc_hz(&self) -> u64 {
-        self.fd.get_tsc_khz().map_or(0, |khz| u64::from(khz) * 1000)
+        uninterrupted(|| self.fd.get_tsc_khz()).map_or(0, |khz| u64::from(khz) * 1000)
     }
 
     /// Puts the vCPU at its first instruction: in 64-bit mode, at privilege level 0, with interrupts off.
     pub(crate) fn prepare(&self, cpuid: &CpuId, start: Start) -> Result<(), MachineError> {
-        self.fd.set_cpuid2(cpuid).map_err(kvm("set a vCPU's CPUID"))?;
-        let mut special = self.fd.get_sregs().map_err(kvm("tell a vCPU's system registers"))?;
+        kvm("set a vCPU's CPUID", || self.fd.set_cpuid2(cpuid))?;
+        let mut special = kvm("tell a vCPU's system registers", || self.fd.get_sregs())?;
         set_long_mode(&mut special, start.root_table);
-        self.fd.set_sregs(&special).map_err(kvm("start a vCPU in 64-bit mode"))?;
+        kvm("start a vCPU in 64-bit mode", || self.fd.set_sregs(&special))?;
         let [rdi, rsi] = start.arguments;
         let general =
             kvm_regs { rip: start.rip, rflags: RFLAGS, rsp: start.rsp, rdi, rsi, ..Default::default() };
-        self.fd.set_regs(&general).map_err(kvm("set a vCPU's registers"))?;
+        kvm("set a vCPU's registers", || self.fd.set_regs(&general))?;
         if self.index > 0 {
             // All but the first would wait for a start-up IPI.
             let runnable = kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE };
-            self.fd.set_mp_state(runnable).map_err(kvm("make a vCPU runnable"))?;
+            kvm("make a vCPU runnable", || self.fd.set_mp_state(runnable))?;
         }
         Ok(())
     }
 
     /// The registers now, all zero where KVM does not tell.
     pub(crate) fn registers(&self) -> Registers {
-        let general = self.fd.get_regs().unwrap_or_default();
-        let special = self.fd.get_sregs().unwrap_or_default();
+        let general = uninterrupted(|| self.fd.get_regs()).unwrap_or_default();
+        let special = uninterrupted(|| self.fd.get_sregs()).unwrap_or_default();
         Registers {
             general: [
                 general.rax,
@@ -103,13 +105,14 @@ impl Vcpu {
 
     /// Whether the vCPU waits in HLT.
     pub(crate) fn is_halted(&self) -> bool {
-        self.fd.get_mp_state().is_ok_and(|state| state.mp_state == KVM_MP_STATE_HALTED)
+        uninterrupted(|| self.fd.get_mp_state()).is_ok_and(|state| state.mp_state == KVM_MP_STATE_HALTED)
     }
 
     /// Whether the vCPU goes on by itself, or by an interrupt that waits or that its own timer will raise. What another
     /// vCPU could do does not count. Where KVM does not tell, it could.
     pub(crate) fn can_wake(&self) -> bool {
-        !self.is_halted() || self.fd.get_lapic().map_or(true, |apic| self.has_interrupt_coming(&apic))
+        !self.is_halted()
+            || uninterrupted(|| self.fd.get_lapic()).map_or(true, |apic| self.has_interrupt_coming(&apic))
     }
 
     /// Registers of the local APIC: Intel SDM vol. 3, table 11-1.
@@ -140,7 +143,7 @@ impl Vcpu {
         const IA32_TSC_DEADLINE: u32 = 0x6e0;
         let entry = kvm_msr_entry { index: IA32_TSC_DEADLINE, ..Default::default() };
         let mut registers = Msrs::from_entries(&[entry]).ok()?;
-        let count = self.fd.get_msrs(&mut registers).ok()?;
+        let count = uninterrupted(|| self.fd.get_msrs(&mut registers)).ok()?;
         registers.as_slice().first().filter(|_| count == 1).map(|entry| entry.data)
     }
 }

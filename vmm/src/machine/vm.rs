@@ -6,9 +6,10 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VmFd;
 
-use crate::machine::error::{MachineError, kvm};
+use crate::machine::error::MachineError;
 use crate::machine::kvm::{KvmDevice, SMALL_APIC_IDS};
 use crate::machine::memory::GuestMemory;
+use crate::machine::request::{kvm, uninterrupted};
 
 /// Three pages that KVM on VMX needs below 4 GiB, outside of guest memory (api.rst, KVM_SET_TSS_ADDR). Behind them, at
 /// 0xfffb_c000, lies its identity map, which stays where KVM puts it by default.
@@ -26,12 +27,12 @@ impl Vm {
     /// Creates the VM. Memory comes before the interrupt controllers: the other way round, KVM waits some milliseconds
     /// for a grace period when the memory slot is set.
     pub(crate) fn new(device: &KvmDevice, memory: GuestMemory, vcpus: u32) -> Result<Vm, MachineError> {
-        let fd = device.fd.create_vm().map_err(kvm("create a virtual machine"))?;
+        let fd = kvm("create a virtual machine", || device.fd.create_vm())?;
         let vm = Vm { fd, memory };
         vm.set_memory()?;
-        vm.fd.set_tss_address(TASK_STATE_ADDRESS).map_err(kvm("set the address of its task state"))?;
+        kvm("set the address of its task state", || vm.fd.set_tss_address(TASK_STATE_ADDRESS))?;
         if vcpus > SMALL_APIC_IDS {
-            vm.enable(KVM_CAP_X2APIC_API, x2apic_flags()).map_err(kvm("use APIC identifiers of 32 bits"))?;
+            kvm("use APIC identifiers of 32 bits", || vm.enable(KVM_CAP_X2APIC_API, x2apic_flags()))?;
         }
         vm.create_interrupt_controllers(device)?;
         Ok(vm)
@@ -51,9 +52,11 @@ impl Vm {
                 memory_size: size,
                 userspace_addr: host,
             };
-            // SAFETY: The range is a mapping that `self.memory` owns and nothing else refers to by Rust reference; `self`
-            // drops the VM before it drops the mapping.
-            unsafe { self.fd.set_user_memory_region(region) }.map_err(kvm("map guest memory"))?;
+            kvm("map guest memory", || {
+                // SAFETY: The range is a mapping that `self.memory` owns and nothing else refers to by Rust reference;
+                // `self` drops the VM before it drops the mapping.
+                unsafe { self.fd.set_user_memory_region(region) }
+            })?;
         }
         Ok(())
     }
@@ -65,12 +68,13 @@ impl Vm {
         if device.has_split_irqchip && self.enable(KVM_CAP_SPLIT_IRQCHIP, no_pins_of_an_io_apic).is_ok() {
             return Ok(());
         }
-        self.fd.create_irq_chip().map_err(kvm("create the local APICs"))
+        kvm("create the local APICs", || self.fd.create_irq_chip())
     }
 
     fn enable(&self, capability: u32, argument: u32) -> Result<(), kvm_ioctls::Error> {
         let args = [argument.into(), 0, 0, 0];
-        self.fd.enable_cap(&kvm_enable_cap { cap: capability, args, ..Default::default() })
+        let request = kvm_enable_cap { cap: capability, args, ..Default::default() };
+        uninterrupted(|| self.fd.enable_cap(&request))
     }
 }
 

@@ -7,7 +7,10 @@ use std::path::Path;
 
 /// Writes the file `path` through `write`: into a new file beside it, onto the disk, then under its name. Whatever
 /// fails, or whenever the process is killed, `path` holds the old content or the new, never a part.
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<Written> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Results are no secret: the usual permissions, less the umask.
@@ -23,7 +26,27 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::R
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     // The new name is on the disk only when the folder is.
-    File::open(folder)?.sync_all()
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Ok(()) => Ok(Written::OnDisk),
+        Err(error) if is_loss(&error) => Err(error),
+        Err(error) => Ok(Written::NameNotFlushed(error)),
+    }
+}
+
+/// How sure it is that a file outlives a power failure under its name.
+#[derive(Debug)]
+pub enum Written {
+    /// As sure as the disk.
+    OnDisk,
+    /// The content is on the disk. The file system cannot be asked to put the name there too, which it does by itself
+    /// in a while.
+    NameNotFlushed(io::Error),
+}
+
+/// Whether an error of flushing a folder says that something is lost, and not only that folders cannot be flushed
+/// (EINVAL and the like, on file systems of virtual machines and in user space) or not opened by this user.
+fn is_loss(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::ENOSPC | libc::EDQUOT))
 }
 
 #[cfg(test)]
@@ -55,6 +78,14 @@ mod tests {
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_flushed_is_no_loss() {
+        for code in [libc::EINVAL, libc::EROFS, libc::ENOTSUP, libc::ENOSYS, libc::EBADF, libc::EACCES] {
+            assert!(!is_loss(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        assert!(is_loss(&io::Error::from_raw_os_error(libc::EIO)));
     }
 
     #[test]

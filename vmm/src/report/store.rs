@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use super::atomic::write_atomically;
+use super::atomic::{Written, write_atomically};
 use super::guests_csv::{has_guests, write_guests_csv};
+use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::record::{RunRecord, SCHEMA, VERSION};
+use super::replace::{self, SAMPLES_FOLDER};
 use super::{csv, samples, table};
 
 /// Name of the file with the record of a run.
@@ -14,6 +17,9 @@ pub const RECORD_FILE: &str = "results.json";
 
 /// Name of the file with one line per guest, where there were several at once.
 pub const GUESTS_FILE: &str = "guests.csv";
+
+/// The other files, which are only other forms of the record.
+pub(super) const DERIVED_FILES: [&str; 3] = ["results.csv", GUESTS_FILE, "table.txt"];
 
 /// Results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +31,18 @@ pub enum StoreError {
         path: PathBuf,
         /// Whether it holds a run, which may be replaced.
         holds_run: bool,
+    },
+    /// Another run writes there now.
+    #[error("a run is under way in the folder {}", path.display())]
+    UnderWay {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A link stands where a run has a folder of its own.
+    #[error("{} is a link, and what it leads to belongs to somebody else", path.display())]
+    IsLink {
+        /// Which.
+        path: PathBuf,
     },
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
@@ -54,13 +72,17 @@ impl StoreError {
                 "name another folder with --out, or replace this run with --overwrite".to_owned()
             }
             StoreError::NotEmpty { .. } => "name a new or empty folder with --out".to_owned(),
+            StoreError::UnderWay { .. } => {
+                "wait for its end, stop it with Ctrl-C, or name another folder with --out".to_owned()
+            }
+            StoreError::IsLink { .. } => {
+                "remove the link, or name another folder with --out; --out itself may be a link".to_owned()
+            }
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "free some space; the cases written before are complete and can be read with `inkbed report`"
                     .to_owned()
             }
-            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "give the folder that `inkbed run` wrote, for example results/<name>".to_owned()
-            }
+            StoreError::Io { action: "read", source, .. } => fix_of_reading(source).to_owned(),
             StoreError::Io { .. } => "choose a folder that you may write to with --out".to_owned(),
             StoreError::NotARecord { .. } => {
                 "give a folder that this version of `inkbed run` wrote".to_owned()
@@ -69,30 +91,72 @@ impl StoreError {
     }
 }
 
-/// The folder of a run that is under way.
-#[derive(Clone, Debug)]
+/// What helps against an error of reading, of which writing elsewhere is none.
+fn fix_of_reading(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "ask its owner to let you read it (chmod a+r, and a+rx for its folders)"
+        }
+        io::ErrorKind::InvalidData => {
+            "give a folder that this version of `inkbed run` wrote: this file is no text"
+        }
+        _ => "give the folder that `inkbed run` wrote, for example results/<name>",
+    }
+}
+
+/// The folder of a run that is under way. No other run gets it meanwhile.
+#[derive(Debug)]
 pub struct ResultsFolder {
     path: PathBuf,
+    lock: FolderLock,
+    /// Why the names of its files may get lost in a power failure.
+    not_flushed: OnceLock<String>,
 }
 
 impl ResultsFolder {
-    /// Makes the folder `path`, or takes it when it is empty. With `overwrite` also one that holds a run.
+    /// Makes the folder `path`, or takes it when it is empty. With `overwrite` also one that holds a run, whose files then
+    /// go; nothing else does.
     pub fn create(path: &Path, overwrite: bool) -> Result<ResultsFolder, StoreError> {
-        let is_empty = match fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            Err(source) => return Err(StoreError::Io { action: "look into", path: path.to_owned(), source }),
-        };
-        if !is_empty {
-            let holds_run = read_record(path).is_ok();
-            if !(overwrite && holds_run) {
-                return Err(StoreError::NotEmpty { path: path.to_owned(), holds_run });
-            }
-            remove_run(path)?;
+        check_may_be_taken(path, overwrite)?;
+        fs::create_dir_all(path).map_err(io_error("make the folder", path))?;
+        let lock = FolderLock::take(path).map_err(|error| match error {
+            LockError::Held => StoreError::UnderWay { path: path.to_owned() },
+            LockError::Io(source) => io_error("lock the folder", path)(source),
+        })?;
+        // Another run may have come and gone before the lock was ours.
+        if check_may_be_taken(path, overwrite)? == Content::Run {
+            replace::remove_run(path)?;
         }
-        let samples = path.join("samples");
+        let samples = replace::samples_folder(path)?;
         fs::create_dir_all(&samples).map_err(io_error("make the folder", &samples))?;
-        Ok(ResultsFolder { path: path.to_owned() })
+        Ok(ResultsFolder { path: path.to_owned(), lock, not_flushed: OnceLock::new() })
+    }
+
+    /// Makes the folder `path`, or with a number behind its name the first one that is free.
+    pub fn create_new(path: &Path) -> Result<ResultsFolder, StoreError> {
+        const NUMBERS: u32 = 1000;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let numbered = (2..NUMBERS).map(|number| path.with_file_name(format!("{name}-{number}")));
+        let mut result = ResultsFolder::create(path, false);
+        for next in numbered {
+            if !matches!(result, Err(StoreError::NotEmpty { .. } | StoreError::UnderWay { .. })) {
+                break;
+            }
+            result = ResultsFolder::create(&next, false);
+        }
+        result
+    }
+
+    /// What this file system does not do for the run.
+    pub fn notes(&self) -> Vec<String> {
+        let place = self.path.display();
+        let unlocked = self.lock.missing.as_ref().map(|reason| {
+            format!("{place} cannot be locked ({reason}): see to it yourself that no other run writes there")
+        });
+        let not_flushed = self.not_flushed.get().map(|reason| {
+            format!("{place} cannot be flushed to the disk ({reason}): after a power failure the last files may be missing")
+        });
+        unlocked.into_iter().chain(not_flushed).collect()
     }
 
     /// Where it is.
@@ -121,7 +185,11 @@ impl ResultsFolder {
         content: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<(), StoreError> {
         let path = self.path.join(file);
-        write_atomically(&path, content).map_err(io_error("write", &path))
+        let written = write_atomically(&path, content).map_err(io_error("write", &path))?;
+        if let Written::NameNotFlushed(reason) = written {
+            self.not_flushed.get_or_init(|| reason.to_string());
+        }
+        Ok(())
     }
 }
 
@@ -150,28 +218,36 @@ pub fn read_record(folder: &Path) -> Result<RunRecord, StoreError> {
     serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))
 }
 
-/// Removes the files of a run and nothing else.
-fn remove_run(path: &Path) -> Result<(), StoreError> {
-    for name in [RECORD_FILE, "results.csv", GUESTS_FILE, "table.txt"] {
-        let file = path.join(name);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &file)(error));
-            }
-            _ => {}
-        }
-    }
-    let samples = path.join("samples");
-    for entry in fs::read_dir(&samples).into_iter().flatten().flatten() {
-        let file = entry.path();
-        if file.extension().is_some_and(|extension| extension == "npy") {
-            fs::remove_file(&file).map_err(io_error("remove", &file))?;
-        }
-    }
-    Ok(())
+/// What a folder holds that a run could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Nothing,
+    Run,
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+/// An error unless the folder is absent, empty, or to be overwritten and holds a run. What a run leaves that was killed
+/// before its first record counts as nothing.
+fn check_may_be_taken(path: &Path, overwrite: bool) -> Result<Content, StoreError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Nothing),
+        Err(source) => return Err(io_error("look into", path)(source)),
+    };
+    let is_left_over = |entry: &fs::DirEntry| {
+        let is_empty_folder = || fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none());
+        entry.file_name() == LOCK_FILE || entry.file_name() == SAMPLES_FOLDER && is_empty_folder()
+    };
+    if entries.flatten().all(|entry| is_left_over(&entry)) {
+        return Ok(Content::Nothing);
+    }
+    let holds_run = read_record(path).is_ok();
+    if overwrite && holds_run {
+        return Ok(Content::Run);
+    }
+    Err(StoreError::NotEmpty { path: path.to_owned(), holds_run })
+}
+
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { action, path, source }
 }
@@ -208,12 +284,40 @@ mod tests {
         assert!(error.fix().contains("--out"));
 
         let run = folder.path().join("run");
-        ResultsFolder::create(&run, false).unwrap().write_record(&run_record()).unwrap();
+        let under_way = ResultsFolder::create(&run, false).unwrap();
+        under_way.write_record(&run_record()).unwrap();
+        for overwrite in [false, true] {
+            let error = ResultsFolder::create(&run, overwrite).unwrap_err();
+            assert_eq!(matches!(error, StoreError::UnderWay { .. }), overwrite, "{error}");
+        }
+        assert_eq!(read_record(&run).unwrap(), run_record());
+        drop(under_way);
         fs::write(run.join("notes.txt"), "mine").unwrap();
         let error = ResultsFolder::create(&run, false).unwrap_err();
         assert!(error.fix().contains("--overwrite"), "{}", error.fix());
         ResultsFolder::create(&run, true).unwrap();
         assert!(!run.join(RECORD_FILE).exists() && run.join("notes.txt").exists());
+    }
+
+    #[test]
+    fn runs_that_start_in_the_same_second_get_folders_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ipc-host-1");
+        let runs: Vec<ResultsFolder> = (0..3).map(|_| ResultsFolder::create_new(&path).unwrap()).collect();
+        let names = runs.iter().map(|run| run.path().file_name().unwrap().to_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), ["ipc-host-1", "ipc-host-1-2", "ipc-host-1-3"]);
+        // Not even one that was killed before its first record keeps a folder.
+        drop(runs);
+        assert_eq!(ResultsFolder::create_new(&path).unwrap().path(), path);
+    }
+
+    #[test]
+    fn an_error_of_reading_does_not_speak_of_writing() {
+        let error = |kind: io::ErrorKind| io_error("read", Path::new("x"))(kind.into()).fix();
+        assert!(error(io::ErrorKind::PermissionDenied).contains("let you read"));
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied, io::ErrorKind::InvalidData] {
+            assert!(!error(kind).contains("write to"), "{kind}");
+        }
     }
 
     #[test]

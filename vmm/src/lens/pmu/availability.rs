@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::lens::pmu::shape::{Counters, Shape};
 use crate::machine::kvm::KvmDevice;
+use crate::machine::request::uninterrupted;
 
 /// What the host says about guests' counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl HostPmu {
         };
         let mediated =
             |module: &str| parameter(&format!("/sys/module/{module}/parameters/enable_mediated_pmu"));
-        let registers = device.fd.get_msr_index_list();
+        let registers = uninterrupted(|| device.fd.get_msr_index_list());
         HostPmu {
             capability: device.fd.check_extension_raw(KVM_CAP_PMU_CAPABILITY.into()),
             is_enabled: parameter("/sys/module/kvm/parameters/enable_pmu"),

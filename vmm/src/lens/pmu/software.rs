@@ -16,8 +16,9 @@ use kvm_ioctls::{MsrExitReason, MsrFilterDefaultAction, MsrFilterRange, MsrFilte
 pub(crate) use cpuid::cpuid;
 
 use crate::lens::pmu::shape::Shape;
-use crate::machine::error::{MachineError, kvm};
+use crate::machine::error::MachineError;
 use crate::machine::kvm::KvmDevice;
+use crate::machine::request::kvm;
 use model::{Fault, Model, Work};
 
 /// A model of counters.
@@ -115,8 +116,8 @@ impl SoftwareCpus {
     /// Lets the accesses leave the guest.
     pub(crate) fn install(&self, vm: &VmFd) -> Result<(), MachineError> {
         let args = [MsrExitReason::Filter.bits().into(), 0, 0, 0];
-        vm.enable_cap(&kvm_enable_cap { cap: KVM_CAP_X86_USER_SPACE_MSR, args, ..Default::default() })
-            .map_err(kvm("hand accesses to registers to the VMM"))?;
+        let request = kvm_enable_cap { cap: KVM_CAP_X86_USER_SPACE_MSR, args, ..Default::default() };
+        kvm("hand accesses to registers to the VMM", || vm.enable_cap(&request))?;
         let deny_all = [0; 2];
         let ranges = REGISTERS.map(|(base, msr_count)| MsrFilterRange {
             flags: MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE,
@@ -124,7 +125,7 @@ impl SoftwareCpus {
             msr_count,
             bitmap: &deny_all[..msr_count.div_ceil(8) as usize],
         });
-        vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges).map_err(kvm("filter accesses to registers"))
+        kvm("filter accesses to registers", || vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges))
     }
 
     /// Whether [`SoftwareCpus::access`] wants KVM's statistic.
