@@ -44,8 +44,8 @@ pub mod number {
     pub const SET_MESSAGE_BUFFER: u32 = 8;
     /// RSI = number of bytes, at most 32, in R12 to R15. Prints on the console.
     pub const WRITE_CONSOLE: u32 = 9;
-    /// Driver only. The measured part begins. RDI = threads of the driver that measure together, and wait here for each
-    /// other; 0 is 1.
+    /// Driver only. The measured part begins. RDI = threads of the driver that measure together; 0 is 1. With RSI = 0 all of
+    /// them come here and wait for each other; with 1 the others wait by themselves, and the caller makes the mark at once.
     pub const MEASURE_BEGIN: u32 = 10;
     /// Driver only. The measured part has ended. RDI = round trips, RSI = samples per round trip, R12 = samples
     /// written, R13 = calls answered while servers moved, R14 = calls that failed then, each as this thread has counted.
@@ -77,8 +77,12 @@ pub mod number {
     /// number in the server, R12 = CPU, one of those that the server is spread over. Not for servers whose threads have
     /// endpoints of their own.
     pub const MOVE_THREAD: u32 = 19;
+    /// Driver only, one of several threads that measure together: its own part has ended. RDI and RSI = the time-stamp counter
+    /// when it began and when it ended. With R12 = 1 the counters of its CPU are noted now, and what comes behind is in no
+    /// count; MEASURE_END then leaves them alone.
+    pub const PART_MEASURED: u32 = 20;
     /// Number of system calls.
-    pub const COUNT: u32 = 20;
+    pub const COUNT: u32 = 21;
 }
 
 /// Vector of the interrupt gate through which 32-bit programs enter the kernel, the number of the system call in EAX. Open

@@ -30,4 +30,4 @@ pub mod report;
 
 /// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
 /// a report that carries another one.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;

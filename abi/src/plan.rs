@@ -101,7 +101,7 @@ pub struct PlanServer {
 pub const PARTNERS_MAX: usize = 16;
 
 /// Number of arguments of a server.
-pub const ARGUMENT_COUNT: usize = 8;
+pub const ARGUMENT_COUNT: usize = 12;
 
 /// Highest priority.
 pub const PRIORITY_MAX: u32 = 63;
@@ -163,5 +163,5 @@ pub struct PlanRight {
 }
 
 const _: () = assert!(size_of::<Plan>() == 16);
-const _: () = assert!(size_of::<PlanServer>() == 128);
+const _: () = assert!(size_of::<PlanServer>() == 160);
 const _: () = assert!(size_of::<PlanRight>() == 16);

@@ -21,6 +21,8 @@ pub mod doorbell {
     pub const MEASURE_END: u32 = 2;
     /// All servers are loaded and their threads ready to run.
     pub const STARTED: u32 = 3;
+    /// The part of the measurement that is this CPU's has ended; what it does from here on is in no count.
+    pub const PART_MEASURED: u32 = 4;
 }
 
 /// Values for [`EXIT`].

@@ -147,12 +147,24 @@ pub mod client {
     pub const ADDRESS: usize = 3;
     /// What lies there, for [`super::workload::REACH`]; 0 for anything.
     pub const EXPECTED: usize = 4;
+    /// How threads that measure on several CPUs begin and end: bits of [`super::together`].
+    pub const TOGETHER: usize = 8;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.
     pub const STATUS_CALL_FAILED: u64 = 2;
     /// … when its arguments make no sense.
     pub const STATUS_BAD_ARGUMENT: u64 = 3;
+}
+
+/// How the threads of `client` that measure on several CPUs begin and end: bits of [`client::TOGETHER`].
+pub mod together {
+    /// They spin until all are there, and begin at the same moment: for guests whose CPUs all have a CPU of the host. Without it
+    /// they halt, and are woken one after the other.
+    pub const SPIN: u64 = 1 << 0;
+    /// Whoever has finished goes on calling until all have, so that each measures while all others are busy. Those calls are
+    /// in no sample and no count. Only where all that a call does happens on the caller's CPU.
+    pub const KEEP_CALLING: u64 = 1 << 1;
 }
 
 /// What `client` measures: values of [`client::WORKLOAD`]. One sample to a round trip unless it says otherwise.

@@ -126,7 +126,7 @@ pub struct StartInfo {
     pub arguments: [u64; crate::plan::ARGUMENT_COUNT],
 }
 
-const _: () = assert!(size_of::<StartInfo>() == 96);
+const _: () = assert!(size_of::<StartInfo>() == 128);
 const _: () = assert!(stub_offset(crate::call::number::COUNT) <= 4096);
 const _: () = assert!(SAMPLES_OFFSET + SAMPLES_SIZE_MAX <= crate::address::REGION_SIZE);
 const _: () = assert!(SAMPLES_OFFSET_32 + SAMPLES_SIZE_MAX <= crate::address::LARGE_SIZE);

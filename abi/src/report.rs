@@ -199,8 +199,12 @@ pub struct CpuReport {
     pub apic_id: u32,
     /// Counters at the first mark.
     pub begin: Counters,
-    /// Counters at the second mark.
+    /// Counters at the second mark, or when this CPU's part had ended before.
     pub end: Counters,
+    /// Time-stamp counter when the driver's thread on this CPU began its measured part, where several measure together; else 0.
+    pub part_began_tsc: u64,
+    /// The same when it ended its part.
+    pub part_ended_tsc: u64,
 }
 
 /// Exact software counters of one CPU, kept in every build.
@@ -324,7 +328,7 @@ impl Counters {
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
 const _: () = assert!(size_of::<Counters>() == 192);
-const _: () = assert!(size_of::<CpuReport>() == 392);
+const _: () = assert!(size_of::<CpuReport>() == 408);
 const _: () = assert!(
     size_of::<Report>() == 96 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -16,7 +16,7 @@ use crate::rendezvous::Seat;
 use crate::schedule::ReadyQueue;
 use crate::server::Server;
 use crate::space::{PRESERVE_TLB, Space};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::thread::{State, Thread};
 use crate::world;
 
@@ -157,6 +157,8 @@ pub struct Cpu {
     pub ipis_not_counted: Cell<u64>,
     /// Whether the timer has fired while it stood still.
     pub missed_timer: Cell<bool>,
+    /// 1 once the report has what was counted up to the end of the measured part.
+    pub end_is_noted: AtomicU32,
 }
 
 impl Cpu {

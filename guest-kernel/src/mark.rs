@@ -1,5 +1,7 @@
 //! The two marks around the measured part. The threads of a driver that measure together wait at each for each other; the
-//! last one to come makes the mark.
+//! last one to come makes the mark. Where each CPU of the guest has one of the host they wait for the first one themselves,
+//! because waking them takes longer than many a measured part. The part of each may end before the second mark: its CPU
+//! counts up to there.
 
 use abi::call::{Tag, status};
 use abi::port::doorbell;
@@ -64,8 +66,9 @@ impl Marks {
     }
 }
 
-/// `MEASURE_BEGIN` of the current thread, of so many that measure together. Returns the thread that runs next.
-pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64) -> &'static Thread {
+/// `MEASURE_BEGIN` of the current thread, of so many that measure together; the `others_wait` by themselves or come here.
+/// Returns the thread that runs next.
+pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64, others_wait: bool) -> &'static Thread {
     let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
         thread.set_error(status::NOT_PERMITTED);
         return thread;
@@ -77,7 +80,7 @@ pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64) -> &'stat
     thread.set_results(status::OK, 0, Tag(0));
     // All of them say the same.
     kernel.marks.parties.store(parties as u32, Ordering::Relaxed);
-    if !kernel.marks.is_last(thread) {
+    if !others_wait && !kernel.marks.is_last(thread) {
         return cpu.run_next();
     }
     kernel.pmu.prepare();
@@ -88,6 +91,19 @@ pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64) -> &'stat
     kernel.report.measure_begin(kernel.cpus, arch::time_stamp_counter(), frames_in_use);
     kernel.pmu.start();
     kernel.marks.go_on(cpu, thread)
+}
+
+/// `PART_MEASURED` of the current thread. Returns the result.
+pub fn part_measured(cpu: &Cpu, thread: &Thread, began_tsc: u64, ended_tsc: u64) -> u64 {
+    let Some(kernel) = cpu.kernel.get().filter(|_| thread.server.is_driver) else {
+        return status::NOT_PERMITTED;
+    };
+    kernel.report.part_measured(cpu, began_tsc, ended_tsc);
+    if thread.context.words[0].get() == 1 {
+        kernel.report.note_end(cpu);
+        arch::ring_doorbell(doorbell::PART_MEASURED);
+    }
+    status::OK
 }
 
 /// `MEASURE_END` of the current thread. Returns the thread that runs next.

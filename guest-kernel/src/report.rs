@@ -104,13 +104,32 @@ impl ReportWriter {
         self.set_state(abi::report::state::MEASURING);
     }
 
-    /// Notes the second mark, with the counters of all CPUs and what the driver counted.
-    pub fn measure_end(&self, cpus: &[&Cpu], tsc: u64, measured: &Measured) {
-        for (index, cpu) in cpus.iter().enumerate().take(self.cpu_count as usize) {
+    /// Notes when the driver's thread on a CPU has measured.
+    pub fn part_measured(&self, cpu: &Cpu, began_tsc: u64, ended_tsc: u64) {
+        let index = cpu.index.get();
+        if index < self.cpu_count {
+            // SAFETY: `new`'s promise, and the index is in range.
+            unsafe {
+                let report = self.cpus.add(index as usize);
+                addr_of_mut!((*report).part_began_tsc).write_volatile(began_tsc);
+                addr_of_mut!((*report).part_ended_tsc).write_volatile(ended_tsc);
+            }
+        }
+    }
+
+    /// Notes what a CPU has counted up to the end of the measured part, unless that has been noted.
+    pub fn note_end(&self, cpu: &Cpu) {
+        let index = cpu.index.get();
+        if index < self.cpu_count && cpu.end_is_noted.swap(1, Ordering::AcqRel) == 0 {
             let counters = cpu.counters.snapshot();
             // SAFETY: `new`'s promise, and the index is in range.
-            unsafe { addr_of_mut!((*self.cpus.add(index)).end).write_volatile(counters) }
+            unsafe { addr_of_mut!((*self.cpus.add(index as usize)).end).write_volatile(counters) }
         }
+    }
+
+    /// Notes the second mark, with the counters of all CPUs and what the driver counted.
+    pub fn measure_end(&self, cpus: &[&Cpu], tsc: u64, measured: &Measured) {
+        cpus.iter().for_each(|cpu| self.note_end(cpu));
         // SAFETY: `new`'s promise.
         unsafe {
             addr_of_mut!((*self.report).end_tsc).write_volatile(tsc);

@@ -30,7 +30,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
             return cpu.run_next();
         }
         number::EXIT => return exit(cpu, thread, first),
-        number::MEASURE_BEGIN => return mark::begin(cpu, thread, first),
+        number::MEASURE_BEGIN => return mark::begin(cpu, thread, first, second != 0),
         number::MEASURE_END => return mark::end(cpu, thread, first, second),
         _ => {}
     }
@@ -44,6 +44,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::STOP => return change(cpu, thread, || stop(cpu, thread, first)),
         number::START => return change(cpu, thread, || start(cpu, thread, first, second)),
         number::MOVE_THREAD => return change(cpu, thread, || move_thread(cpu, thread, first, second)),
+        number::PART_MEASURED => mark::part_measured(cpu, thread, first, second),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
     };

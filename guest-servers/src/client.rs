@@ -18,9 +18,12 @@ rt::server!(serve);
 mod load;
 #[path = "client/movers.rs"]
 mod movers;
+#[path = "client/together.rs"]
+mod together;
 
 use load::LOAD;
 use movers::{Movers, fault, restart};
+use together::TOGETHER;
 
 /// Why the case fails: a status of [`client`].
 struct Failure(u64);
@@ -197,17 +200,20 @@ fn measure<const CHANNELS: usize>(
 ) -> Result<(), Failure> {
     let round_trips = start.argument(client::ROUND_TRIPS);
     let mut samples = Samples::of_thread(start, round_trips * CHANNELS as u64);
-    // The warm-up writes its samples, too, so that nothing is touched for the first time between the marks.
+    // Nothing is to be touched for the first time between the marks, and the warm-up writes to the first page only.
+    samples.touch_all();
     for _ in 0..start.argument(client::WARM_UP) {
         samples.clear();
         round_trip()?.into_iter().for_each(|sample| samples.push(sample));
     }
     samples.clear();
     LOAD.reset();
-    rt::call::measure_begin(if is_load(start) { 1 } else { start.info().thread_count.into() });
+    let threads = if is_load(start) { 1 } else { start.info().thread_count.into() };
+    let began = TOGETHER.begin(start, threads);
     for _ in 0..round_trips {
         round_trip()?.into_iter().for_each(|sample| samples.push(sample));
     }
+    TOGETHER.end(start, threads, began, &mut || round_trip().map(drop))?;
     rt::call::measure_end(round_trips, CHANNELS as u64, samples.count(), LOAD.counted());
     Ok(())
 }

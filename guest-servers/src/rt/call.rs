@@ -141,6 +141,18 @@ pub fn measure_begin(threads: u64) {
     system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, ..Registers::default() });
 }
 
+/// As the driver of the case: the measured part begins now, for so many of its threads, which wait somewhere else.
+pub fn measure_begin_at_once(threads: u64) {
+    system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, rsi: 1, ..Registers::default() });
+}
+
+/// As one of several threads that measure together: its own part went from `began` to `ended`; with `is_end` what its CPU does
+/// from here on is in no count.
+pub fn part_measured(began: u64, ended: u64, is_end: bool) {
+    let words = [is_end.into(), 0, 0, 0];
+    system_call::<{ number::PART_MEASURED }>(Registers { rdi: began, rsi: ended, words, rax: 0 });
+}
+
 /// What happened to the calls of others while the driver measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OtherCalls {

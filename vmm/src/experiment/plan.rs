@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
-use abi::program::client;
+use abi::program::{client, together};
 
 use super::case::Parameters;
-use super::parameter::{Gate, Migration, Placement, Transfer, Workload};
+use super::parameter::{Gate, Migration, Placement, Serving, Transfer, Workload};
 use super::scheme;
 use super::topology::{Participant, Target, Topology};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
 use crate::lens::pmu::{PmuRequest, Privilege};
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
+use crate::machine::pin;
 
 /// A case names a program that is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +43,7 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         server.first_right = first_right;
         server.right_count = participant.may_call.len() as u32;
         server.arguments =
-            if index == 0 { client_arguments(case, &topology) } else { server_arguments(participant) };
+            if index == 0 { client_arguments(case, &topology, pin) } else { server_arguments(participant) };
         if index == 0 {
             server.flags |= server_flag::DRIVER;
             if case.workload == Workload::MigrateUnderLoad {
@@ -112,8 +113,13 @@ pub fn traced_guest_config(
         deadline_seconds: case.deadline_seconds.max(TRACE_DEADLINE_SECONDS_MIN),
         ..case.clone()
     };
-    // Counters that are programmed and read would be in the trace.
-    Ok(GuestConfig { lenses: LensRequest::default(), ..guest_config(&case, image, pin)? })
+    let mut config = guest_config(&case, image, pin)?;
+    // Neither waiting loops nor calls that are in no count belong into a trace, nor counters that are programmed and read.
+    for server in config.servers.iter_mut().filter(|server| server.flags & server_flag::DRIVER != 0) {
+        server.arguments[client::TOGETHER] = 0;
+    }
+    config.lenses = LensRequest::default();
+    Ok(config)
 }
 
 /// One server of a plan without rights and arguments.
@@ -162,7 +168,24 @@ impl Modules<'_> {
     }
 }
 
-fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_COUNT] {
+/// How threads that measure on several CPUs begin and end; 0 for one.
+fn together(case: &Parameters, pin: &Pin) -> u64 {
+    if case.measuring_threads() == 1 {
+        return 0;
+    }
+    // Whoever calls a server on another CPU would put its unmeasured calls into that one's counts.
+    let stays_on_its_cpu = case.serving != Some(Serving::Central);
+    let bit = |is_set, bit| if is_set { bit } else { 0 };
+    bit(fits_host(case, pin), together::SPIN) | bit(stays_on_its_cpu, together::KEEP_CALLING)
+}
+
+/// Whether each vCPU of all guests at once has a CPU of the host for itself.
+fn fits_host(case: &Parameters, pin: &Pin) -> bool {
+    let cpus = pin::usable_cpus(pin).unwrap_or(0);
+    u64::from(case.vcpus) * u64::from(case.guests.unwrap_or(1)) <= cpus as u64
+}
+
+fn client_arguments(case: &Parameters, topology: &Topology, pin: &Pin) -> [u64; ARGUMENT_COUNT] {
     let mut arguments = [0; ARGUMENT_COUNT];
     arguments[client::WORKLOAD] = case.workload.abi();
     arguments[client::WARM_UP] = case.warm_up;
@@ -181,6 +204,7 @@ fn client_arguments(case: &Parameters, topology: &Topology) -> [u64; ARGUMENT_CO
     if let Some(fault) = case.fault {
         arguments[client::FAULT] = fault.abi().into();
     }
+    arguments[client::TOGETHER] = together(case, pin);
     if let Some((address, expected)) = scheme::target(case) {
         (arguments[client::ADDRESS], arguments[client::EXPECTED]) = (address, expected);
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Event, Hardware};
@@ -30,6 +31,9 @@ pub struct PerfResult {
 
 /// The counters of one thread. Events are what Linux has generic names for: its driver knows the processor.
 struct ThreadCounters {
+    thread: ThreadId,
+    /// The counts when this thread's part of the measurement ended, which stand for it from then on.
+    at_end_of_part: Option<PerfSnapshot>,
     group: Group,
     counters: Vec<(&'static str, Counter)>,
     left_out: BTreeMap<&'static str, String>,
@@ -52,6 +56,14 @@ pub(crate) struct PerfSnapshot {
     running: Duration,
 }
 
+impl PerfSnapshot {
+    fn add(&mut self, other: &PerfSnapshot) {
+        self.enabled += other.enabled;
+        self.running += other.running;
+        other.counts.iter().for_each(|(name, count)| *self.counts.entry(name).or_default() += count);
+    }
+}
+
 impl PerfLens {
     pub(crate) fn new(is_wanted: bool) -> PerfLens {
         PerfLens { is_wanted, ..PerfLens::default() }
@@ -67,6 +79,21 @@ impl PerfLens {
             Err(error) => {
                 let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
                 failure.get_or_insert_with(|| (error, paranoid()));
+            }
+        }
+    }
+
+    /// Keeps the counts of the calling thread as they are now.
+    pub(crate) fn end_part(&self) {
+        let this = thread::current().id();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let unended =
+            |counters: &&mut ThreadCounters| counters.thread == this && counters.at_end_of_part.is_none();
+        if let Some(counters) = threads.iter_mut().find(unended) {
+            let mut part = PerfSnapshot::default();
+            // What cannot be read now cannot be read at the mark either, which says so.
+            if counters.add_now_to(&mut part).is_ok() {
+                counters.at_end_of_part = Some(part);
             }
         }
     }
@@ -176,10 +203,21 @@ impl ThreadCounters {
             }
         }
         group.enable()?;
-        Ok(ThreadCounters { group, counters, left_out })
+        let thread = thread::current().id();
+        Ok(ThreadCounters { thread, at_end_of_part: None, group, counters, left_out })
     }
 
     fn add_to(&mut self, sum: &mut PerfSnapshot) -> io::Result<()> {
+        match &self.at_end_of_part {
+            Some(part) => {
+                sum.add(part);
+                Ok(())
+            }
+            None => self.add_now_to(sum),
+        }
+    }
+
+    fn add_now_to(&mut self, sum: &mut PerfSnapshot) -> io::Result<()> {
         let data = self.group.as_counter_mut().read_group()?;
         sum.enabled += data.time_enabled().unwrap_or_default();
         sum.running += data.time_running().unwrap_or_default();

@@ -47,6 +47,8 @@ struct VcpuThread {
     id: libc::pid_t,
     /// Opened once: a mark is then one read, and needs no right to open files.
     schedule: Option<File>,
+    /// How it had fared when its CPU's part ended, before the second mark.
+    at_end_of_part: OnceLock<Option<Schedule>>,
 }
 
 /// How a thread fared with the host's scheduler so far.
@@ -96,7 +98,8 @@ impl Measurement {
     pub(crate) fn set_this_thread(&self, vcpu: u32) {
         if let Some(slot) = self.threads.get(vcpu as usize) {
             let schedule = File::open("/proc/thread-self/schedstat").ok();
-            slot.get_or_init(|| VcpuThread { id: kick::current_thread(), schedule });
+            let at_end_of_part = OnceLock::new();
+            slot.get_or_init(|| VcpuThread { id: kick::current_thread(), schedule, at_end_of_part });
         }
     }
 
@@ -123,8 +126,8 @@ impl Measurement {
         self.threads.iter().filter_map(OnceLock::get).map(VcpuThread::schedule).sum()
     }
 
-    /// Called by the vCPU thread that took the doorbell's exit, while its guest waits.
-    pub(crate) fn ring(&self, value: u32) {
+    /// Called by the thread of `vcpu`, which took the doorbell's exit, while its guest waits.
+    pub(crate) fn ring(&self, vcpu: u32, value: u32) {
         let now = Instant::now();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         match value {
@@ -134,6 +137,9 @@ impl Measurement {
                 // What taking the mark has cost belongs to nobody.
                 mark.time = Instant::now();
                 marks.begin = Some(mark);
+            }
+            doorbell::PART_MEASURED if marks.begin.is_some() && marks.end.is_none() => {
+                self.end_part(vcpu as usize);
             }
             doorbell::MEASURE_END if marks.begin.is_some() && marks.end.is_none() => {
                 marks.end = Some(self.mark(now));
@@ -173,8 +179,21 @@ impl Measurement {
         self.stats.vcpu_total("insn_emulation")
     }
 
+    /// What this vCPU does from here on is in no count.
+    fn end_part(&self, vcpu: usize) {
+        self.stats.end_part(vcpu);
+        self.perf.end_part();
+        if let Some(thread) = self.threads.get(vcpu).and_then(OnceLock::get) {
+            thread.at_end_of_part.get_or_init(|| thread.schedule());
+        }
+    }
+
     fn mark(&self, time: Instant) -> Mark {
-        Mark { time, stats: self.stats.snapshot(), schedule: self.schedule(), perf: self.perf.snapshot() }
+        let threads = self.threads.iter().filter_map(OnceLock::get);
+        let schedule = threads
+            .map(|thread| thread.at_end_of_part.get().copied().unwrap_or_else(|| thread.schedule()))
+            .sum();
+        Mark { time, stats: self.stats.snapshot(), schedule, perf: self.perf.snapshot() }
     }
 }
 
@@ -236,15 +255,15 @@ mod tests {
     fn the_first_marks_count_and_the_end_needs_a_beginning() {
         let start = Instant::now();
         let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
-        measurement.ring(doorbell::MEASURE_END);
-        measurement.ring(doorbell::STARTED);
-        measurement.ring(doorbell::MEASURE_BEGIN);
+        measurement.ring(0, doorbell::MEASURE_END);
+        measurement.ring(0, doorbell::STARTED);
+        measurement.ring(0, doorbell::MEASURE_BEGIN);
         for value in 0..1000 {
-            measurement.ring(value);
+            measurement.ring(0, value);
         }
         let end = Instant::now();
         std::thread::sleep(Duration::from_millis(2));
-        measurement.ring(doorbell::MEASURE_END);
+        measurement.ring(0, doorbell::MEASURE_END);
         let measured = measurement.finish(start);
         assert!(measured.duration.unwrap() <= end - start);
         assert!(measured.boot.is_some());

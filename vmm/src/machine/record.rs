@@ -20,13 +20,13 @@ unsafe impl Record for BootInfo {}
 unsafe impl Record for Module {}
 // SAFETY: Two u32 and a u64, 16 bytes (asserted in abi::plan), no padding.
 unsafe impl Record for Plan {}
-// SAFETY: Ten u32 and eight u64, 104 bytes (asserted in abi::plan), no padding.
+// SAFETY: An even number of u32 and twelve u64, 160 bytes (asserted in abi::plan), no padding.
 unsafe impl Record for PlanServer {}
 // SAFETY: Two u32 and a u64, 16 bytes (asserted in abi::plan), no padding.
 unsafe impl Record for PlanRight {}
 // SAFETY: Every u32 has a neighbour to fill 8 bytes; the size is asserted field by field in abi::report.
 unsafe impl Record for Report {}
-// SAFETY: Two u32 and 24 u64, 200 bytes (asserted in abi::report), no padding.
+// SAFETY: Two u32 and two Counters of u64 only, then two u64; the size is asserted in abi::report, no padding.
 unsafe impl Record for CpuReport {}
 // SAFETY: Two u32 and six u64, 56 bytes (asserted in abi::report), no padding.
 unsafe impl Record for Fault {}

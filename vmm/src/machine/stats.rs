@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use kvm_bindings::{KVM_STATS_TYPE_CUMULATIVE, KVM_STATS_TYPE_MASK, KVMIO};
 use vmm_sys_util::errno::Error as Errno;
@@ -123,8 +124,27 @@ fn parse(header: &[u8], descriptors: &[u8]) -> Option<Description> {
 #[derive(Debug, Default)]
 pub(crate) struct GuestStats {
     vm: Option<(StatsFile, Description)>,
-    vcpus: Vec<StatsFile>,
+    vcpus: Vec<VcpuStats>,
     vcpu_description: Description,
+}
+
+/// Those of one vCPU.
+#[derive(Debug)]
+struct VcpuStats {
+    file: StatsFile,
+    /// Its values when its part of the measurement ended, which stand for it from then on.
+    at_end_of_part: OnceLock<Vec<u64>>,
+}
+
+impl VcpuStats {
+    fn add_to(&self, description: &Description, totals: &mut [u64]) {
+        match self.at_end_of_part.get() {
+            Some(values) => {
+                totals.iter_mut().zip(values).for_each(|(total, value)| *total = total.wrapping_add(*value));
+            }
+            None => self.file.add_to(description, totals),
+        }
+    }
 }
 
 /// Values at one moment, in the order of the descriptions.
@@ -141,8 +161,10 @@ impl GuestStats {
         vcpus: impl Iterator<Item = &'a V>,
     ) -> GuestStats {
         let vm = StatsFile::open(vm).and_then(|file| file.describe().map(|description| (file, description)));
-        let vcpus: Vec<StatsFile> = vcpus.map_while(StatsFile::open).collect();
-        let vcpu_description = vcpus.first().and_then(StatsFile::describe).unwrap_or_default();
+        let files = vcpus.map_while(StatsFile::open);
+        let vcpus: Vec<VcpuStats> =
+            files.map(|file| VcpuStats { file, at_end_of_part: OnceLock::new() }).collect();
+        let vcpu_description = vcpus.first().and_then(|vcpu| vcpu.file.describe()).unwrap_or_default();
         GuestStats { vm, vcpus, vcpu_description }
     }
 
@@ -158,6 +180,17 @@ impl GuestStats {
             vcpu.add_to(&self.vcpu_description, &mut snapshot.vcpus);
         }
         snapshot
+    }
+
+    /// Keeps the values of one vCPU as they are now.
+    pub(crate) fn end_part(&self, vcpu: usize) {
+        if let Some(vcpu) = self.vcpus.get(vcpu) {
+            vcpu.at_end_of_part.get_or_init(|| {
+                let mut values = vec![0; self.vcpu_description.len()];
+                vcpu.file.add_to(&self.vcpu_description, &mut values);
+                values
+            });
+        }
     }
 
     /// One value now, summed over all vCPUs; 0 where KVM does not have it.

@@ -64,7 +64,7 @@ impl Session<'_> {
             stages.rung(value);
             self.deadline.begin(Instant::now());
         }
-        self.measurement.ring(value);
+        self.measurement.ring(vcpu, value);
         if let Some(counters) = self.counters {
             counters.ring(vcpu, value);
         }

@@ -26,6 +26,7 @@ pub mod store;
 pub mod table;
 pub mod timing;
 mod tlb;
+pub mod together;
 
 #[cfg(test)]
 pub(crate) mod tests;

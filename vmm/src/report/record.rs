@@ -11,6 +11,7 @@ use super::density::{DensityRecord, ProcessRecord};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::statistics::Summary;
+use super::together::TogetherRecord;
 use crate::experiment::case::Parameters;
 use crate::experiment::expand::Absent;
 use crate::experiment::quota::Quotas;
@@ -299,6 +300,9 @@ pub struct LaunchRecord {
     /// Wall time between the marks, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_ns: Option<u64>,
+    /// How its threads began and ended, where several measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<TogetherRecord>,
     /// Wall time from the start of the VMM's work to the first entry into the guest, ns.
     pub create_ns: u64,
     /// Wall time from there until all servers were loaded, ns.

@@ -16,6 +16,7 @@ use super::record::{
 };
 use super::statistics::Summary;
 use super::timing;
+use super::together::together;
 use crate::experiment::case::Case;
 use crate::experiment::parameter::Workload;
 use crate::experiment::topology::Topology;
@@ -354,6 +355,7 @@ fn launch_record(
             median_cycles: BTreeMap::new(),
             measured_tsc_cycles: 0,
             measured_ns: None,
+            together: None,
             create_ns: 0,
             boot_ns: None,
             samples_file: None,
@@ -374,6 +376,7 @@ fn launch_record(
         median_cycles: medians.collect(),
         measured_tsc_cycles: run.measured_tsc_cycles,
         measured_ns: run.measured_ns,
+        together: together(&run.cpus, run.tsc_hz),
         create_ns: run.create_ns,
         boot_ns: run.boot_ns,
         samples_file,

@@ -38,7 +38,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         calls_answered_meanwhile: 0,
         calls_failed: 0,
         frames_in_use: 512,
-        cpus: vec![CpuReport { online: 1, apic_id: 0, begin, end }],
+        cpus: vec![CpuReport { online: 1, begin, end, ..CpuReport::default() }],
         faults: Vec::new(),
         kvm_stats: BTreeMap::from([("exits".to_owned(), 5)]),
         cpu_ns: Some(1_000),
