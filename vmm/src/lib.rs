@@ -10,4 +10,5 @@ pub mod guests;
 pub mod host;
 pub mod lens;
 pub mod machine;
+pub mod printable;
 pub mod report;

@@ -33,7 +33,9 @@ pub(super) fn boot(arguments: &BootArguments) -> anyhow::Result<End> {
         note!("no client in first place: the guest runs until its deadline or Ctrl-C");
     }
     let result = run(&config, &interrupt.stop)?;
-    Ok(tell(&result, has_driver))
+    // The programs of others measure what they please.
+    let is_client = config.modules.first().is_some_and(|elf| elf.name.starts_with(abi::program::CLIENT));
+    Ok(tell(&result, (has_driver && is_client).then_some(ROUND_TRIPS), has_driver))
 }
 
 fn default_servers() -> Vec<ServerArgument> {
@@ -114,15 +116,16 @@ fn no_such_program(image: &GuestImage, program: &str) -> UsageError {
 }
 
 /// Says on standard error how the guest ended.
-fn tell(run: &GuestRun, has_driver: bool) -> End {
+fn tell(run: &GuestRun, asked: Option<u64>, has_driver: bool) -> End {
     for fault in run.faults.iter().map(ServerFaultRecord::from) {
-        note!("{} died: {} at {}", fault.program, fault.description, fault.location);
+        note!("{fault}");
     }
-    let outcome = OutcomeRecord::from(&run.outcome);
+    let mut outcome = OutcomeRecord::from(&run.outcome);
+    if let (true, Some(asked)) = (outcome.is_success(), asked.filter(|asked| *asked != run.round_trips)) {
+        outcome = OutcomeRecord::Incomplete { round_trips: run.round_trips, asked };
+    }
     let (text, end) = match &run.outcome {
-        Outcome::Finished { status: 0 } => {
-            (format!("finished, {} round trips", run.round_trips), End::Success)
-        }
+        _ if outcome.is_success() => (format!("finished, {} round trips", run.round_trips), End::Success),
         // Nobody else could have ended it.
         Outcome::Hang { deadline, .. } if !has_driver => {
             note!("stopped after {} s, as asked", deadline.as_secs());
@@ -131,6 +134,12 @@ fn tell(run: &GuestRun, has_driver: bool) -> End {
         Outcome::Interrupted => (outcome.to_string(), End::Interrupted),
         _ => (outcome.to_string(), End::Failure),
     };
+    if run.stood_still_ns > 0 {
+        let seconds = run.stood_still_ns as f64 / 1e9;
+        note!(
+            "stood still for {seconds:.1} s, stopped or with the host suspended; the deadline has moved by as much"
+        );
+    }
     let milliseconds = |ns: u64| ns as f64 / 1e6;
     let boot =
         run.boot_ns.map_or(String::new(), |ns| format!("; the kernel started in {:.1} ms", milliseconds(ns)));

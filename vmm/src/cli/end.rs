@@ -8,6 +8,7 @@ use crate::experiment::error::ConfigError;
 use crate::guest_image::GuestImageError;
 use crate::guests::cgroup::QuotaError;
 use crate::machine::MachineError;
+use crate::printable::{block, line};
 use crate::report::store::StoreError;
 
 /// Exit code of a command line that cannot be used; clap's as well.
@@ -56,7 +57,13 @@ pub(super) fn explain(error: &anyhow::Error) -> End {
     let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
     let green = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Green.into()));
     let (end, fix) = classify(error);
-    let text = error.chain().map(ToString::to_string).fold(String::new(), |mut text, cause| {
+    // Only an error in a file shows more than one line: that of the file.
+    let is_of_file = error.downcast_ref::<ConfigError>().is_some();
+    let shown = |text: String| match is_of_file {
+        true => block(&text).into_owned(),
+        false => line(&text).into_owned(),
+    };
+    let text = error.chain().map(ToString::to_string).map(shown).fold(String::new(), |mut text, cause| {
         // Some errors repeat their cause in their own text.
         if !text.contains(&cause) {
             text.push_str(if text.is_empty() { "" } else { ": " });
@@ -66,7 +73,7 @@ pub(super) fn explain(error: &anyhow::Error) -> End {
     });
     note!("{red}error:{red:#} {text}");
     if let Some(fix) = fix {
-        note!("  {green}fix:{green:#} {fix}");
+        note!("  {green}fix:{green:#} {}", line(&fix));
     }
     end
 }

@@ -13,6 +13,7 @@ use crate::experiment::error::ConfigError;
 use crate::experiment::expand::expand;
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
+use crate::printable::line;
 
 /// An experiment file in short.
 #[derive(Debug, Serialize)]
@@ -69,8 +70,9 @@ fn text(entries: &[Entry]) -> String {
     }
     let options = textwrap::Options::new(output::width()).initial_indent("  ").subsequent_indent("  ");
     let blocks = entries.iter().map(|entry| {
-        let question = textwrap::fill(&entry.question, &options);
-        format!("{} ({}, up to {} cases)\n{question}\n", entry.name, entry.file.display(), entry.cases_max)
+        let question = textwrap::fill(&line(&entry.question), &options);
+        let (name, file) = (line(&entry.name), entry.file.display().to_string());
+        format!("{name} ({}, up to {} cases)\n{question}\n", line(&file), entry.cases_max)
     });
     blocks.collect::<Vec<_>>().join("\n")
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use crate::printable::{block, json};
 use crate::report::table::FILE_WIDTH;
 
 /// Writes a line to standard error, for the one who waits. Where it cannot be written, nobody reads it: what counts is
@@ -34,15 +35,12 @@ pub(super) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
 
 /// Prints a text.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    print_with(|output| output.write_all(text.as_bytes()))
+    print_with(|output| output.write_all(block(text).as_bytes()))
 }
 
 /// Prints a value as JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    print_with(|output| {
-        serde_json::to_writer_pretty(&mut *output, value)?;
-        output.write_all(b"\n")
-    })
+    print(&(json(&serde_json::to_string_pretty(value)?) + "\n"))
 }
 
 /// Columns to fill: the terminal's, but no fewer than anything fits into; a fixed number in a pipe.

@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::output::note;
 use crate::experiment::case::Case;
 use crate::experiment::run::Observer;
+use crate::printable::{block, line};
 use crate::report::record::{CaseRecord, LaunchRecord};
 
 /// The bar, and a line on standard error for every case that fails.
@@ -19,7 +20,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {elapsed} {wide_msg}");
         // The template is a constant; without it the default style does.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(line(name).into_owned());
         Progress { bar }
     }
 
@@ -31,7 +32,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn case_begins(&mut self, _index: usize, case: &Case) {
-        self.bar.set_message(case.name.clone());
+        self.bar.set_message(line(&case.name).into_owned());
         self.bar.tick();
     }
 
@@ -45,7 +46,7 @@ impl Observer for Progress {
 
 /// A failed case with everything that its guests left behind.
 pub(super) fn failure(case: &CaseRecord) -> String {
-    let mut text = format!("failed: {}: {}", case.name, case.outcome);
+    let mut text = format!("failed: {}: {}", line(&case.name), case.outcome);
     let mut failed = case.launches.iter().filter(|launch| !launch.outcome.is_success());
     if case.density.is_some() {
         failed.by_ref().for_each(|launch| text.push_str(&lost_guest(launch)));
@@ -53,13 +54,13 @@ pub(super) fn failure(case: &CaseRecord) -> String {
     }
     let failed = failed.next();
     for fault in failed.iter().flat_map(|launch| &launch.server_faults) {
-        text.push_str(&format!("\n  {} died: {} at {}", fault.program, fault.description, fault.location));
+        text.push_str(&format!("\n  {fault}"));
     }
     if let Some(last_words) = case.outcome.last_words() {
         text.push_str(&format!("\n  {}", last_words.to_string().replace('\n', "\n  ")));
     }
     if let Some(console) = failed.and_then(|launch| launch.console_tail.as_ref()) {
-        text.push_str(&format!("\n  console:\n    {}", console.replace('\n', "\n    ")));
+        text.push_str(&format!("\n  console:\n    {}", block(console).replace('\n', "\n    ")));
     }
     text
 }
@@ -72,13 +73,13 @@ fn lost_guest(launch: &LaunchRecord) -> String {
     }
     text.push_str(&format!(": {}", launch.outcome));
     for fault in &launch.server_faults {
-        text.push_str(&format!("\n    {} died: {} at {}", fault.program, fault.description, fault.location));
+        text.push_str(&format!("\n    {fault}"));
     }
     if let Some(last_words) = launch.outcome.last_words() {
         text.push_str(&format!("\n    {}", last_words.to_string().replace('\n', "\n    ")));
     }
     if let Some(console) = &launch.console_tail {
-        text.push_str(&format!("\n    console:\n      {}", console.replace('\n', "\n      ")));
+        text.push_str(&format!("\n    console:\n      {}", block(console).replace('\n', "\n      ")));
     }
     text
 }

@@ -17,6 +17,7 @@ use crate::experiment::overrides::Overrides;
 use crate::experiment::run::{KvmRunner, Runner, now};
 use crate::guest_image::GuestImage;
 use crate::guests::cgroup;
+use crate::printable::line;
 use crate::report::record::{
     CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
 };
@@ -116,7 +117,7 @@ pub(super) fn none_available(reason: &str) -> UsageError {
 }
 
 fn name_cases(planned: &[Planned]) -> anyhow::Result<End> {
-    let names = planned.iter().flat_map(|planned| &planned.experiment.cases).map(|case| case.name.as_str());
+    let names = planned.iter().flat_map(|planned| &planned.experiment.cases).map(|case| line(&case.name));
     output::print(&(names.collect::<Vec<_>>().join("\n") + "\n"))?;
     Ok(End::Success)
 }
@@ -140,20 +141,20 @@ fn run_one(
     let runner = Runner { guests: &guests, image, pin: &pin, quotas, results: &results };
     let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);
     progress.finish();
-    results.notes().iter().for_each(|text| note!("note: {text}"));
+    results.notes().iter().for_each(|text| note!("note: {}", line(text)));
     if outcome.is_err() {
         note!("{}", kept(path));
     }
     outcome?;
     // Whoever does not get the table still gets the results, of the files that follow, too.
     let shown = print(arguments, &record).map_or_else(|error| explain(&error), |()| End::Success);
-    note!("results: {}", path.display());
+    note!("results: {}", line(&path.display().to_string()));
     Ok(end_of(&record).max_with(shown))
 }
 
 fn kept(path: &Path) -> String {
     let cases = read_record(path).map_or(0, |record| record.cases.len());
-    format!("{cases} cases are complete in {}", path.display())
+    format!("{cases} cases are complete in {}", line(&path.display().to_string()))
 }
 
 fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
@@ -172,7 +173,7 @@ fn end_of(record: &RunRecord) -> End {
     let failures = record.failures().count();
     if failures > 0 {
         for case in record.failures() {
-            note!("{}: {}", case.name, why(case));
+            note!("{}: {}", line(&case.name), line(&why(case)));
         }
         note!("{failures} of {} cases failed", record.cases_planned);
         return End::Failure;

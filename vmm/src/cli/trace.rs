@@ -25,6 +25,7 @@ use crate::lens::stream::Event;
 use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
 use crate::machine::guest::Outcome;
+use crate::printable::{block, json, line};
 use crate::report::atomic::write_atomically;
 
 /// Cases side by side in one table.
@@ -85,10 +86,10 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     }
     let text = text(&counted);
     if let Some(folder) = &arguments.out {
-        let json = serde_json::to_string_pretty(&counted)? + "\n";
+        let json = json(&serde_json::to_string_pretty(&counted)?) + "\n";
         write(&folder.join("trace.json"), &json)?;
         write(&folder.join("trace.txt"), &text)?;
-        note!("traces: {}", folder.display());
+        note!("traces: {}", line(&folder.display().to_string()));
     }
     if arguments.json {
         output::print_json(&counted)?
@@ -126,7 +127,7 @@ fn text(counted: &Counted) -> String {
         let _ = writeln!(text, "{}\n", present::table(cases.iter().copied()));
     }
     for (name, reason) in &counted.absent {
-        let _ = writeln!(text, "{name}: {reason}");
+        let _ = writeln!(text, "{}: {}", line(name), line(reason));
     }
     text
 }
@@ -150,7 +151,7 @@ fn tlb_models(trace: &Trace) -> anyhow::Result<String> {
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_atomically(path, |file| file.write_all(text.as_bytes()))
+    write_atomically(path, |file| file.write_all(block(text).as_bytes()))
         .map(drop)
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -200,9 +200,14 @@ impl Parameters {
         Some(MemorySize { bytes })
     }
 
+    /// Round trips that one guest is asked to measure.
+    pub fn round_trips(&self) -> u64 {
+        self.samples.saturating_mul(u64::from(self.measuring_threads()))
+    }
+
     /// Samples that all round trips of one guest leave.
     pub fn sample_count(&self) -> u64 {
-        self.samples * self.workload.channels().len() as u64 * u64::from(self.measuring_threads())
+        self.round_trips().saturating_mul(self.workload.channels().len() as u64)
     }
 
     /// Threads of the client that measure.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::printable::line;
+
 /// An experiment file or an override that cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -68,7 +70,7 @@ impl fmt::Display for ConfigError {
     /// `file:line:column: message`, then the line with a mark beneath; the fix is left to the caller.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
-            write!(formatter, "{}:", file.display())?;
+            write!(formatter, "{}:", line(&file.display().to_string()))?;
             if let Some(place) = &self.place {
                 write!(formatter, "{}:{}:", place.line, place.column)?;
             }

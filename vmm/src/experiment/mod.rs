@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod check;
+pub mod claims;
 pub mod error;
 pub mod expand;
 pub mod file;

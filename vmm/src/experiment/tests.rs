@@ -42,7 +42,7 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         guests: None,
         deadline_seconds: 10,
         warm_up: 2,
-        samples: 10,
+        samples: 3,
         launches: 1,
         trace_round_trips: 0,
         tlb_models: Vec::new(),

@@ -7,6 +7,7 @@ use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 use super::barrier::Barrier;
 use super::cgroup::{CgroupUse, Cgroups, QuotaError};
+use super::check::Check;
 use super::launch::{Process, Remains};
 use super::memory::{self, MemoryFigures};
 use super::message::{self, Frames, Notice, Order};
@@ -18,6 +19,7 @@ use crate::lens::LensValues;
 use crate::machine::StopFlag;
 use crate::machine::guest::{GuestRun, Pin};
 use crate::machine::host_limits;
+use crate::machine::stillness::{Before, Stillness, TICK};
 
 /// Beyond its deadline, a guest's process may take so long between two signs of life.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -145,7 +147,8 @@ fn host(action: &'static str) -> impl FnOnce(io::Error) -> FleetError {
 struct Member {
     process: Option<Process>,
     frames: Frames,
-    /// When it last gave a sign of life.
+    check: Check,
+    /// When it last gave a sign of life that may come once.
     heard: Instant,
     spawned_ns: u64,
     times: Times,
@@ -173,9 +176,9 @@ impl Member {
         at_ns.checked_sub(self.spawned_ns)
     }
 
-    /// Takes a message; whether the guest has come to the barrier. What a process says twice, or after its end, is a lie that
-    /// changes nothing but its own figures.
-    fn take(&mut self, notice: Notice, raw: &[u8]) -> bool {
+    /// Takes a message; whether the guest has come to the barrier. An error: what cannot be.
+    fn take(&mut self, notice: Notice, raw: &[u8]) -> Result<bool, String> {
+        self.check.take(&notice, raw.len())?;
         self.heard = Instant::now();
         match notice {
             Notice::Created { at_ns, entered_ns, memory } => {
@@ -187,7 +190,7 @@ impl Member {
             Notice::Started { at_ns } => self.times.started_ns = self.since_spawn(at_ns),
             Notice::Ready { at_ns } => {
                 self.times.ready_ns = self.since_spawn(at_ns);
-                return true;
+                return Ok(true);
             }
             Notice::Ended { began_ns, mut run, lenses } => {
                 run.samples = message::samples_from_bytes(raw);
@@ -198,8 +201,12 @@ impl Member {
                 self.result.get_or_insert(Err(Lost::NotStarted(reason)));
             }
         }
-        false
+        Ok(false)
     }
+}
+
+fn lie(reason: &str) -> String {
+    format!("its process says what none of this build says: {reason}")
 }
 
 /// How a process ended, with the end of what it said.
@@ -215,6 +222,7 @@ struct Watch {
     epoll: Epoll,
     members: Vec<Member>,
     barrier: Barrier,
+    parameters: Parameters,
     raw_size_max: u64,
     patience: Duration,
 }
@@ -230,6 +238,7 @@ impl Watch {
             epoll,
             members: Vec::new(),
             barrier: Barrier::new(guests as usize),
+            parameters: parameters.clone(),
             raw_size_max: parameters.sample_count().saturating_mul(size_of::<u64>() as u64),
             patience: PATIENCE.saturating_add(Duration::from_secs(parameters.deadline_seconds)),
         })
@@ -251,10 +260,12 @@ impl Watch {
                 (None, Some(Err(Lost::NotStarted(reason))))
             }
         };
+        let process_spawned_ns = process.as_ref().map_or(0, |process| process.spawned_ns);
         self.members.push(Member {
-            spawned_ns: process.as_ref().map_or(0, |process| process.spawned_ns),
+            spawned_ns: process_spawned_ns,
             process,
             frames: Frames::new(self.raw_size_max),
+            check: Check::new(&self.parameters, process_spawned_ns),
             heard: Instant::now(),
             times: Times::default(),
             memory_ranges: Vec::new(),
@@ -265,9 +276,15 @@ impl Watch {
     }
 
     fn run_to_the_end(&mut self) -> Result<(), FleetError> {
+        let mut stillness = Stillness::new();
         while !self.barrier.is_over() {
             let mut events = [EpollEvent::default(); 64];
-            let count = match self.epoll.wait(self.timeout_ms(), &mut events) {
+            let (before, timeout) = (Before::now(), self.timeout());
+            let waited = self.epoll.wait(timeout.as_millis() as i32 + 1, &mut events);
+            // While this process was stopped it could not hear.
+            let deaf = stillness.after(before, timeout);
+            self.members.iter_mut().for_each(|member| member.heard += deaf);
+            let count = match waited {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result.map_err(host("wait for guests"))?,
             };
@@ -300,16 +317,15 @@ impl Watch {
             }
             loop {
                 match member.frames.next() {
-                    Ok(Some((notice, raw))) => {
-                        if member.take(notice, &raw) {
-                            self.barrier.arrive(index);
-                        }
-                    }
+                    Ok(Some((notice, raw))) => match member.take(notice, &raw) {
+                        Ok(true) => self.barrier.arrive(index),
+                        // It has nothing more to say.
+                        Ok(false) if member.check.is_over() => return self.bury(index),
+                        Ok(false) => {}
+                        Err(reason) => return self.lose(index, lie(&reason)),
+                    },
                     Ok(None) => break,
-                    Err(reason) => {
-                        let reason = format!("its process says what none of this build says: {reason}");
-                        return self.lose(index, reason);
-                    }
+                    Err(reason) => return self.lose(index, lie(&reason)),
                 }
             }
         }
@@ -346,6 +362,7 @@ impl Watch {
         for index in waiting {
             let member = &mut self.members[*index];
             member.heard = Instant::now();
+            member.check.open();
             if let Some(process) = &member.process {
                 process.go();
             }
@@ -366,8 +383,8 @@ impl Watch {
         }
     }
 
-    /// Until the next one could be given up.
-    fn timeout_ms(&self) -> i32 {
+    /// Until the next one could be given up, or it is time to look at the clocks.
+    fn timeout(&self) -> Duration {
         let watched = self
             .members
             .iter()
@@ -375,7 +392,7 @@ impl Watch {
             .filter(|(index, member)| member.process.is_some() && !self.barrier.is_waiting(*index));
         let heard = watched.map(|(_, member)| member.heard);
         let left = heard.min().map(|heard| (heard + self.patience).saturating_duration_since(Instant::now()));
-        left.map_or(0, |left| i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX))
+        left.unwrap_or_default().min(TICK)
     }
 
     fn kill_all(&mut self) {

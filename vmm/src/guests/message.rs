@@ -10,8 +10,8 @@ use crate::experiment::case::Parameters;
 use crate::lens::LensValues;
 use crate::machine::guest::{GuestRun, Pin};
 
-/// Most JSON in one message, bytes: the counters of 4,096 CPUs and a full console fit in easily.
-const JSON_SIZE_MAX: u32 = 64 << 20;
+/// Most JSON in one message, bytes: the counters of 4,096 CPUs and a full console fit in.
+const JSON_SIZE_MAX: u32 = 16 << 20;
 
 /// Bytes before the JSON.
 const HEAD_SIZE: usize = 12;

@@ -12,6 +12,7 @@
 
 mod barrier;
 pub mod cgroup;
+mod check;
 mod clock;
 mod confine;
 mod fleet;

@@ -33,6 +33,12 @@ impl Deadline {
         *self.lock() = None;
     }
 
+    /// So much time was not the guest's.
+    pub(crate) fn move_by(&self, time: Duration) {
+        let mut until = self.lock();
+        *until = until.and_then(|until| until.checked_add(time));
+    }
+
     /// When to look at [`Deadline::has_passed`] next; `None`: never. A guest that is held has at least its whole time left.
     pub(crate) fn next_look(&self, now: Instant) -> Option<Instant> {
         let limit = self.limit?;
@@ -66,6 +72,17 @@ mod tests {
         assert_eq!(deadline.next_look(after(50)), Some(after(60)), "it could go on at once");
         deadline.begin(after(55));
         assert!(!deadline.has_passed(after(64)) && deadline.has_passed(after(65)));
+    }
+
+    #[test]
+    fn time_that_was_not_the_guests_moves_it() {
+        let deadline = Deadline::new(Some(Duration::from_secs(10)));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        deadline.begin(start);
+        deadline.move_by(Duration::from_secs(3600));
+        assert!(!deadline.has_passed(after(3609)) && deadline.has_passed(after(3610)));
+        assert_eq!(deadline.next_look(start), Some(after(3610)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use vm_superio::serial::NoEvents;
 use vm_superio::{Serial, Trigger};
 
 use crate::machine::guest::Console;
+use crate::machine::printer::{Printer, Release};
 
 /// Most that is kept of what a guest prints, bytes.
 pub(crate) const CONSOLE_SIZE_MAX: usize = 1 << 20;
@@ -15,6 +16,7 @@ pub(crate) const CONSOLE_SIZE_MAX: usize = 1 << 20;
 /// All devices of a guest, shared by its vCPUs.
 pub(crate) struct Devices {
     serial: Mutex<Serial<NoInterrupt, NoEvents, Output>>,
+    release: Option<Release>,
 }
 
 /// The guest polls its console; the interrupt line leads nowhere.
@@ -31,32 +33,37 @@ impl Trigger for NoInterrupt {
 /// What the guest has printed, bounded.
 struct Output {
     kept: Vec<u8>,
-    console: Console,
+    printer: Option<Printer>,
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = CONSOLE_SIZE_MAX - self.kept.len();
         self.kept.extend(&bytes[..bytes.len().min(room)]);
-        if self.console == Console::Stdout {
-            // A closed pipe behind standard output is no reason to end the guest.
-            let _ = io::stdout().write_all(bytes);
+        if let Some(printer) = &mut self.printer {
+            printer.write(bytes);
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.console == Console::Stdout && self.kept.last() == Some(&b'\n') {
-            let _ = io::stdout().flush();
-        }
         Ok(())
     }
 }
 
 impl Devices {
     pub(crate) fn new(console: Console) -> Devices {
-        let output = Output { kept: Vec::new(), console };
-        Devices { serial: Mutex::new(Serial::new(NoInterrupt, output)) }
+        let printer = (console == Console::Stdout).then(|| Printer::new(io::stdout()));
+        let release = printer.as_ref().map(Printer::releaser);
+        let output = Output { kept: Vec::new(), printer };
+        Devices { serial: Mutex::new(Serial::new(NoInterrupt, output)), release }
+    }
+
+    /// From now on no vCPU waits for a reader of standard output.
+    pub(crate) fn release(&self) {
+        if let Some(release) = &self.release {
+            release.release();
+        }
     }
 
     pub(crate) fn serial_write(&self, register: u8, bytes: &[u8]) {
@@ -71,9 +78,13 @@ impl Devices {
         data.fill_with(|| self.serial().read(register));
     }
 
-    /// What the guest has printed.
+    /// What the guest has printed, once that is on standard output, as far as somebody reads it.
     pub(crate) fn into_console(self) -> Vec<u8> {
-        self.serial.into_inner().unwrap_or_else(PoisonError::into_inner).into_writer().kept
+        let output = self.serial.into_inner().unwrap_or_else(PoisonError::into_inner).into_writer();
+        if let Some(printer) = &output.printer {
+            printer.finish();
+        }
+        output.kept
     }
 
     fn serial(&self) -> MutexGuard<'_, Serial<NoInterrupt, NoEvents, Output>> {

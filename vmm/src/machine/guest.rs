@@ -212,6 +212,9 @@ pub struct GuestRun {
     pub lenses: LensReadings,
     /// KVM's statistics of all vCPUs and the VM between the marks: name to difference (cumulative ones only).
     pub kvm_stats: BTreeMap<String, u64>,
+    /// Pages of each size by which KVM maps guest memory at the second mark: `pages_4k`, `pages_2m`, `pages_1g`, where it tells.
+    #[serde(default)]
+    pub kvm_pages: BTreeMap<String, u64>,
     /// Time between the marks that vCPU threads had a CPU (`/proc/…/schedstat`), ns.
     pub cpu_ns: Option<u64>,
     /// Time between the marks that a vCPU thread was runnable but had no CPU (`/proc/…/schedstat`), ns.
@@ -222,6 +225,10 @@ pub struct GuestRun {
     pub tsc_hz: u64,
     /// Wall time from the start of the VMM's work to the vCPUs' first entry, ns.
     pub create_ns: u64,
+    /// Time in which the process that ran it was stopped, or the host suspended, ns. It moved the deadline; of other times it is a
+    /// part.
+    #[serde(default)]
+    pub stood_still_ns: u64,
     /// Wall time from the first entry to the [`abi::port::doorbell::STARTED`] doorbell, ns.
     pub boot_ns: Option<u64>,
     /// Wall time between the marks, ns.

@@ -13,7 +13,7 @@ use crate::machine::symbolise::Symbols;
 use crate::machine::walk;
 
 /// Most frames of a backtrace.
-const FRAMES_MAX: usize = 64;
+pub(crate) const FRAMES_MAX: usize = 64;
 
 /// Bytes of code by which a server's program is recognised.
 const SIGNATURE_SIZE: usize = 32;

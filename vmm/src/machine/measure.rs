@@ -28,6 +28,8 @@ struct Marks {
     started: Option<Instant>,
     begin: Option<Mark>,
     end: Option<Mark>,
+    /// At the end.
+    pages: BTreeMap<String, u64>,
 }
 
 /// Takes the marks. The first of each kind counts: a guest that floods the doorbell changes nothing.
@@ -65,6 +67,8 @@ pub(crate) struct Measured {
     pub boot: Option<Duration>,
     pub duration: Option<Duration>,
     pub kvm_stats: BTreeMap<String, u64>,
+    /// See [`GuestStats::pages`]; at the second mark.
+    pub kvm_pages: BTreeMap<String, u64>,
     pub cpu_ns: Option<u64>,
     pub run_delay_ns: Option<u64>,
     pub perf: PerfReading,
@@ -143,6 +147,7 @@ impl Measurement {
             }
             doorbell::MEASURE_END if marks.begin.is_some() && marks.end.is_none() => {
                 marks.end = Some(self.mark(now));
+                marks.pages = self.stats.pages();
             }
             _ => {}
         }
@@ -158,6 +163,7 @@ impl Measurement {
                 boot,
                 duration: None,
                 kvm_stats: BTreeMap::new(),
+                kvm_pages: BTreeMap::new(),
                 cpu_ns: None,
                 run_delay_ns: None,
                 perf,
@@ -168,6 +174,7 @@ impl Measurement {
             boot,
             duration: Some(end.time.duration_since(begin.time)),
             kvm_stats: self.stats.difference(&begin.stats, &end.stats),
+            kvm_pages: marks.pages,
             cpu_ns: schedule.map(|(begin, end)| end.cpu_ns.saturating_sub(begin.cpu_ns)),
             run_delay_ns: schedule.map(|(begin, end)| end.run_delay_ns.saturating_sub(begin.run_delay_ns)),
             perf: PerfReading { lens: self.perf, marks: Some((begin.perf, end.perf)) },

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use abi::address::{MEMORY_HOLE, PAGE_SIZE};
 use vm_memory::mmap::{GuestRegionMmap, MmapRegionBuilder};
@@ -28,6 +29,8 @@ const HUGE_PAGE_SIZE: u64 = 2 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct GuestMemory {
     mapping: GuestMemoryMmap<()>,
+    // Dropped behind the mapping, whose memory they own.
+    _reservations: Arc<Vec<Reservation>>,
     huge_pages: HugePages,
 }
 
@@ -49,10 +52,13 @@ impl GuestMemory {
             .map(|(start, size)| region(start, size, huge_pages).map_err(|reason| (size, reason)))
             .collect();
         let mapping = regions.and_then(|regions| {
-            GuestMemoryMmap::from_regions(regions).map_err(|error| (bytes, error.to_string()))
+            let (regions, reservations): (Vec<_>, Vec<_>) = regions.into_iter().unzip();
+            let mapping =
+                GuestMemoryMmap::from_regions(regions).map_err(|error| (bytes, error.to_string()))?;
+            Ok((mapping, Arc::new(reservations)))
         });
         match mapping {
-            Ok(mapping) => Ok(GuestMemory { mapping, huge_pages }),
+            Ok((mapping, _reservations)) => Ok(GuestMemory { mapping, _reservations, huge_pages }),
             Err((size, _)) if huge_pages == HugePages::Reserved => {
                 Err(MachineError::NoHugePages { needed: size / HUGE_PAGE_SIZE, free: free_huge_pages() })
             }
@@ -92,8 +98,8 @@ impl GuestMemory {
         let pages = (length as u64).next_multiple_of(PAGE_SIZE) as usize;
         // The whole range must be of one region of memory: `get_slice` says so, or fails.
         let host = self.mapping.get_slice(GuestAddress(address), pages)?.ptr_guard_mut();
-        // SAFETY: The range lies in a mapping that `self.mapping` owns and that is only ever accessed through volatile
-        // operations of vm-memory; it stays readable and writable, and goes away with the mapping around it.
+        // SAFETY: The range lies in memory that one of the reservations owns and that is only ever accessed through volatile
+        // operations of vm-memory; it stays readable and writable, and goes away with the memory around it.
         let mapped = unsafe {
             libc::mmap(
                 host.as_ptr().cast(),
@@ -155,15 +161,65 @@ impl GuestMemory {
     }
 }
 
-/// A piece of guest memory.
-fn region(start: u64, size: u64, huge_pages: HugePages) -> Result<GuestRegionMmap<()>, String> {
+/// Address space of this process that becomes guest memory.
+#[derive(Debug)]
+struct Reservation {
+    start: usize,
+    /// Bytes.
+    size: usize,
+}
+
+impl Reservation {
+    /// At an address that is a multiple of 2 MiB, as the guest's is: KVM maps a huge page only where both agree in what is below.
+    fn new(size: usize, flags: i32) -> io::Result<Reservation> {
+        let huge = HUGE_PAGE_SIZE as usize;
+        // The reserve's pages come aligned, and so does what is mapped of them.
+        let room = if flags & libc::MAP_HUGETLB != 0 { 0 } else { huge };
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let wanted = size.checked_add(room).ok_or(io::ErrorKind::OutOfMemory)?;
+        // SAFETY: A new mapping at an address that the kernel chooses touches no memory that there is.
+        let mapped = unsafe { libc::mmap(std::ptr::null_mut(), wanted, protection, flags, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let first = mapped as usize;
+        let start = if room == 0 { first } else { first.next_multiple_of(huge) };
+        // What is too much goes back, so that nothing lies beside guest memory in the same mapping.
+        unmap(first, start - first);
+        unmap(start + size, first + wanted - (start + size));
+        Ok(Reservation { start, size })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        unmap(self.start, self.size);
+    }
+}
+
+/// Gives address space back that a [`Reservation`] owns and that nothing refers to any more.
+fn unmap(start: usize, size: usize) {
+    if size > 0 {
+        // SAFETY: The caller owns the range; only `Reservation` calls this, of what it has mapped itself.
+        unsafe { libc::munmap(start as *mut libc::c_void, size) };
+    }
+}
+
+/// A piece of guest memory, and what owns it.
+fn region(
+    start: u64,
+    size: u64,
+    huge_pages: HugePages,
+) -> Result<(GuestRegionMmap<()>, Reservation), String> {
     let mut flags = libc::MAP_ANONYMOUS | libc::MAP_PRIVATE;
     flags |= if huge_pages == HugePages::Reserved { libc::MAP_HUGETLB } else { libc::MAP_NORESERVE };
-    let mapping = MmapRegionBuilder::new(size as usize)
+    let reservation = Reservation::new(size as usize, flags).map_err(|error| error.to_string())?;
+    let builder = MmapRegionBuilder::new(size as usize)
         .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
-        .with_mmap_flags(flags)
-        .build()
-        .map_err(|error| error.to_string())?;
+        .with_mmap_flags(flags);
+    // SAFETY: The reservation is a mapping of that many bytes; `GuestMemory` keeps it for as long as the region.
+    let builder = unsafe { builder.with_raw_mmap_pointer(reservation.start as *mut u8) };
+    let mapping = builder.build().map_err(|error| error.to_string())?;
     if huge_pages == HugePages::Transparent {
         // SAFETY: Advice about a mapping that was just made; it changes no byte.
         let advised = unsafe { libc::madvise(mapping.as_ptr().cast(), mapping.size(), libc::MADV_HUGEPAGE) };
@@ -171,7 +227,8 @@ fn region(start: u64, size: u64, huge_pages: HugePages) -> Result<GuestRegionMma
             return Err(format!("huge pages: {}", io::Error::last_os_error()));
         }
     }
-    GuestRegionMmap::new(mapping, GuestAddress(start)).ok_or_else(|| "its end is out of range".to_owned())
+    let region = GuestRegionMmap::new(mapping, GuestAddress(start));
+    Ok((region.ok_or_else(|| "its end is out of range".to_owned())?, reservation))
 }
 
 /// Refuses huge pages that cannot be had, before anything is asked for.
@@ -206,6 +263,18 @@ mod tests {
         // More than any machine has set aside.
         let Err(error) = GuestMemory::new(256 << 30, HugePages::Reserved) else { return };
         assert!(error.to_string().contains("vm.nr_hugepages"), "{error}");
+    }
+
+    /// Else KVM maps no huge page, whatever the host's memory is made of.
+    #[test]
+    fn guest_and_host_addresses_agree_below_2_mib_whatever_the_size() {
+        for bytes in [1 << 20, 12 << 10, 3 << 20, 513 << 20, (3 << 30) + 4096, 4097 << 20, 5 << 30] {
+            // The second one lies where the first one's odd size has left off.
+            let memories = [HugePages::No; 2].map(|pages| GuestMemory::new(bytes, pages).unwrap());
+            for (guest, host, size) in memories.iter().flat_map(GuestMemory::host_pieces) {
+                assert_eq!(guest % HUGE_PAGE_SIZE, host % HUGE_PAGE_SIZE, "{size} of {bytes} bytes");
+            }
+        }
     }
 
     #[test]

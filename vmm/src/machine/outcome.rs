@@ -58,6 +58,8 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         outcome,
         lenses: LensReadings { pmu, ..LensReadings::default() },
         kvm_stats: BTreeMap::new(),
+        kvm_pages: BTreeMap::new(),
+        stood_still_ns: 0,
         cpu_ns: None,
         run_delay_ns: None,
         console: Vec::new(),

@@ -100,7 +100,7 @@ fn run_with(
         pmu: &machine.pmu,
     };
     let result = outcome::collect(&guest, &finished.end)?;
-    let Measured { boot, duration, kvm_stats, cpu_ns, run_delay_ns, perf } = measured;
+    let Measured { boot, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns, perf } = measured;
     let lenses = LensReadings { perf: perf.read(result.round_trips), pmu: result.lenses.pmu };
     Ok(GuestRun {
         lenses,
@@ -110,6 +110,8 @@ fn run_with(
         console: devices.into_console(),
         tsc_hz: machine.tsc_hz,
         create_ns: nanoseconds(finished.first_entry.duration_since(start)),
+        stood_still_ns: nanoseconds(finished.stood_still),
+        kvm_pages,
         boot_ns: boot.map(nanoseconds),
         measured_ns: duration.map(nanoseconds),
         ..result

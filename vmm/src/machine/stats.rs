@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-use kvm_bindings::{KVM_STATS_TYPE_CUMULATIVE, KVM_STATS_TYPE_MASK, KVMIO};
+use kvm_bindings::{KVM_STATS_TYPE_CUMULATIVE, KVM_STATS_TYPE_INSTANT, KVM_STATS_TYPE_MASK, KVMIO};
 use vmm_sys_util::errno::Error as Errno;
 use vmm_sys_util::ioctl::ioctl;
 use vmm_sys_util::ioctl_io_nr;
@@ -24,6 +24,14 @@ const DESCRIPTOR_SIZE: usize = 16;
 /// More than any kernel has; a description beyond it is not believed.
 const DESCRIPTORS_MAX: usize = 4096;
 
+/// More than any kernel has; what is beyond is left out.
+pub(crate) const STATISTICS_MAX: usize = 512;
+
+/// Whether KVM can have a statistic of this name: letters, digits and `_`, as many as its descriptor has room for.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=48).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Which statistics there are and where: the same for all vCPUs of a VM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Description {
@@ -31,6 +39,8 @@ pub(crate) struct Description {
     data_offset: u64,
     /// Name and offset behind [`Description::data_offset`] of every cumulative value.
     cumulative: Vec<(String, usize)>,
+    /// The same of the instantaneous values that tell how guest memory is mapped.
+    pages: Vec<(String, usize)>,
     /// Bytes to read for all of them.
     data_size: usize,
 }
@@ -109,13 +119,21 @@ fn parse(header: &[u8], descriptors: &[u8]) -> Option<Description> {
         let values = u16::from_le_bytes(*descriptor.get(6..)?.first_chunk()?);
         let offset = word(descriptor, 8)? as usize;
         // Histograms, peaks and instantaneous values have no meaningful difference.
-        if flags & KVM_STATS_TYPE_MASK != KVM_STATS_TYPE_CUMULATIVE || values != 1 || offset > 1 << 20 {
+        if values != 1 || offset > 1 << 20 {
             continue;
         }
         let name = &descriptor[DESCRIPTOR_SIZE..];
         let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
-        description.cumulative.push((String::from_utf8_lossy(&name[..end]).into_owned(), offset));
-        description.data_size = description.data_size.max(offset + size_of::<u64>());
+        let name = String::from_utf8_lossy(&name[..end]).into_owned();
+        let kept = match flags & KVM_STATS_TYPE_MASK {
+            KVM_STATS_TYPE_CUMULATIVE => &mut description.cumulative,
+            KVM_STATS_TYPE_INSTANT if name.starts_with("pages_") => &mut description.pages,
+            _ => continue,
+        };
+        if kept.len() < STATISTICS_MAX && is_name(&name) {
+            kept.push((name, offset));
+            description.data_size = description.data_size.max(offset + size_of::<u64>());
+        }
     }
     Some(description)
 }
@@ -199,6 +217,20 @@ impl GuestStats {
         index.and_then(|index| self.snapshot().vcpus.get(index).copied()).unwrap_or(0)
     }
 
+    /// Pages of each size by which KVM maps guest memory now, where it tells.
+    pub(crate) fn pages(&self) -> BTreeMap<String, u64> {
+        let Some((file, description)) = &self.vm else { return BTreeMap::new() };
+        let mut data = vec![0; description.data_size];
+        if file.file.read_exact_at(&mut data, description.data_offset).is_err() {
+            return BTreeMap::new();
+        }
+        let value = |offset: usize| data.get(offset..).and_then(|rest| rest.first_chunk());
+        let pages = description.pages.iter().filter_map(|(name, offset)| {
+            Some((name.clone(), value(*offset).map(|bytes| u64::from_le_bytes(*bytes))?))
+        });
+        pages.collect()
+    }
+
     /// What happened between two snapshots, by name.
     pub(crate) fn difference(&self, begin: &Snapshot, end: &Snapshot) -> BTreeMap<String, u64> {
         let vm_names = self.vm.iter().flat_map(|(_, description)| description.names());
@@ -235,12 +267,15 @@ mod tests {
         let descriptors = [
             descriptor(0, 0, b"exits\0\0\0"),
             descriptor(1, 8, b"blocking"),
+            descriptor(1, 24, b"pages_2m"),
+            descriptor(0, 32, b"\x1b[2J\0\0\0\0"),
             descriptor(KVM_STATS_TYPE_CUMULATIVE | 0x20, 16, b"halt_ns\0"),
         ]
         .concat();
-        let description = parse(&header(3), &descriptors).unwrap();
+        let description = parse(&header(5), &descriptors).unwrap();
         assert_eq!(description.names().collect::<Vec<_>>(), ["exits", "halt_ns"]);
-        assert_eq!((description.data_offset, description.data_size), (200, 24));
+        assert_eq!(description.pages, [("pages_2m".to_owned(), 24)]);
+        assert_eq!((description.data_offset, description.data_size), (200, 32));
         let mut totals = vec![1, 1];
         let data: Vec<u8> = [5u64, 6, 7].iter().flat_map(|value| value.to_le_bytes()).collect();
         description.add(&data, &mut totals);

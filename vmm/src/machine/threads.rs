@@ -22,6 +22,7 @@ use crate::machine::pin;
 use crate::machine::request::uninterrupted;
 use crate::machine::stages::{Role, Stages};
 use crate::machine::standstill::{self, Idleness, Roll};
+use crate::machine::stillness::{Before, Stillness, TICK};
 use crate::machine::stop::{self, StopFlag};
 use crate::machine::vcpu::Vcpu;
 
@@ -94,6 +95,8 @@ pub(crate) struct Finished {
     /// In the order of their index.
     pub vcpus: Vec<Vcpu>,
     pub first_entry: Instant,
+    /// Time in which this process was stopped, or the host suspended.
+    pub stood_still: Duration,
 }
 
 /// What only the threads of one guest share.
@@ -139,13 +142,19 @@ impl Drop for WakeOnDrop<'_> {
 
 impl Shared<'_, '_> {
     /// Waits for the guest's end, and looks now and then whether it can still come.
-    fn wait(&self, waiter: &Waiter, vcpus: usize, start: Instant) -> Result<Woken, MachineError> {
+    fn wait(
+        &self,
+        waiter: &Waiter,
+        vcpus: usize,
+        start: Instant,
+        stillness: &mut Stillness,
+    ) -> Result<Woken, MachineError> {
         let Session { deadline, measurement, ends_when_all_sleep, .. } = self.session;
         // Without the host's word on CPU time the deadline has to do.
         let is_watched = *ends_when_all_sleep && measurement.cpu_ns().is_some();
         let mut idleness = is_watched.then(|| Idleness::new(start));
         loop {
-            if let Some(woken) = waiter.wait(deadline, idleness.map(|_| standstill::LOOK))? {
+            if let Some(woken) = waiter.wait(deadline, idleness.map(|_| standstill::LOOK), stillness)? {
                 return Ok(woken);
             }
             let cpu_ns = measurement.cpu_ns().unwrap_or_default();
@@ -191,8 +200,10 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
         let first_entry = Instant::now();
         session.deadline.begin(first_entry);
         shared.gate.open();
-        let waited = shared.wait(&waiter, count, first_entry);
+        let mut stillness = Stillness::new();
+        let waited = shared.wait(&waiter, count, first_entry, &mut stillness);
         shared.stopping.store(true, Ordering::SeqCst);
+        session.devices.release();
         // A thread that has not told its number yet sees `stopping` before it enters the guest.
         session.measurement.threads().for_each(kick::kick);
 
@@ -215,7 +226,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
             (None, Woken::AllSleep) => Stopped::Deadlock,
             (None, _) => Stopped::Deadline(session.deadline.limit()),
         };
-        Ok(Finished { end, vcpus, first_entry })
+        Ok(Finished { end, vcpus, first_entry, stood_still: stillness.total() })
     })
 }
 
@@ -326,12 +337,22 @@ impl Waiter {
     }
 
     /// `None`: none of the events came within the time `longest`.
-    fn wait(&self, deadline: &Deadline, longest: Option<Duration>) -> Result<Option<Woken>, MachineError> {
+    fn wait(
+        &self,
+        deadline: &Deadline,
+        longest: Option<Duration>,
+        stillness: &mut Stillness,
+    ) -> Result<Option<Woken>, MachineError> {
         let until = longest.map(|longest| Instant::now() + longest);
         loop {
             let mut event = [EpollEvent::default()];
-            let next_look = deadline.next_look(Instant::now()).into_iter().chain(until).min();
-            let count = match self.epoll.wait(timeout_ms(next_look), &mut event) {
+            let now = Instant::now();
+            let next_look = deadline.next_look(now).into_iter().chain(until).min();
+            let timeout = next_look.map_or(TICK, |time| time.saturating_duration_since(now).min(TICK));
+            let before = Before::now();
+            let waited = self.epoll.wait(timeout_ms(timeout), &mut event);
+            deadline.move_by(stillness.after(before, timeout));
+            let count = match waited {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 result => result.map_err(host("wait for events"))?,
             };
@@ -349,9 +370,7 @@ impl Waiter {
     }
 }
 
-/// Rounded up, so that `time` has come when the wait is over; -1 waits for ever.
-fn timeout_ms(time: Option<Instant>) -> i32 {
-    let Some(time) = time else { return -1 };
-    let left = time.saturating_duration_since(Instant::now());
-    i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+/// Rounded up, so that the time has come when the wait is over.
+fn timeout_ms(time: Duration) -> i32 {
+    i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }

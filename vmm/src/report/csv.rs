@@ -6,6 +6,7 @@ use abi::report::COUNTER_NAMES;
 
 use super::record::{CaseRecord, ChannelRecord, RunRecord};
 use crate::experiment::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
+use crate::printable::line;
 
 /// Columns before the counters.
 const COLUMNS: [&str; 49] = [
@@ -78,10 +79,10 @@ pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
     csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(counters).chain(last))?;
     for case in &run.cases {
         if case.cycles.is_empty() {
-            csv.write_record(row(case, None))?;
+            csv.write_record(row(case, None).iter().map(|cell| line(cell).into_owned()))?;
         }
         for channel in &case.cycles {
-            csv.write_record(row(case, Some(channel)))?;
+            csv.write_record(row(case, Some(channel)).iter().map(|cell| line(cell).into_owned()))?;
         }
     }
     csv.flush()

@@ -3,6 +3,8 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableStyle, presets};
 use unicode_width::UnicodeWidthStr;
 
+use crate::printable::{block, line};
+
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -25,7 +27,7 @@ const GAP: usize = 2;
 impl Column {
     fn width(&self) -> usize {
         let heading = self.heading.lines().map(UnicodeWidthStr::width).max().unwrap_or(0);
-        self.cells.iter().map(|cell| cell.width()).max().unwrap_or(0).max(heading)
+        self.cells.iter().map(|cell| line(cell).width()).max().unwrap_or(0).max(heading)
     }
 }
 
@@ -97,11 +99,13 @@ fn table(columns: &[Column], style: TableStyle) -> Table {
     table.load_style(style);
     let alignment =
         |column: &Column| if column.is_number { CellAlignment::Right } else { CellAlignment::Left };
-    table
-        .set_header(columns.iter().map(|column| Cell::new(&column.heading).set_alignment(alignment(column))));
+    table.set_header(
+        columns.iter().map(|column| Cell::new(block(&column.heading)).set_alignment(alignment(column))),
+    );
     let rows = columns.iter().map(|column| column.cells.len()).max().unwrap_or(0);
     for row in 0..rows {
-        let cell = |column: &Column| column.cells.get(row).cloned().unwrap_or_default();
+        let cell =
+            |column: &Column| column.cells.get(row).map(|cell| line(cell).into_owned()).unwrap_or_default();
         table.add_row(columns.iter().map(|column| Cell::new(cell(column)).set_alignment(alignment(column))));
     }
     table

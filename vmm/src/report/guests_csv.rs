@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::density::ProcessRecord;
 use super::record::{CaseRecord, LaunchRecord, RunRecord};
+use crate::printable::line;
 
 /// Columns of every guest; the medians of the channels follow as `<channel>_median_cycles` in a column of their own each.
 const COLUMNS: [&str; 23] = [
@@ -51,7 +52,9 @@ pub fn write_guests_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<(
     for case in &run.cases {
         for launch in &case.launches {
             if let Some(process) = &launch.process {
-                csv.write_record(row(case, launch, process, &channels))?;
+                csv.write_record(
+                    row(case, launch, process, &channels).iter().map(|cell| line(cell).into_owned()),
+                )?;
             }
         }
     }

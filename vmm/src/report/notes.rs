@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::agreement::CR3_LOADS;
 use super::format;
 use super::record::{CaseRecord, RunRecord, RunState};
+use crate::machine::guest::HugePages;
 
 /// The notes of a run, most important first.
 pub fn notes(run: &RunRecord) -> Vec<String> {
@@ -14,6 +15,8 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(disagreements(run));
     notes.extend(unfinished(run));
     notes.extend(overcommitted(run));
+    notes.extend(huge_pages(run));
+    notes.extend(stood_still(run));
     notes.extend(disturbed(run));
     notes.extend(flush_thresholds(run));
     notes.extend(not_measured(run));
@@ -103,6 +106,33 @@ fn overcommitted(run: &RunRecord) -> Option<String> {
             "° overcommitted: more vCPUs than the {cpus} CPUs that their threads may use, so they run in turn; counts are exact, times are \
              those of waiting, too. ({cases} of {} cases)",
             run.cases.len()
+        )
+    })
+}
+
+/// What KVM made of huge pages where they were asked for.
+fn huge_pages(run: &RunRecord) -> impl Iterator<Item = String> {
+    let asked = run.cases.iter().filter(|case| case.parameters.huge_pages != HugePages::No);
+    asked.filter_map(|case| {
+        let pages = |size: &str| case.kvm_pages.get(size).copied();
+        let (small, huge) = (pages("pages_4k")?, pages("pages_2m")?);
+        let name = &case.name;
+        Some(format!(
+            "{name}: KVM mapped guest memory by {} pages of 2 MiB and {} of 4 KiB.",
+            format::grouped(huge),
+            format::grouped(small)
+        ))
+    })
+}
+
+fn stood_still(run: &RunRecord) -> Option<String> {
+    let times = run.cases.iter().flat_map(|case| &case.launches).filter_map(|launch| launch.stood_still_ns);
+    let (guests, ns) = times.fold((0, 0u64), |(guests, sum), ns| (guests + 1, sum.saturating_add(ns)));
+    (guests > 0).then(|| {
+        format!(
+            "inkbed stood still for {:.1} s under {guests} guests: it was stopped, or the host suspended. Their deadlines have \
+             moved by as much; their wall times hold it.",
+            ns as f64 / 1e9
         )
     })
 }

@@ -7,6 +7,7 @@ use abi::report::{NO_VECTOR, Registers};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::guest::{LastWords, Outcome, ServerFault};
+use crate::printable::line;
 
 /// [`Outcome`] as `results.json` has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,11 @@ pub enum OutcomeRecord {
     },
     Refused {
         message: String,
+    },
+    /// It ended as if all were done, but has measured less than it was asked to.
+    Incomplete {
+        round_trips: u64,
+        asked: u64,
     },
     DriverDied,
     Deadlock,
@@ -181,22 +187,33 @@ impl fmt::Display for OutcomeRecord {
                     client_status(*status)
                 )
             }
-            OutcomeRecord::Refused { message } => write!(formatter, "the kernel refused the plan: {message}"),
+            OutcomeRecord::Refused { message } => {
+                write!(formatter, "the kernel refused the plan: {}", line(message))
+            }
+            OutcomeRecord::Incomplete { round_trips, asked } => {
+                write!(formatter, "the guest ended after {round_trips} of {asked} round trips")
+            }
             OutcomeRecord::DriverDied => formatter.write_str("the client died"),
             OutcomeRecord::Deadlock => formatter.write_str("deadlock: every thread waits for ever"),
-            OutcomeRecord::Panic { message, .. } => write!(formatter, "kernel panic: {message}"),
+            OutcomeRecord::Panic { message, .. } => write!(formatter, "kernel panic: {}", line(message)),
             OutcomeRecord::TripleFault { .. } => formatter.write_str("triple fault"),
-            OutcomeRecord::KvmError { reason, .. } => write!(formatter, "KVM could not go on: {reason}"),
+            OutcomeRecord::KvmError { reason, .. } => {
+                write!(formatter, "KVM could not go on: {}", line(reason))
+            }
             OutcomeRecord::Hang { deadline_seconds, .. } => {
                 write!(formatter, "hang: the deadline of {deadline_seconds} s passed")
             }
-            OutcomeRecord::UnexpectedExit { reason, .. } => write!(formatter, "unexpected exit: {reason}"),
+            OutcomeRecord::UnexpectedExit { reason, .. } => {
+                write!(formatter, "unexpected exit: {}", line(reason))
+            }
             OutcomeRecord::Corrupt { reason } => {
-                write!(formatter, "the guest wrote what no kernel writes: {reason}")
+                write!(formatter, "the guest wrote what no kernel writes: {}", line(reason))
             }
             OutcomeRecord::Interrupted => formatter.write_str("interrupted"),
-            OutcomeRecord::Lost { reason } => formatter.write_str(reason),
-            OutcomeRecord::NotStarted { reason } => write!(formatter, "could not be started: {reason}"),
+            OutcomeRecord::Lost { reason } => formatter.write_str(&line(reason)),
+            OutcomeRecord::NotStarted { reason } => {
+                write!(formatter, "could not be started: {}", line(reason))
+            }
         }
     }
 }
@@ -207,6 +224,14 @@ fn client_status(status: u32) -> &'static str {
         abi::program::client::STATUS_CALL_FAILED => "a system call failed",
         abi::program::client::STATUS_BAD_ARGUMENT => "its arguments make no sense",
         _ => "as the program defines it",
+    }
+}
+
+impl fmt::Display for ServerFaultRecord {
+    /// One line.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [&self.program, &self.description, &self.location].map(|part| line(part));
+        write!(formatter, "{} died: {} at {}", parts[0], parts[1], parts[2])
     }
 }
 
@@ -221,10 +246,10 @@ impl fmt::Display for LastWordsRecord {
         let known = names.filter_map(|name| Some((*name, self.registers.get(*name)?)));
         for (index, (name, value)) in known.enumerate() {
             let separator = if index % 4 == 0 { "\n  " } else { "  " };
-            write!(formatter, "{separator}{name:>6} {value:<18}")?;
+            write!(formatter, "{separator}{name:>6} {:<18}", line(value))?;
         }
         for (depth, frame) in self.backtrace.iter().enumerate() {
-            write!(formatter, "\n  #{depth} {frame}")?;
+            write!(formatter, "\n  #{depth} {}", line(frame))?;
         }
         Ok(())
     }

@@ -191,6 +191,9 @@ pub struct CaseRecord {
     /// KVM's own statistics between the marks, summed over launches.
     #[serde(default)]
     pub kvm_stats: BTreeMap<String, u64>,
+    /// Pages of each size by which KVM mapped guest memory at the second mark of the last launch, where it tells.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kvm_pages: BTreeMap<String, u64>,
     /// VM exits per round trip, where KVM counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kvm_exits_per_round_trip: Option<f64>,
@@ -308,6 +311,10 @@ pub struct LaunchRecord {
     /// Wall time from there until all servers were loaded, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_ns: Option<u64>,
+    /// Time in which the process that ran it was stopped, or the host suspended, ns: it moved the deadline, and is part of the wall
+    /// times. Absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood_still_ns: Option<u64>,
     /// Raw samples, relative to the results folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples_file: Option<String>,

@@ -18,11 +18,12 @@ use super::statistics::Summary;
 use super::timing;
 use super::together::together;
 use crate::experiment::case::Case;
+use crate::experiment::claims::{self, Claim};
 use crate::experiment::parameter::Workload;
 use crate::experiment::topology::Topology;
 use crate::guests::{Guest, Lost};
 use crate::lens::{LensValues, Reading};
-use crate::machine::guest::GuestRun;
+use crate::machine::guest::{GuestRun, Outcome};
 
 /// One guest of a case.
 #[derive(Clone, Debug)]
@@ -109,9 +110,10 @@ pub fn case_record(
         timing_reason,
         other_calls: other_calls(case, &runs, round_trips),
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
-        round_trips_per_second: rate(&runs),
+        round_trips_per_second: rate(case, &runs),
         is_overcommitted: host.cpus_for_guests().is_some_and(|cpus| case.parameters.vcpus > cpus),
         expected: expected(case, &counters, round_trips),
+        kvm_pages: runs.last().map(|run| run.kvm_pages.clone()).unwrap_or_default(),
         kvm_exits_per_round_trip: kvm_stats
             .get("exits")
             .and_then(|exits| per_round_trip(*exits, round_trips)),
@@ -133,17 +135,12 @@ pub fn case_record(
     }
 }
 
-/// Whether the samples have the shape that the workload gives them; a guest may claim any.
-pub fn check_samples(case: &Case, run: &GuestRun) -> Result<(), String> {
-    let channels = case.parameters.workload.channels().len();
-    if run.channel_count as usize != channels {
-        return Err(format!("{} samples per round trip; this workload has {channels}", run.channel_count));
+/// Whether the samples of a run make figures: those that have the right shape, unless the run claims to be whole and is not.
+fn has_figures(case: &Case, run: &GuestRun) -> bool {
+    match run.outcome {
+        Outcome::Finished { status: 0 } => claims::check(&case.parameters, run).is_ok(),
+        _ => claims::check_shape(&case.parameters, run).is_ok(),
     }
-    let wanted = run.round_trips.checked_mul(channels as u64);
-    if wanted != Some(run.samples.len() as u64) {
-        return Err(format!("{} samples of {} round trips", run.samples.len(), run.round_trips));
-    }
-    Ok(())
 }
 
 fn is_disturbed(sample: u64) -> bool {
@@ -168,7 +165,7 @@ fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> BTreeMap<St
     let names = case.parameters.workload.channels().iter();
     let figures = names.enumerate().filter_map(|(index, name)| {
         let of = |which| {
-            let sound = runs.iter().filter(|run| check_samples(case, run).is_ok());
+            let sound = runs.iter().filter(|run| has_figures(case, run));
             let launches: Vec<Vec<u64>> = sound.map(|run| samples_of(case, run, index, which)).collect();
             Summary::of(&launches)
         };
@@ -242,9 +239,10 @@ fn other_calls(case: &Case, runs: &[&GuestRun], round_trips: u64) -> Option<Othe
 }
 
 /// Round trips per second, where wall time was taken.
-fn rate(runs: &[&GuestRun]) -> Option<f64> {
+fn rate(case: &Case, runs: &[&GuestRun]) -> Option<f64> {
     let rates: Option<Vec<f64>> = runs
         .iter()
+        .filter(|run| has_figures(case, run))
         .map(|run| Some(run.round_trips as f64 * 1e9 / run.measured_ns.filter(|ns| *ns > 0)? as f64))
         .collect();
     let rates = rates.filter(|rates| !rates.is_empty())?;
@@ -333,9 +331,14 @@ fn outcome_of(case: &Case, launch: &Launch) -> OutcomeRecord {
         Err(Lost::NotStarted(reason)) => return OutcomeRecord::NotStarted { reason: reason.clone() },
         Err(Lost::Died(reason)) => return OutcomeRecord::Lost { reason: reason.clone() },
     };
-    match (OutcomeRecord::from(&run.outcome), check_samples(case, run)) {
-        (outcome, Err(reason)) if outcome.is_success() => OutcomeRecord::Corrupt { reason },
-        (outcome, _) => outcome,
+    let outcome = OutcomeRecord::from(&run.outcome);
+    if !outcome.is_success() {
+        return outcome;
+    }
+    match claims::check(&case.parameters, run) {
+        Ok(()) => outcome,
+        Err(Claim::Short { round_trips, asked }) => OutcomeRecord::Incomplete { round_trips, asked },
+        Err(Claim::Impossible(reason)) => OutcomeRecord::Corrupt { reason },
     }
 }
 
@@ -358,12 +361,13 @@ fn launch_record(
             together: None,
             create_ns: 0,
             boot_ns: None,
+            stood_still_ns: None,
             samples_file: None,
             process,
         };
     };
     let channels = case.parameters.workload.channels().iter().enumerate();
-    let medians = channels.filter(|_| check_samples(case, run).is_ok()).filter_map(|(index, name)| {
+    let medians = channels.filter(|_| has_figures(case, run)).filter_map(|(index, name)| {
         let mut samples = samples_of(case, run, index, Which::Undisturbed);
         samples.sort_unstable();
         (!samples.is_empty()).then(|| ((*name).to_owned(), super::statistics::quantile(&samples, 50)))
@@ -379,6 +383,7 @@ fn launch_record(
         together: together(&run.cpus, run.tsc_hz),
         create_ns: run.create_ns,
         boot_ns: run.boot_ns,
+        stood_still_ns: Some(run.stood_still_ns).filter(|time| *time > 0),
         samples_file,
         process,
     }

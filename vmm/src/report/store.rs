@@ -11,6 +11,7 @@ use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::record::{RunRecord, SCHEMA, VERSION};
 use super::replace::{self, SAMPLES_FOLDER};
 use super::{csv, samples, table};
+use crate::printable::json;
 
 /// Name of the file with the record of a run.
 pub const RECORD_FILE: &str = "results.json";
@@ -195,8 +196,8 @@ impl ResultsFolder {
 
 /// The record as JSON, indented, with a newline at its end.
 pub fn write_json(writer: &mut dyn io::Write, run: &RunRecord) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *writer, run)?;
-    writer.write_all(b"\n")
+    let text = json(&serde_json::to_string_pretty(run)?) + "\n";
+    writer.write_all(text.as_bytes())
 }
 
 /// Reads the record of the run in `folder` (or the file itself), finished or not.

@@ -4,6 +4,7 @@ use super::notes::notes;
 use super::record::RunRecord;
 use super::section::{Section, sections};
 use super::{format, grid};
+use crate::printable::line;
 
 /// Columns of `table.txt`, and of a terminal that does not tell its width.
 pub const FILE_WIDTH: usize = 110;
@@ -25,7 +26,7 @@ pub fn render(run: &RunRecord, width: usize) -> String {
         ));
     }
     let options = textwrap::Options::new(width).subsequent_indent("  ");
-    let notes: Vec<String> = notes.iter().map(|note| textwrap::fill(note, &options)).collect();
+    let notes: Vec<String> = notes.iter().map(|note| textwrap::fill(&line(note), &options)).collect();
     blocks.push(notes.join("\n"));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n\n") + "\n"
@@ -34,15 +35,15 @@ pub fn render(run: &RunRecord, width: usize) -> String {
 /// The report in Markdown.
 pub fn render_markdown(run: &RunRecord) -> String {
     let mut blocks = vec![
-        format!("## {}", run.experiment.question),
-        format!("`{}` · {}", run.experiment.name, facts(run)),
+        format!("## {}", line(&run.experiment.question)),
+        format!("`{}` · {}", line(&run.experiment.name), line(&facts(run))),
     ];
     for section in sections(run) {
-        blocks.push(format!("### {}", section.heading));
+        blocks.push(format!("### {}", line(&section.heading)));
         blocks.push(grid::markdown(&section.columns));
     }
     let notes: Vec<String> =
-        notes(run).iter().map(|note| format!("- {}", note.replace('*', "\\*"))).collect();
+        notes(run).iter().map(|note| format!("- {}", line(note).replace('*', "\\*"))).collect();
     blocks.push(notes.join("\n"));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n\n") + "\n"
@@ -50,7 +51,7 @@ pub fn render_markdown(run: &RunRecord) -> String {
 
 fn head(run: &RunRecord, width: usize) -> String {
     let title = format!("{}: {}", run.experiment.name, run.experiment.question);
-    format!("{}\n{}", textwrap::fill(&title, width), textwrap::fill(&facts(run), width))
+    format!("{}\n{}", textwrap::fill(&line(&title), width), textwrap::fill(&line(&facts(run)), width))
 }
 
 /// Where and what was measured, in one line.
@@ -69,7 +70,7 @@ fn facts(run: &RunRecord) -> String {
 
 fn section_text(mut section: Section, width: usize, left_out: &mut Vec<String>) -> String {
     left_out.extend(grid::fit(&mut section.columns, width));
-    format!("{}\n{}", textwrap::fill(&section.heading, width), grid::text(&section.columns, width))
+    format!("{}\n{}", textwrap::fill(&line(&section.heading), width), grid::text(&section.columns, width))
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         console: b"booting\nready\n".to_vec(),
         tsc_hz: 2_000_000_000,
         create_ns: 1_000,
+        stood_still_ns: 0,
+        kvm_pages: BTreeMap::new(),
         boot_ns: Some(2_000),
         measured_ns: Some(3_000),
         lenses: LensReadings::default(),
@@ -79,7 +81,7 @@ pub(crate) fn run_record() -> RunRecord {
         ..parameters(Workload::Call)
     };
     let (user, kernel) = (Placement::User, Placement::Kernel);
-    let shared = Parameters { same_space: true, samples: 77, ..call(user, user) };
+    let shared = Parameters { same_space: true, warm_up: 77, ..call(user, user) };
     let cases = vec![
         record("empty/user/pcid=off", parameters(Workload::Empty), 50, 0),
         record("call/user-user/words=0/pcid=off", call(user, user), 2_000, 2),

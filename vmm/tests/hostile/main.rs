@@ -1,9 +1,11 @@
 //! Guests that break, lie, flood and hang: the VMM answers each with a typed result, in bounded time and memory.
 
+mod command;
 mod counters;
 mod endings;
 mod last_words;
 mod ports;
+mod random;
 mod report;
 mod start;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,95 @@
+//! Time in which this process stood still: it was stopped (Ctrl-Z), frozen or starved of CPUs, or its host was suspended. That
+//! time is nobody's, least of all the guest's.
+
+use std::time::{Duration, Instant};
+
+/// How long somebody who watches for it may wait at a time.
+pub(crate) const TICK: Duration = Duration::from_millis(500);
+
+/// A delay that a busy host explains.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Watches the clocks from wait to wait.
+#[derive(Debug)]
+pub(crate) struct Stillness {
+    stopped: Duration,
+    /// Time that the host had been suspended for when the watch began.
+    suspended_before: Duration,
+}
+
+/// The clocks before a wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before {
+    time: Instant,
+    cpu: Duration,
+}
+
+impl Before {
+    pub(crate) fn now() -> Before {
+        Before { time: Instant::now(), cpu: clock(libc::CLOCK_PROCESS_CPUTIME_ID) }
+    }
+}
+
+impl Stillness {
+    pub(crate) fn new() -> Stillness {
+        Stillness { stopped: Duration::ZERO, suspended_before: suspended() }
+    }
+
+    /// Called after a wait that was to take at most `planned`: for how long this process stood still meanwhile.
+    pub(crate) fn after(&mut self, before: Before, planned: Duration) -> Duration {
+        let cpu = clock(libc::CLOCK_PROCESS_CPUTIME_ID).saturating_sub(before.cpu);
+        let stopped = stood_still(before.time.elapsed(), planned, cpu);
+        self.stopped += stopped;
+        stopped
+    }
+
+    /// All time so far in which this process was stopped or its host was suspended. Deadlines are of a clock that does not count the
+    /// latter (CLOCK_MONOTONIC).
+    pub(crate) fn total(&self) -> Duration {
+        self.stopped + suspended().saturating_sub(self.suspended_before)
+    }
+}
+
+/// A process that uses CPUs does not stand still, however late the one is who watches.
+fn stood_still(waited: Duration, planned: Duration, cpu: Duration) -> Duration {
+    let still = waited.saturating_sub(planned).saturating_sub(cpu);
+    if still >= SLACK { still } else { Duration::ZERO }
+}
+
+/// Time that the host has been suspended for since it started.
+fn suspended() -> Duration {
+    // The first clock is read first, so that the difference is never too large.
+    let since_start = clock(libc::CLOCK_BOOTTIME);
+    since_start.saturating_sub(clock(libc::CLOCK_MONOTONIC))
+}
+
+fn clock(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: The kernel writes to `time`, which is ours. These clocks are there on every Linux, so the call cannot fail.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_long_wait_without_work_is_standing_still() {
+        let seconds = Duration::from_secs_f64;
+        let still = |waited, planned, cpu| stood_still(seconds(waited), seconds(planned), seconds(cpu));
+        assert_eq!(still(0.5, 0.5, 0.0), Duration::ZERO);
+        assert_eq!(still(1.4, 0.5, 0.0), Duration::ZERO, "a busy host");
+        assert_eq!(still(60.5, 0.5, 0.0), seconds(60.0));
+        assert_eq!(still(10.5, 0.5, 9.5), Duration::ZERO, "the guest has run all the while");
+        assert_eq!(still(10.5, 0.5, 640.0), Duration::ZERO, "on many CPUs");
+    }
+
+    #[test]
+    fn a_watch_begins_with_nothing() {
+        let mut stillness = Stillness::new();
+        let before = Before::now();
+        assert_eq!(stillness.after(before, Duration::from_secs(3600)), Duration::ZERO);
+        assert!(stillness.total() < SLACK, "whatever the host has slept before");
+    }
+}
