@@ -117,6 +117,12 @@ pub mod crash {
     pub const ENTER_64_BIT_CODE: u32 = 16;
     /// As a 32-bit program: executes SYSENTER with the trap flag set, so that the debug exception comes in the kernel.
     pub const STEP_INTO_KERNEL: u32 = 17;
+    /// Calls handle 0. In a direct entry this is a fault, as are the next two.
+    pub const CALL: u32 = 18;
+    /// Calls handle 0 in the transfer mode `direct`.
+    pub const CALL_DIRECT: u32 = 19;
+    /// Answers with an empty message, and waits for the next one.
+    pub const REPLY_AND_WAIT: u32 = 20;
 }
 
 /// Arguments of `client`. Handle 0 is the server to call.

@@ -6,7 +6,7 @@
 //! no thread on this CPU, because it moved away or never had one, leads on in the same way.
 
 use core::cell::Cell;
-use core::ptr;
+use core::ptr::NonNull;
 
 use crate::mailbox::Letter;
 use crate::notice::Notice;
@@ -72,7 +72,7 @@ pub struct Right {
 #[derive(Clone)]
 #[repr(C)]
 pub struct Rights {
-    first: Cell<*const Right>,
+    first: Cell<NonNull<Right>>,
     count: Cell<u64>,
 }
 
@@ -83,7 +83,7 @@ impl Rights {
 
     /// No rights.
     pub const fn none() -> Rights {
-        Rights { first: Cell::new(ptr::null()), count: Cell::new(0) }
+        Rights { first: Cell::new(NonNull::dangling()), count: Cell::new(0) }
     }
 
     /// Exactly these rights.
@@ -96,7 +96,7 @@ impl Rights {
     /// Gives exactly these rights.
     pub fn set(&self, rights: &'static [Right]) {
         self.count.set(0);
-        self.first.set(rights.as_ptr());
+        self.first.set(NonNull::from(rights).cast());
         self.count.set(rights.len() as u64);
     }
 
@@ -111,6 +111,6 @@ impl Rights {
     #[inline]
     pub fn get(&self, handle: u64) -> Option<&'static Right> {
         // SAFETY: `set` has stored the two halves of one slice that lives for ever.
-        (handle < self.count.get()).then(|| unsafe { &*self.first.get().add(handle as usize) })
+        (handle < self.count.get()).then(|| unsafe { self.first.get().add(handle as usize).as_ref() })
     }
 }

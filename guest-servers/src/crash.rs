@@ -66,6 +66,9 @@ fn misbehave(start: &Start, label: u32) {
         crash::EXIT => rt::call::exit(77),
         crash::ENTER_64_BIT_CODE => rt::hostile::enter_64_bit_code(),
         crash::STEP_INTO_KERNEL => rt::hostile::step_into_kernel(),
+        crash::CALL => drop(rt::call(0, Message::EMPTY)),
+        crash::CALL_DIRECT => drop(rt::call::call_direct(0, Message::EMPTY)),
+        crash::REPLY_AND_WAIT => drop(reply_and_wait(Message::EMPTY)),
         _ => {}
     }
 }

@@ -68,16 +68,18 @@ fn a_fault_in_a_direct_entry_is_the_servers() {
             crash::INVALID_OPCODE,
             crash::WRITE_CODE,
             crash::STACK_OVERFLOW,
-            // These two make system calls, which is a fault there.
+            // The others make system calls, which is a fault there, whatever the door.
             crash::PANIC,
             crash::EXIT,
+            crash::CALL,
+            crash::CALL_DIRECT,
+            crash::REPLY_AND_WAIT,
         ];
-        for label in labels {
+        for (label, echo) in labels.into_iter().flat_map(|label| BOTH_PLACES.map(|echo| (label, echo))) {
             let driver = scenario(place, scenario::CRASH_DIRECT, label.into()).reaching(&[1, 2]);
-            let servers =
-                [driver, server(program::CRASH, Place::Kernel), server(program::ECHO, Place::Kernel)];
-            let Some(run) = finish(&servers) else { return };
-            let case = format!("label {label} from {place:?}");
+            let crash = server(program::CRASH, Place::Kernel).reaching(&[2]);
+            let Some(run) = finish(&[driver, crash, server(program::ECHO, echo)]) else { return };
+            let case = format!("label {label} from {place:?}, echo in {echo:?}");
             assert_eq!(run.samples, [status::PARTNER_DEAD, status::PARTNER_DEAD, status::OK], "{case}");
             assert_eq!(run.faults.len(), 1, "{case}: {:?}", run.faults);
             assert_eq!(run.faults[0].fault.server, 1, "{case}");

@@ -9,7 +9,7 @@ use core::mem::offset_of;
 
 use abi::call::{REGISTER_WORDS, number};
 
-use super::entry::{CONTEXT, call_room, exit_to_user};
+use super::entry::{CONTEXT, call_from_direct_entry, call_room, exit_to_user};
 use crate::cpu::{CounterCells, Cpu};
 use crate::endpoint::{Endpoint, Right, Rights};
 use crate::queue::Stack;
@@ -31,6 +31,8 @@ const IPC_DIRECT: usize = offset_of!(Cpu, counters) + offset_of!(CounterCells, i
 pub(super) unsafe extern "sysv64" fn kernel_direct_call_entry() {
     naked_asm!(
         "cli",
+        "cmp qword ptr gs:[{direct}], 0",
+        "jne {call_from_direct_entry}",
         "mov rdx, gs:[{current}]",
         "cmp esi, {register_words}",
         "ja 2f",
@@ -77,6 +79,7 @@ pub(super) unsafe extern "sysv64" fn kernel_direct_call_entry() {
         rsp = const CONTEXT + offset_of!(Context, rsp),
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
+        call_from_direct_entry = sym call_from_direct_entry,
         call_room = sym call_room,
     )
 }

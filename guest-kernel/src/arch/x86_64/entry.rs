@@ -99,7 +99,7 @@ pub(super) fn number_at_door(door: u64, rax: u64) -> u32 {
 
 /// A direct entry must not make system calls: this is a fault of its server.
 #[unsafe(naked)]
-unsafe extern "sysv64" fn call_from_direct_entry() {
+pub(super) unsafe extern "sysv64" fn call_from_direct_entry() {
     naked_asm!("ud2")
 }
 
