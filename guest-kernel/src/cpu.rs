@@ -227,6 +227,22 @@ impl Cpu {
         arch::interrupt_cpu(target);
     }
 
+    /// Waits for interrupts until `is_done`. One of them may have been for something else: it comes again.
+    pub fn wait_until(&self, is_done: impl Fn() -> bool) {
+        while !is_done() {
+            arch::wait_for_interrupt();
+        }
+        self.look_again();
+    }
+
+    /// Has this CPU interrupted again if it is wanted for anything ([`Cpu::attend`]): whoever has waited for one thing may
+    /// have taken the interrupt that was for another.
+    pub fn look_again(&self) {
+        if self.promotion.get().is_some() || world::is_wanted(self) {
+            self.interrupt(self);
+        }
+    }
+
     /// Does what other CPUs want of this one: stands still for one of them, takes letters. Its own thread, if one was
     /// running, must have all its state in its context; it runs on only if it is still `current`. False if nothing was
     /// wanted.
@@ -354,11 +370,7 @@ impl Cpu {
     /// Stops the timer if nobody is ready whom it could serve: its slice was that of a thread that has blocked since.
     pub fn stop_unneeded_timer(&self, running: &Thread) {
         if self.ready.occupied() >> running.priority() == 0 && self.ready.set_time_slice(false) {
-            arch::stop_timer();
-            if world::is_wanted(self) {
-                // Stopping it may have taken the interrupt that was to say so.
-                self.interrupt(self);
-            }
+            arch::stop_timer(self);
         }
     }
 }

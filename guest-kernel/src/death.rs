@@ -10,7 +10,7 @@ use crate::server::Server;
 use crate::space::Space;
 use crate::thread::{State, Thread};
 use crate::trust;
-use crate::world;
+use crate::world::{self, Alone};
 
 /// Ends `server` because of `fault`, and with it the case if the server drives it; its policy may have it start again.
 /// Returns the thread that runs next.
@@ -30,11 +30,11 @@ pub fn kill(cpu: &'static Cpu, server: &'static Server, fault: &Fault) -> &'stat
             // Its registers are lost: nobody may have it go on elsewhere before its end.
             faulted.state.set(State::Dead);
         }
-        world::stop(cpu, || {
+        world::stop(cpu, |alone| {
             // Another CPU may have been first, and may even have started it again.
             if !server.is_dead() && server.life.get() == life {
-                take_down(cpu, server);
-                trust::after_fault(cpu, server, placement);
+                take_down(alone, server);
+                trust::after_fault(alone, server, placement);
             }
         });
     } else {
@@ -70,16 +70,17 @@ pub fn kill_direct(
 }
 
 /// Ends a server, and gives back what it had.
-pub fn take_down(cpu: &'static Cpu, server: &'static Server) {
-    bury(cpu, server);
-    give_back(cpu, server);
+pub fn take_down(alone: &Alone, server: &'static Server) {
+    bury(alone.cpu(), server);
+    give_back(alone, server);
 }
 
 /// Takes a buried server's region away, and gives back its memory.
-pub fn give_back(cpu: &'static Cpu, server: &'static Server) {
+pub fn give_back(alone: &Alone, server: &'static Server) {
+    let cpu = alone.cpu();
     if let Some(regions) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()) {
         let frames = regions.frames_in_use();
-        regions.take_away(cpu, server);
+        regions.take_away(alone, server);
         cpu.counters.frames_given_back.add(frames - regions.frames_in_use());
     }
 }

@@ -12,7 +12,7 @@ use crate::arch;
 use crate::cpu::Cpu;
 use crate::server::Server;
 use crate::space::Space;
-use crate::world::{self, SERVERS_MAX};
+use crate::world::{self, Alone, SERVERS_MAX};
 
 /// What flushing took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,16 +61,17 @@ impl Reach {
 }
 
 /// Has the TLBs of all CPUs that may hold them forget the regions of `servers`, which have `pages` pages together: one
-/// decision for all. If there are such other CPUs, they must stand still. Returns what this CPU's TLB took.
+/// decision for all. Returns what this CPU's TLB took.
 ///
 /// INVLPG takes translations of global pages from all processor contexts, but the way to them, which paging-structure caches
 /// keep for each PCID, from the loaded one only (Intel SDM vol. 3, 5.10.4.1). With PCIDs, what every space had therefore takes
 /// a full flush: the tables on that way may become somebody else's memory.
 pub fn regions(
-    cpu: &'static Cpu,
+    alone: &Alone,
     servers: impl Iterator<Item = (&'static Server, Reach)>,
     pages: u64,
 ) -> Flushed {
+    let cpu = alone.cpu();
     let has_pcids = cpu.kernel.get().is_some_and(|kernel| kernel.has_pcids);
     let mut forget = Forget { everything: pages > threshold(cpu), ..Forget::default() };
     for (place, region) in forget.regions.iter_mut().zip(servers) {
@@ -84,15 +85,15 @@ pub fn regions(
         let mut reaches = forget.regions.iter().flatten().map(|(_, reach)| reach);
         reaches.any(|reach| reach.is_resident_on(cpu) || reach.may_linger_on(cpu))
     };
-    world::shoot_down(cpu, forget, is_concerned);
+    world::shoot_down(alone, forget, is_concerned);
     if is_concerned(cpu) { forget_here(cpu, &forget) } else { Flushed::default() }
 }
 
-/// Has the TLBs of all CPUs forget everything. The others must stand still.
-pub fn everything(cpu: &'static Cpu) {
+/// Has the TLBs of all CPUs forget everything.
+pub fn everything(alone: &Alone) {
     let forget = Forget { everything: true, ..Forget::default() };
-    world::shoot_down(cpu, forget, |_| true);
-    forget_here(cpu, &forget);
+    world::shoot_down(alone, forget, |_| true);
+    forget_here(alone.cpu(), &forget);
 }
 
 /// Has this CPU's TLB forget.
@@ -226,7 +227,7 @@ mod tests {
             space.take_load_value();
             assert_ne!(space.take_load_value() & PRESERVE_TLB, 0, "nothing is stale");
             take_actions();
-            regions(cpu, core::iter::once((server, reach)), 1);
+            world::stop(cpu, |alone| regions(alone, core::iter::once((server, reach)), 1));
             take_actions()
         };
         let (inside, outside) = (cpu_running(&server.threads.get()[0]), cpu_running(thread()));

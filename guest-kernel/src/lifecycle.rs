@@ -12,18 +12,19 @@ use crate::death;
 use crate::server::{Placement, Server};
 use crate::thread::{State, Thread};
 use crate::trust;
+use crate::world::Alone;
 
 /// Where regions come from, and go to.
 pub trait Regions {
     /// Loads the server's program into a fresh region. Fails with a status, having left nothing behind.
-    fn load(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
+    fn load(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64>;
 
     /// Loads the server's program into a fresh region in another placement, carries its state over, and takes the old region
     /// away. Fails with a status, having changed nothing.
-    fn relocate(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64>;
+    fn relocate(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64>;
 
     /// Takes the server's region away from every page table and TLB, then gives its frames and its slot back.
-    fn take_away(&self, cpu: &'static Cpu, server: &'static Server);
+    fn take_away(&self, alone: &Alone, server: &'static Server);
 
     /// Takes a slot of the region of small spaces, with one of its sizes, and returns its base address.
     fn take_small_slot(&self, size: u64) -> Option<u64>;
@@ -39,20 +40,21 @@ pub trait Regions {
 }
 
 /// Stops a server as if it had ended itself: who waits for it gets an error.
-pub fn stop(cpu: &'static Cpu, server: &'static Server) -> Result<(), u64> {
-    let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
+pub fn stop(alone: &Alone, server: &'static Server) -> Result<(), u64> {
+    let runs = alone.cpu().current.get().is_some_and(|current| core::ptr::eq(current.server, server));
     if runs || server.is_driver {
         return Err(status::NOT_PERMITTED);
     }
     if server.is_dead() {
         return Err(status::PARTNER_DEAD);
     }
-    death::take_down(cpu, server);
+    death::take_down(alone, server);
     Ok(())
 }
 
 /// Starts a server that has stopped or died, from its beginning.
-pub fn start(cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+pub fn start(alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    let cpu = alone.cpu();
     if !server.is_dead() {
         return Err(status::BAD_ARGUMENT);
     }
@@ -62,7 +64,7 @@ pub fn start(cpu: &'static Cpu, server: &'static Server, placement: Placement) -
     let kernel = cpu.kernel.get().ok_or(status::NOT_PERMITTED)?;
     let regions = kernel.regions.get().ok_or(status::NOT_PERMITTED)?;
     let frames = frames_in_use(cpu);
-    regions.load(cpu, server, placement)?;
+    regions.load(alone, server, placement)?;
     cpu.counters.frames_taken.add(frames_in_use(cpu) - frames);
     server.state.set((0, 0));
     server.endpoints.get().iter().for_each(|endpoint| endpoint.notification.set(0));
@@ -81,7 +83,8 @@ pub fn start(cpu: &'static Cpu, server: &'static Server, placement: Placement) -
 
 /// Moves a server to another address: it starts from its beginning there, with the state that it has offered. Calls that
 /// arrive meanwhile wait. The policy is the caller's affair.
-pub fn relocate(cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+pub fn relocate(alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    let cpu = alone.cpu();
     if server.home.is_some()
         || server.is_driver
         || server.placement.get().is_32_bit()
@@ -98,7 +101,7 @@ pub fn relocate(cpu: &'static Cpu, server: &'static Server, placement: Placement
         return Err(status::BUSY);
     }
     let kernel = cpu.kernel.get().ok_or(status::NOT_PERMITTED)?;
-    kernel.regions.get().ok_or(status::NOT_PERMITTED)?.relocate(cpu, server, placement)?;
+    kernel.regions.get().ok_or(status::NOT_PERMITTED)?.relocate(alone, server, placement)?;
     server.direct_entry.set(0);
     server.endpoints.get().iter().for_each(|endpoint| endpoint.direct_entry.set(0));
     server.state.set((0, 0));

@@ -10,7 +10,6 @@ use abi::plan::PlanServer;
 use abi::region::StartInfo;
 
 use crate::arch::{self, DetachedRegion};
-use crate::cpu::Cpu;
 use crate::flush::{self, Reach};
 use crate::image::{Image, ImageError};
 use crate::lifecycle::Regions;
@@ -23,6 +22,7 @@ use crate::small_slot::SmallSlots;
 use crate::space::Space;
 use crate::spaces::Spaces;
 use crate::trust::Policy;
+use crate::world::Alone;
 
 /// Loads servers into their regions, at the start and later.
 pub struct Loader {
@@ -134,32 +134,33 @@ impl Loader {
         if placement == Placement::Small {
             let base = self.small_slots.take(slot_size);
             let base = base.ok_or(wrong("the slots of its size for small spaces are all taken"))?;
-            return Ok(Place { base, space: None });
+            return Ok(Place::new(base, None));
         }
         if let Some((home, base)) = home {
-            arch::hang_home(home, base, placement);
-            return Ok(Place { base, space: (placement != Placement::Kernel).then_some(home) });
+            let is_rehung = arch::hang_home(home, base, placement);
+            let space = (placement != Placement::Kernel).then_some(home);
+            return Ok(Place { is_rehung, ..Place::new(base, space) });
         }
         if placement == Placement::Kernel {
             let base = self
                 .slots
                 .take()
                 .ok_or(wrong("all slots of the kernel are taken; place fewer servers in the kernel"))?;
-            return Ok(Place { base, space: None });
+            return Ok(Place::new(base, None));
         }
         if let Some((space, base)) = before {
-            return Ok(Place { base, space: Some(space) });
+            return Ok(Place::new(base, Some(space)));
         }
         if placement == Placement::Large {
             let space = self.spaces.take_large(false, self.memory);
             let space = space.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
-            return Ok(Place { base: 0, space: Some(space) });
+            return Ok(Place::new(0, Some(space)));
         }
         let taken = self.spaces.take_region(plan.space, self.memory);
         let taken = taken.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
         let (space, base) =
             taken.ok_or(wrong("its space is full, or its number is not below that of the servers"))?;
-        Ok(Place { base, space: Some(space) })
+        Ok(Place::new(base, Some(space)))
     }
 
     /// Gives the region's frames back, and its slot. No TLB may hold it any more.
@@ -174,7 +175,7 @@ impl Loader {
 }
 
 impl Regions for Loader {
-    fn load(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    fn load(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
         let plan = &self.plan[server.index as usize];
         if placement_of(plan).is_32_bit() != placement.is_32_bit()
             || placement == Placement::Small && server.slot_size() == 0
@@ -192,28 +193,32 @@ impl Regions for Loader {
         server.placement.set(placement);
         server.base.set(place.base);
         server.space.set(place.space);
+        if place.is_rehung {
+            let region = (server, Reach::of(server.home));
+            flush::regions(alone, core::iter::once(region), server.pages.page_count());
+        }
         if server.home.is_none()
             && let Some(space) = place.space
         {
             server.user_place.set(Some((space, place.base)));
             if space.add_cpus(server.cpus) {
-                flush::everything(cpu);
+                flush::everything(alone);
             }
         }
         self.fill(server).map_err(|_| {
-            self.take_away(cpu, server);
+            self.take_away(alone, server);
             status::EXHAUSTED
         })
     }
 
-    fn relocate(&self, cpu: &'static Cpu, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    fn relocate(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
         let old = Whereabouts::of(server);
         let (offset, size) = server.state.get();
         let state = (root_of(server), server.base.get() + offset);
-        let loaded = self.load(cpu, server, placement).and_then(|()| {
+        let loaded = self.load(alone, server, placement).and_then(|()| {
             let target = (root_of(server), server.base.get() + offset);
             arch::copy_between(state, target, size).ok_or_else(|| {
-                self.take_away(cpu, server);
+                self.take_away(alone, server);
                 status::BAD_ARGUMENT
             })
         });
@@ -223,12 +228,12 @@ impl Regions for Loader {
         }
         let new = Whereabouts::of(server);
         old.give_to(server);
-        self.take_away(cpu, server);
+        self.take_away(alone, server);
         new.give_to(server);
         Ok(())
     }
 
-    fn take_away(&self, cpu: &'static Cpu, server: &'static Server) {
+    fn take_away(&self, alone: &Alone, server: &'static Server) {
         let (root, base) = (root_of(server), server.base.get());
         let region = match server.placement.get() {
             Placement::User | Placement::Kernel => arch::detach_region(root, base),
@@ -236,7 +241,7 @@ impl Regions for Loader {
             Placement::Small | Placement::Large => arch::detach_slot(root, base, server.slot_size()),
         };
         let reach = Reach::of(server.space.get());
-        flush::regions(cpu, core::iter::once((server, reach)), server.pages.page_count());
+        flush::regions(alone, core::iter::once((server, reach)), server.pages.page_count());
         self.release(server, region);
     }
 
@@ -292,6 +297,14 @@ fn root_of(server: &Server) -> u64 {
 struct Place {
     base: u64,
     space: Option<&'static Space>,
+    /// Whether its own space has another table there than before, which a TLB may know.
+    is_rehung: bool,
+}
+
+impl Place {
+    fn new(base: u64, space: Option<&'static Space>) -> Place {
+        Place { base, space, is_rehung: false }
+    }
 }
 
 /// The programs that the VMM has loaded.

@@ -20,6 +20,7 @@ use crate::partners;
 use crate::server::{Placement, Server};
 use crate::thread::Resume;
 use crate::trust;
+use crate::world::Alone;
 
 /// What a migration took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Work {
 
 /// Moves `server`, with its group if [`migrate::WITH_GROUP`] says so. Fails with a status, having moved nobody, if the
 /// server itself may not be moved; members of its group that may not are left where they are.
-pub fn migrate(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<Work, u64> {
+pub fn migrate(alone: &Alone, server: &'static Server, how: u64) -> Result<Work, u64> {
     if how & !migrate::ALL != 0 {
         return Err(status::BAD_ARGUMENT);
     }
@@ -44,33 +45,39 @@ pub fn migrate(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<W
         return Err(status::BAD_ARGUMENT);
     }
     if server.placement.get().is_32_bit() {
-        return move_32_bit(cpu, server, how);
+        return move_32_bit(alone, server, how);
     }
     if how & migrate::TO_SMALL != 0 {
         return Err(status::NOT_PERMITTED);
     }
     if how & migrate::RELOCATE != 0 {
-        return relocate(cpu, server, target, how);
+        return relocate(alone, server, target, how);
     }
-    check(cpu, server, target)?;
+    check(alone.cpu(), server, target)?;
     if demote {
-        trust::demote(cpu, server);
+        trust::demote(alone.cpu(), server);
     }
-    Ok(move_in_place(cpu, server, target, how & migrate::WITH_GROUP != 0))
+    Ok(move_in_place(alone, server, target, how & migrate::WITH_GROUP != 0))
+}
+
+/// Whether a server that has proved stable may move into the kernel, and is not there.
+pub fn may_be_promoted(server: &Server) -> bool {
+    let is_movable = server.home.is_some() && server.placement.get() == Placement::User;
+    is_movable && check_policy(server, Placement::Kernel).is_ok()
 }
 
 /// Moves a server that has proved stable into the kernel, with its group, if it may run there. It may be about to receive
 /// a message: all that counts of it is in its context.
-pub fn promote(cpu: &'static Cpu, server: &'static Server) {
-    let is_movable = server.home.is_some() && server.placement.get() == Placement::User;
-    if is_movable && check_policy(server, Placement::Kernel).is_ok() {
-        move_in_place(cpu, server, Placement::Kernel, true);
-        count(&cpu.counters.promotions);
+pub fn promote(alone: &Alone, server: &'static Server) {
+    if may_be_promoted(server) {
+        move_in_place(alone, server, Placement::Kernel, true);
+        count(&alone.cpu().counters.promotions);
     }
 }
 
 /// Moves a server for which all checks have been made, and those of its group that may be moved.
-fn move_in_place(cpu: &'static Cpu, server: &'static Server, target: Placement, with_group: bool) -> Work {
+fn move_in_place(alone: &Alone, server: &'static Server, target: Placement, with_group: bool) -> Work {
+    let cpu = alone.cpu();
     let mut group = [None; PARTNERS_MAX + 1];
     group[0] = (server.placement.get() != target).then_some(server);
     if with_group {
@@ -101,14 +108,15 @@ fn move_in_place(cpu: &'static Cpu, server: &'static Server, target: Placement, 
     // Where they were is what has to be forgotten.
     let reach = |home| if target == Placement::Kernel { Reach::of(home) } else { Reach::Everywhere };
     let moved = group.iter().flatten().map(|server| (*server, reach(server.home)));
-    work.flushed = flush::regions(cpu, moved, work.pages);
+    work.flushed = flush::regions(alone, moved, work.pages);
     work
 }
 
 /// Moves a 32-bit server between its own space and a slot of the region of small spaces: its page-table entries go from
 /// the one to the other, and its segments get another base and limit. Its threads hold no address that changes, wherever
 /// they are.
-fn move_32_bit(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<Work, u64> {
+fn move_32_bit(alone: &Alone, server: &'static Server, how: u64) -> Result<Work, u64> {
+    let cpu = alone.cpu();
     if how & !migrate::TO_SMALL != 0 {
         return Err(status::NOT_PERMITTED);
     }
@@ -128,7 +136,7 @@ fn move_32_bit(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<W
     };
     let pages = arch::move_slot(server, slot, target);
     // Where it was is what has to be forgotten.
-    let flushed = flush::regions(cpu, core::iter::once((server, reach)), pages);
+    let flushed = flush::regions(alone, core::iter::once((server, reach)), pages);
     let space = if target == Placement::Large { server.home } else { None };
     server.placement.set(target);
     server.base.set(new);
@@ -146,14 +154,14 @@ fn move_32_bit(cpu: &'static Cpu, server: &'static Server, how: u64) -> Result<W
 }
 
 /// Moves one server to another address.
-fn relocate(cpu: &'static Cpu, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
+fn relocate(alone: &Alone, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
     if how & migrate::WITH_GROUP != 0 {
         return Err(status::BAD_ARGUMENT);
     }
     check_policy(server, target)?;
-    lifecycle::relocate(cpu, server, target)?;
+    lifecycle::relocate(alone, server, target)?;
     if how & migrate::DEMOTE != 0 {
-        trust::demote(cpu, server);
+        trust::demote(alone.cpu(), server);
     }
     Ok(Work { servers: 1, ..Work::default() })
 }

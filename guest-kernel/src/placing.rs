@@ -8,10 +8,12 @@ use crate::cpu::Cpu;
 use crate::endpoint::Endpoint;
 use crate::ipc::{remote, slow};
 use crate::thread::{State, Thread};
+use crate::world::Alone;
 
-/// Moves `thread` to the CPU with index `target`, one of those that its server is spread over. All other CPUs must stand
-/// still. Fails with a status, having changed nothing.
-pub fn move_thread(cpu: &'static Cpu, thread: &'static Thread, target: u64) -> Result<(), u64> {
+/// Moves `thread` to the CPU with index `target`, one of those that its server is spread over. Fails with a status, having
+/// changed nothing.
+pub fn move_thread(alone: &Alone, thread: &'static Thread, target: u64) -> Result<(), u64> {
+    let cpu = alone.cpu();
     let server = thread.server;
     let target = u32::try_from(target).map_err(|_| status::BAD_ARGUMENT)?;
     if !server.cpus.contains(target) {

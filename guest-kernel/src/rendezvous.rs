@@ -7,7 +7,9 @@
 //! interrupts who waits.
 //!
 //! Rounds are numbered, so that a CPU that is slow to leave one round cannot mistake the next for it. Interrupts are not: one
-//! that comes while another is pending is the same. Whoever is woken therefore looks for everything that it may be wanted for.
+//! that comes while another is pending is the same. Whoever is woken therefore looks for everything that it may be wanted for, or has
+//! itself interrupted again: in the loops here an interrupt may come for a letter, a promotion or another round, and
+//! [`Party::attend`] and [`crate::world::stop`] look for these.
 
 use super::sync::{AtomicU32, Ordering};
 
@@ -109,15 +111,18 @@ impl Rendezvous {
         self.begun.load(Ordering::Acquire) != seat.attended.load(Ordering::Relaxed)
     }
 
-    /// Stands still until released, if another CPU wants that, and again if one calls meanwhile: its interrupt may have been
-    /// the same as that of the release. False if none does.
+    /// Stands still until released, if another CPU wants that. False if none does. If one calls meanwhile, that has to wait until
+    /// this CPU has left the kernel for a thread of its own, however often others call; its interrupt may have been the same as
+    /// that of the release, so it comes again.
     pub fn stand_still_if_called(&self, cpu: impl Party) -> bool {
-        let mut stood_still = false;
-        while self.is_called(cpu.seat()) {
-            stood_still = true;
-            self.stand_still(cpu);
+        if !self.is_called(cpu.seat()) {
+            return false;
         }
-        stood_still
+        self.stand_still(cpu);
+        if self.is_called(cpu.seat()) {
+            cpu.interrupt(cpu);
+        }
+        true
     }
 
     fn stand_still(&self, cpu: impl Party) {

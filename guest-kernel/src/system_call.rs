@@ -10,6 +10,7 @@ use crate::cpu::{Cpu, count};
 use crate::lifecycle::Regions;
 use crate::server::{Placement, Server};
 use crate::thread::Thread;
+use crate::world::Alone;
 use crate::{arch, death, ipc, lifecycle, mark, migrate, placing, world};
 
 /// Does system call `call` for the current thread, whose registers are in its context, and returns the thread that
@@ -40,10 +41,16 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::SET_DIRECT_ENTRY => set_direct_entry(thread, first),
         number::SET_STATE => set_state(thread, first, second),
         number::WRITE_CONSOLE => write_console(thread, second),
-        number::MIGRATE => return change(cpu, thread, || migrate(cpu, thread, first, second)),
-        number::STOP => return change(cpu, thread, || stop(cpu, thread, first)),
-        number::START => return change(cpu, thread, || start(cpu, thread, first, second)),
-        number::MOVE_THREAD => return change(cpu, thread, || move_thread(cpu, thread, first, second)),
+        number::MIGRATE => {
+            return change(cpu, thread, first, |alone, server| migrate(alone, thread, server, second));
+        }
+        number::STOP => return change(cpu, thread, first, |alone, server| stop(alone, thread, server)),
+        number::START => {
+            return change(cpu, thread, first, |alone, server| start(alone, thread, server, second));
+        }
+        number::MOVE_THREAD => {
+            return change(cpu, thread, first, |alone, server| move_thread(alone, thread, server, second));
+        }
         number::PART_MEASURED => mark::part_measured(cpu, thread, first, second),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
@@ -111,45 +118,32 @@ fn write_console(thread: &Thread, size: u64) -> u64 {
     status::OK
 }
 
-/// Does a system call that changes what all CPUs use, and sets its result. Returns the thread that runs next.
-fn change(cpu: &'static Cpu, thread: &'static Thread, call: impl FnOnce() -> u64) -> &'static Thread {
+/// Does a system call of the driver that changes what all CPUs use, for the server with this index, and sets its result. The
+/// right to it is checked before anybody has to stand still. Returns the thread that runs next.
+fn change(
+    cpu: &'static Cpu,
+    thread: &'static Thread,
+    index: u64,
+    call: impl FnOnce(&Alone, &'static Server) -> Result<(), u64>,
+) -> &'static Thread {
+    let server = match server_of_driver(cpu, thread, index) {
+        Ok(server) => server,
+        Err(error) => {
+            thread.set_error(error);
+            return thread;
+        }
+    };
     let is_current = || cpu.current.get().is_some_and(|current| core::ptr::eq(current, thread));
     // Unless its turn comes: another CPU may move the caller away meanwhile.
     thread.set_error(status::BUSY);
-    world::stop(cpu, || {
+    world::stop(cpu, |alone| {
         // Another CPU may have ended the caller meanwhile.
         if is_current() {
-            let result = call();
+            let result = call(alone, server).err().unwrap_or(status::OK);
             thread.set_results(result, 0, Tag(0));
         }
     });
     if is_current() { cpu.reschedule(thread, None) } else { cpu.run_next() }
-}
-
-fn move_thread(cpu: &'static Cpu, thread: &Thread, server: u64, index: u64) -> u64 {
-    let target = thread.context.words[0].get();
-    let moved = server_of_driver(cpu, thread, server).and_then(|server| {
-        let moving = usize::try_from(index).ok().and_then(|index| server.threads.get().get(index));
-        placing::move_thread(cpu, moving.ok_or(status::BAD_ARGUMENT)?, target)
-    });
-    moved.err().unwrap_or(status::OK)
-}
-
-fn migrate(cpu: &'static Cpu, thread: &Thread, index: u64, how: u64) -> u64 {
-    let server = match server_of_driver(cpu, thread, index) {
-        Ok(server) => server,
-        Err(error) => return error,
-    };
-    match migrate::migrate(cpu, server, how) {
-        Ok(work) => {
-            let values = [work.servers, work.pages, work.flushed.invlpg, work.flushed.full];
-            for (word, value) in thread.context.words.iter().zip(values) {
-                word.set(value);
-            }
-            status::OK
-        }
-        Err(error) => error,
-    }
 }
 
 /// The server of the plan that a driver names.
@@ -159,24 +153,37 @@ fn server_of_driver(cpu: &Cpu, thread: &Thread, index: u64) -> Result<&'static S
     kernel.servers.get().get(index).ok_or(status::BAD_ARGUMENT)
 }
 
-fn stop(cpu: &'static Cpu, thread: &Thread, index: u64) -> u64 {
-    let stopped = server_of_driver(cpu, thread, index).and_then(|server| lifecycle::stop(cpu, server));
-    tell_frames_in_use(cpu, thread);
-    stopped.err().unwrap_or(status::OK)
+fn move_thread(alone: &Alone, thread: &Thread, server: &Server, index: u64) -> Result<(), u64> {
+    let moving = usize::try_from(index).ok().and_then(|index| server.threads.get().get(index));
+    placing::move_thread(alone, moving.ok_or(status::BAD_ARGUMENT)?, thread.context.words[0].get())
 }
 
-fn start(cpu: &'static Cpu, thread: &Thread, index: u64, place: u64) -> u64 {
+fn migrate(alone: &Alone, thread: &Thread, server: &'static Server, how: u64) -> Result<(), u64> {
+    let work = migrate::migrate(alone, server, how)?;
+    let values = [work.servers, work.pages, work.flushed.invlpg, work.flushed.full];
+    for (word, value) in thread.context.words.iter().zip(values) {
+        word.set(value);
+    }
+    Ok(())
+}
+
+fn stop(alone: &Alone, thread: &Thread, server: &'static Server) -> Result<(), u64> {
+    let stopped = lifecycle::stop(alone, server);
+    tell_frames_in_use(alone.cpu(), thread);
+    stopped
+}
+
+fn start(alone: &Alone, thread: &Thread, server: &'static Server, place: u64) -> Result<(), u64> {
     let placement = match u32::try_from(place) {
         Ok(placement::USER) => Placement::User,
         Ok(placement::KERNEL) => Placement::Kernel,
         Ok(placement::SMALL) => Placement::Small,
         Ok(placement::LARGE) => Placement::Large,
-        _ => return status::BAD_ARGUMENT,
+        _ => return Err(status::BAD_ARGUMENT),
     };
-    let started =
-        server_of_driver(cpu, thread, index).and_then(|server| lifecycle::start(cpu, server, placement));
-    tell_frames_in_use(cpu, thread);
-    started.err().unwrap_or(status::OK)
+    let started = lifecycle::start(alone, server, placement);
+    tell_frames_in_use(alone.cpu(), thread);
+    started
 }
 
 /// Message word 0 of the answer.

@@ -12,7 +12,7 @@ use crate::lifecycle;
 use crate::partners;
 use crate::server::{Placement, Server};
 use crate::thread::Thread;
-use crate::world;
+use crate::world::{self, Alone};
 
 /// The talk's rule: only group 1, critical and trusted, may run in the kernel.
 pub fn may_run(group: u32, placement: Placement) -> bool {
@@ -97,17 +97,17 @@ pub fn message_received(cpu: &'static Cpu, sender: &Thread, receiver: &Thread) {
 
 /// A server has ended by a fault in this placement, and its callers have been told. Starts it again if its policy has it
 /// so. What cannot be started, for want of memory, stays dead.
-pub fn after_fault(cpu: &'static Cpu, server: &'static Server, placement: Placement) {
+pub fn after_fault(alone: &Alone, server: &'static Server, placement: Placement) {
     let next = match server.policy.judge_fault(placement) {
         Verdict::StaysDead => return,
         Verdict::Forgiven => Placement::Kernel,
         Verdict::Demoted => {
-            demote(cpu, server);
+            demote(alone.cpu(), server);
             Placement::User
         }
     };
-    if lifecycle::start(cpu, server, next).is_ok() {
-        count(&cpu.counters.restarts);
+    if lifecycle::start(alone, server, next).is_ok() {
+        count(&alone.cpu().counters.restarts);
     }
 }
 
@@ -182,7 +182,9 @@ mod tests {
                 if bits % 2 == 0 {
                     message_received(cpu, one, other);
                 }
-                let _ = migrate::migrate(cpu, servers[first], bits & !how::RELOCATE);
+                let _ = world::stop(cpu, |alone| {
+                    migrate::migrate(alone, servers[first], bits & !how::RELOCATE)
+                });
                 for (server, &group) in servers.iter().zip(&groups) {
                     let now = server.trust_group.get();
                     prop_assert!(may_run(now, server.placement.get()));

@@ -29,25 +29,37 @@ pub struct World {
     forget: Cell<Forget>,
 }
 
+/// That all other CPUs stand still, or that there are none: what changes things that all of them use asks for it. Only [`stop`]
+/// makes one.
+pub struct Alone {
+    cpu: &'static Cpu,
+}
+
+impl Alone {
+    /// The CPU that does not stand still.
+    pub fn cpu(&self) -> &'static Cpu {
+        self.cpu
+    }
+}
+
 /// Most servers in one change: one and its group.
 pub const SERVERS_MAX: usize = PARTNERS_MAX + 1;
 
-/// Does `change` while all other CPUs stand still. The current thread may have ended, or gone to another CPU, before: what
-/// `change` relies on it must check itself.
-pub fn stop<T>(cpu: &'static Cpu, change: impl FnOnce() -> T) -> T {
-    let Some(world) = shared_world(cpu) else { return change() };
+/// Does `change` while all other CPUs stand still. Whoever asks for it must have the right to it, which the caller checks. The
+/// current thread may have ended, or gone to another CPU, before: what `change` relies on it must check itself.
+pub fn stop<T>(cpu: &'static Cpu, change: impl FnOnce(&Alone) -> T) -> T {
+    let alone = Alone { cpu };
+    let Some(world) = shared_world(cpu) else { return change(&alone) };
     world.meeting.gather(cpu);
     // A letter may lead to another one; each is one step nearer to a queue. Then no thread is on its way.
     while cpu.others().fold(cpu.take_letters(), |any, other| any | other.take_letters()) {}
     for server in world.buried.collect() {
-        death::give_back(cpu, server);
+        death::give_back(&alone, server);
     }
-    let result = change();
+    let result = change(&alone);
+    // Waiting may have taken the interrupt that was to remind of a promotion. Nobody else can want anything before the release.
+    cpu.look_again();
     world.meeting.release(cpu);
-    if cpu.promotion.get().is_some() {
-        // Waiting has taken the interrupt that was to remind of it.
-        cpu.interrupt(cpu);
-    }
     result
 }
 
@@ -62,8 +74,11 @@ pub fn take_away_later(cpu: &Cpu, server: &'static Server) {
 /// Moves a server that has proved stable into the kernel: at once, or, if there are other CPUs, by an interrupt as soon as
 /// this CPU leaves the kernel.
 pub fn promote_soon(cpu: &'static Cpu, server: &'static Server) {
+    if !migrate::may_be_promoted(server) {
+        return;
+    }
     if shared_world(cpu).is_none() {
-        migrate::promote(cpu, server);
+        stop(cpu, |alone| migrate::promote(alone, server));
     } else if cpu.promotion.get().is_none() {
         cpu.promotion.set(Some(server));
         cpu.interrupt(cpu);
@@ -75,15 +90,15 @@ pub fn promote_soon(cpu: &'static Cpu, server: &'static Server) {
 /// Moves the server that is to move into the kernel, if there is one. Nothing may be open in this CPU's kernel.
 pub fn promote_now(cpu: &'static Cpu) -> bool {
     let Some(server) = cpu.promotion.take() else { return false };
-    stop(cpu, || migrate::promote(cpu, server));
+    stop(cpu, |alone| migrate::promote(alone, server));
     true
 }
 
-/// Has those of the other CPUs that `concerns` forget TLB entries, and waits until they have. They must stand still.
-pub fn shoot_down(cpu: &'static Cpu, forget: Forget, concerns: impl Fn(&'static Cpu) -> bool) {
-    let Some(world) = shared_world(cpu) else { return };
+/// Has those of the other CPUs that `concerns` forget TLB entries, and waits until they have.
+pub fn shoot_down(alone: &Alone, forget: Forget, concerns: impl Fn(&'static Cpu) -> bool) {
+    let Some(world) = shared_world(alone.cpu) else { return };
     world.forget.set(forget);
-    world.meeting.have_done(cpu, concerns);
+    world.meeting.have_done(alone.cpu, concerns);
 }
 
 /// Stands still until released, if another CPU wants that. False if none does.

@@ -372,13 +372,15 @@ fn nobody_runs_while_one_conducts() {
     });
 }
 
-/// Serves so many rounds, of which [`Rendezvous::stand_still_if_called`] may do several at once.
+/// Serves so many rounds, and runs between any two of them, however soon the next one is called.
 fn serve_rounds(here: Here, rounds: u64) {
     while here.cpu().rounds() < rounds {
         here.run();
         // A program goes on until an interrupt comes; the handler attends once, as `Cpu::interrupted` does.
         here.wait_for_interrupt();
+        let before = here.cpu().rounds();
         here.attend();
+        assert!(here.cpu().rounds() <= before + 1, "released, it was made to stand still again at once");
     }
     here.run();
 }

@@ -52,7 +52,7 @@ pub fn arm_timer() {
 }
 
 /// Nothing to stop.
-pub fn stop_timer() {}
+pub fn stop_timer(_cpu: &Cpu) {}
 
 /// There are no interrupts here: a test that gets here would hang.
 pub fn idle(_cpu: &Cpu) {

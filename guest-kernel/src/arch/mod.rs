@@ -3,7 +3,7 @@
 //! * `load_page_table(value)`: makes a space resident.
 //! * `copy_words(from, to, count)`: copies message words.
 //! * `arm_timer()`: one interrupt at the end of a time slice from now.
-//! * `stop_timer()`: no interrupt, after all.
+//! * `stop_timer(cpu)`: no interrupt, after all.
 //! * `change_region_privilege(server, target)`, `move_call_return(server, thread, target)`,
 //!   `move_interrupted(server, thread, target)`, migration.
 //! * `Compatibility`, `begin_compatible(thread, compatibility)`, `change_segments(server)`, `move_slot(server, slot, target)`: 32-bit

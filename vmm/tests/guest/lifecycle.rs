@@ -128,6 +128,24 @@ fn a_stopped_server_is_out_of_reach() {
     }
 }
 
+/// A server with a home that starts in another placement than before hangs by another table in its own space, which may be
+/// resident: the TLB forgets the way by the old one, beside what stopping has it forget. Where it was before, nothing hangs anew.
+#[test]
+fn a_start_in_another_placement_has_the_tlb_forget_the_way_there() {
+    const TURNS: u64 = 10;
+    for (flags, flushes_a_turn) in [(server_flag::MIGRATABLE, 2), (0, 1)] {
+        // The driver in the kernel leaves the server's space resident.
+        let driver = scenario(Place::Kernel, scenario::RESTART, TURNS);
+        let counter = trusted(program::COUNTER, Place::User).with(|plan| plan.flags = flags);
+        let mut config = config(&[driver, counter]);
+        config.plan_flags = flag::FLUSH_FULL;
+        let Some(run) = finish_config(&config) else { return };
+        let counted = counted(&run);
+        let alone = counted.tlb_full_flushes - counted.page_table_loads;
+        assert_eq!(alone, flushes_a_turn * TURNS, "{flags}");
+    }
+}
+
 #[test]
 fn more_servers_than_slots_are_refused_with_the_reason() {
     let mut servers = vec![scenario(Place::User, scenario::RIGHTS, 0)];

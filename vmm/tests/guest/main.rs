@@ -18,6 +18,7 @@ mod migration;
 mod page_table_loads;
 mod path_length;
 mod pmu;
+mod raw;
 mod relocation;
 mod scheduling;
 mod small;

@@ -1,14 +1,73 @@
 //! Threads on several CPUs: IPC between them, servers that serve all of them, and changes while they run.
 
-use abi::call::status;
+use std::time::Duration;
+
+use abi::call::{number, status};
 use abi::plan::{server_flag, trust};
 use abi::program::{self, crash, scenario, workload};
 use abi::report::Counters;
+use iced_x86::code_asm::{edi, esi, rax};
 use inkbed::machine::guest::{GuestRun, Outcome};
 
 use crate::harness::{
     BOTH_PLACES, Place, Server, boot, client, config, counted, finish_config, scenario, server,
 };
+use crate::raw;
+
+/// Whoever may not change the system makes nobody stand still by trying, and gets an error for it.
+#[test]
+fn who_has_no_right_to_it_stops_no_cpu() {
+    const CALLS: u64 = 200;
+    for call in [number::MIGRATE, number::STOP, number::START, number::MOVE_THREAD] {
+        // Tries all the while, and ends itself when anything but the error comes back.
+        let code = raw::assemble(64, |a| {
+            let mut again = a.create_label();
+            a.set_label(&mut again)?;
+            a.mov(edi, 1)?;
+            a.xor(esi, esi)?;
+            raw::call_stub(a, call)?;
+            a.cmp(rax, status::NOT_PERMITTED as i32)?;
+            a.je(again)?;
+            a.ud2()
+        });
+        let client = client(Place::User, workload::CALL, CALLS, 0);
+        let hostile = on(1, raw::raw(Place::User));
+        let mut config = config(&[client, server(program::NULL, Place::Kernel), hostile]);
+        raw::set_code(&mut config, 2, &code);
+        config.vcpus = 2;
+        let Some(run) = finish_config(&config) else { return };
+        let all = counted(&run);
+        assert_eq!((all.standstills, all.faults, run.round_trips), (0, 0, CALLS), "call {call}");
+        // It did try.
+        assert!(run.cpus[1].end.system_calls > 0, "call {call}");
+    }
+}
+
+/// A server that ends on CPUs 0 and 1 has all CPUs stand still, perhaps before the others have seen that they may run. They
+/// have threads that never enter the kernel by themselves.
+#[test]
+fn a_cpu_that_is_called_before_it_runs_comes() {
+    const SPINNERS: u32 = 4;
+    // It touches its working set, and has none.
+    let broken =
+        server(program::POINTERS, Place::User).with(|plan| (plan.cpu_count, plan.thread_count) = (2, 2));
+    let spinner = raw::raw(Place::User)
+        .with(|plan| (plan.first_cpu, plan.cpu_count, plan.thread_count) = (2, SPINNERS, SPINNERS));
+    let code = raw::assemble(64, |a| {
+        let mut again = a.create_label();
+        a.set_label(&mut again)?;
+        a.jmp(again)
+    });
+    let client = client(Place::User, workload::CALL, 30, 0);
+    let mut config = config(&[client, server(program::NULL, Place::User), broken, spinner]);
+    raw::set_code(&mut config, 3, &code);
+    (config.vcpus, config.deadline) = (2 + SPINNERS, Some(Duration::from_secs(30)));
+    for _ in 0..4 {
+        let Some(run) = finish_config(&config) else { return };
+        assert_eq!(run.round_trips, 30);
+        assert!(!run.faults.is_empty() && run.faults.iter().all(|fault| fault.fault.server == 2));
+    }
+}
 
 /// The same server on another CPU.
 fn on(cpu: u32, server: Server) -> Server {

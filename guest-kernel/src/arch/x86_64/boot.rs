@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use abi::address::KERNEL_STACK;
+use abi::address::{CPU_COUNT_MAX, KERNEL_STACK};
 use abi::boot::{
     BOOT_MAGIC, BootInfo, KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR,
 };
@@ -97,30 +97,33 @@ fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter
     if let Err(error) = start::load(boot, cpu, report, features) {
         last_words::refuse(format_args!("{error}"));
     }
-    while CPUS_ONLINE.load(Ordering::Acquire) + 1 < boot.cpu_count {
-        machine::wait_for_interrupt();
-    }
+    cpu.wait_until(|| CPUS_ONLINE.load(Ordering::Acquire) + 1 == boot.cpu_count);
     for other in 1..boot.cpu_count {
         machine::cpu(other).kernel.set(cpu.kernel.get());
     }
     start::launch(cpu);
+    // Only until they are let run: from then on their queues are their own.
+    let mut has_threads = [0_u64; CPU_COUNT_MAX as usize / 64];
+    for other in (1..boot.cpu_count).filter(|other| machine::cpu(*other).ready.occupied() != 0) {
+        has_threads[other as usize / 64] |= 1 << (other % 64);
+    }
     report.set_state(abi::report::state::STARTED);
     machine::ring_doorbell(abi::port::doorbell::STARTED);
     LOADED.store(true, Ordering::Release);
-    for other in (1..boot.cpu_count).map(machine::cpu).filter(|other| other.ready.occupied() != 0) {
-        cpu.interrupt(other);
+    for other in
+        (1..boot.cpu_count).filter(|other| has_threads[*other as usize / 64] >> (other % 64) & 1 != 0)
+    {
+        cpu.interrupt(machine::cpu(other));
     }
 }
 
 /// On the other CPUs: tells that this one is up, and waits until the plan is loaded. One without threads goes on waiting
-/// until somebody wants something of it.
+/// until somebody wants something of it, which may be before this one has seen that it may run.
 fn join_system(boot: &'static BootInfo, cpu: &'static Cpu) {
     if CPUS_ONLINE.fetch_add(1, Ordering::AcqRel) + 2 == boot.cpu_count {
         cpu.interrupt(machine::cpu(0));
     }
-    while !LOADED.load(Ordering::Acquire) {
-        machine::wait_for_interrupt();
-    }
+    cpu.wait_until(|| LOADED.load(Ordering::Acquire));
 }
 
 /// Has KVM keep its steal-time record for this CPU at a physical address that is 64-byte aligned and zero

@@ -45,14 +45,14 @@ pub fn change_region_privilege(server: &Server, target: Placement) -> u64 {
             let pages = paging::set_region_privilege(own, base, ranges, false);
             paging::replace_frame(own, interface, KERNEL_INTERFACE.load(Ordering::Relaxed));
             paging::move_region(own, shared, base);
-            paging::set_home_table(home.root, base, shared, false);
+            let _ = paging::set_home_table(home.root, base, shared, false);
             pages
         }
         Placement::User => {
             let pages = paging::set_region_privilege(shared, base, ranges, true);
             paging::replace_frame(shared, interface, USER_INTERFACE.load(Ordering::Relaxed));
             paging::move_region(shared, own, base);
-            paging::set_home_table(home.root, base, own, true);
+            let _ = paging::set_home_table(home.root, base, own, true);
             pages
         }
         // No 64-bit server is ever there.
@@ -70,12 +70,13 @@ pub fn move_slot(server: &Server, slot: u64, target: Placement) -> u64 {
 }
 
 /// Hangs the home at `base` into its own space as its server's placement asks: by its own table, or by the one that all
-/// spaces share.
-pub fn hang_home(home: &Space, base: u64, placement: Placement) {
+/// spaces share. Whether the TLB may know the other one, and has to forget it before anybody uses the home.
+#[must_use]
+pub fn hang_home(home: &Space, base: u64, placement: Placement) -> bool {
     match placement {
         Placement::User => paging::set_home_table(home.root, base, home.own_level3.get(), true),
         Placement::Kernel => paging::set_home_table(home.root, base, paging::shared_home_table(base), false),
-        Placement::Small | Placement::Large => {}
+        Placement::Small | Placement::Large => false,
     }
 }
 

@@ -163,15 +163,19 @@ pub fn add_homes(count: usize, memory: &Memory) -> Result<(), OutOfMemory> {
 /// Makes the level-3 table that the home at `base` has in its own space, and hangs it there. Returns its address.
 pub fn add_own_home(root: u64, base: u64, memory: &Memory) -> Result<u64, OutOfMemory> {
     let own = memory.frame()?;
-    set_home_table(root, base, own, true);
+    // The space has never been loaded.
+    let _ = set_home_table(root, base, own, true);
     Ok(own)
 }
 
-/// Hangs the level-3 table `level3` under the home's top-level entry of `root`.
-pub fn set_home_table(root: u64, base: u64, level3: u64, user: bool) {
+/// Hangs the level-3 table `level3` under the home's top-level entry of `root`. Whether another one hung there, which the TLB may
+/// know: forgetting it is the caller's affair.
+#[must_use]
+pub fn set_home_table(root: u64, base: u64, level3: u64, user: bool) -> bool {
     let mut flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
     flags.set(PageTableFlags::USER_ACCESSIBLE, user);
-    table(root)[index(base, 4)].set(level3 | flags.bits());
+    let before = table(root)[index(base, 4)].replace(level3 | flags.bits());
+    before & PageTableFlags::PRESENT.bits() != 0 && before & ADDRESS_MASK != level3
 }
 
 /// The level-3 table that all spaces but its own have for the home at `base`.

@@ -8,7 +8,7 @@ use abi::boot::BootInfo;
 use abi::report::feature;
 use x86_64::registers::model_specific::Msr;
 
-use super::machine::{time_stamp_counter, wait_for_interrupt};
+use super::machine::time_stamp_counter;
 use crate::cpu::Cpu;
 
 /// Vector of the timer's interrupt.
@@ -81,7 +81,7 @@ pub fn arm_timer() {
 }
 
 /// No interrupt, after all; takes one that has already been requested. Only on the kernel's stack.
-pub fn stop_timer() {
+pub fn stop_timer(cpu: &Cpu) {
     // SAFETY: as in `arm_timer`; 0 stops the timer in either mode.
     unsafe {
         if SLICE_TSC_CYCLES.load(Ordering::Relaxed) != 0 {
@@ -90,11 +90,9 @@ pub fn stop_timer() {
             { X2APIC_TIMER_INITIAL_COUNT }.write(0);
         }
     }
+    // Not STI, NOP, CLI: a KVM that emulates ring 0 looks for interrupts only now and then.
     // SAFETY: reading a register of the local APIC changes nothing.
-    while unsafe { X2APIC_INTERRUPT_REQUEST.read() } & 1 << (TIMER_VECTOR % 32) != 0 {
-        // Not STI, NOP, CLI: a KVM that emulates ring 0 looks for interrupts only now and then.
-        wait_for_interrupt();
-    }
+    cpu.wait_until(|| unsafe { X2APIC_INTERRUPT_REQUEST.read() } & 1 << (TIMER_VECTOR % 32) == 0);
 }
 
 /// Interrupts another CPU, to have it look what it is wanted for.
