@@ -53,7 +53,9 @@ impl Host {
             Fact::Known(facts) => segments(*facts),
             Fact::Absent { absent } => (Err(absent.clone()), BTreeMap::new()),
         };
-        Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs }
+        // Where time is measured the launch is the unit: below six there is no interval. Counts are the same in each.
+        let launches = if self.facts.timing.valid { 6 } else { 1 };
+        Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches }
     }
 
     /// What results say about the host, where vCPU threads are pinned like this.

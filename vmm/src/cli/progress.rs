@@ -31,7 +31,7 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn case_begins(&mut self, _index: usize, case: &Case) {
+    fn launch_begins(&mut self, case: &Case) {
         self.bar.set_message(line(&case.name).into_owned());
         self.bar.tick();
     }

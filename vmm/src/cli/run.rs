@@ -153,7 +153,8 @@ fn run_one(
 }
 
 fn kept(path: &Path) -> String {
-    let cases = read_record(path).map_or(0, |record| record.cases.len());
+    let cases =
+        read_record(path).map_or(0, |record| record.cases.iter().filter(|case| case.is_complete()).count());
     format!("{cases} cases are complete in {}", line(&path.display().to_string()))
 }
 
@@ -167,7 +168,13 @@ fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
 
 fn end_of(record: &RunRecord) -> End {
     if record.state == RunState::Interrupted {
-        note!("interrupted: {} of {} cases are done and kept", record.cases.len(), record.cases_planned);
+        let complete = record.cases.iter().filter(|case| case.is_complete()).count();
+        note!(
+            "interrupted: {complete} of {} cases and {} of {} launches are done and kept",
+            record.cases_planned,
+            record.launches_done(),
+            record.launches_planned
+        );
         return End::Interrupted;
     }
     let failures = record.failures().count();
@@ -222,6 +229,7 @@ fn record(
         guest: guest::record(&arguments.guest, image),
         absent: experiment.absent.iter().chain(&experiment.unavailable).cloned().collect(),
         cases_planned: experiment.cases.len(),
+        launches_planned: 0,
         cases: Vec::new(),
     }
 }

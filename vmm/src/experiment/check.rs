@@ -29,6 +29,8 @@ pub struct Limits {
     pub vcpus_max: u32,
     /// Names of the programs at hand.
     pub programs: Vec<String>,
+    /// Launches of a case that says nothing about them.
+    pub launches: u32,
 }
 
 impl Limits {
@@ -40,6 +42,7 @@ impl Limits {
             missing_gates: BTreeMap::new(),
             vcpus_max: CPU_COUNT_MAX,
             programs: abi::program::ALL.map(str::to_owned).to_vec(),
+            launches: 1,
         }
     }
 

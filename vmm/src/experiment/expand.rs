@@ -61,7 +61,6 @@ const MEBIBYTE: u64 = 1 << 20;
 const DEFAULT_DEADLINE_SECONDS: i64 = 60;
 const DEFAULT_WARM_UP: i64 = 20;
 const DEFAULT_SAMPLES: i64 = 300;
-const DEFAULT_LAUNCHES: i64 = 1;
 const DEFAULT_TRACE_ROUND_TRIPS: i64 = 0;
 
 /// The experiment of `file` on a host with these `limits`.
@@ -218,8 +217,8 @@ impl Expansion<'_> {
         }
         let samples = one("samples", overrides.samples, &entry.samples, &defaults.samples, DEFAULT_SAMPLES)?;
         let warm_up = one("warm_up", overrides.warm_up, &entry.warm_up, &defaults.warm_up, DEFAULT_WARM_UP)?;
-        let launches =
-            one("launches", overrides.launches, &entry.launches, &defaults.launches, DEFAULT_LAUNCHES)?;
+        let launches = self.limits.launches.into();
+        let launches = one("launches", overrides.launches, &entry.launches, &defaults.launches, launches)?;
         let deadline_seconds = one(
             "deadline_seconds",
             overrides.deadline_seconds,

@@ -12,6 +12,7 @@ use crate::lens::trace::{self, TraceError};
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::report::agreement::{TraceAbsent, Traced};
+use crate::report::drift::drift;
 use crate::report::record::{CaseRecord, RunRecord, RunState};
 use crate::report::reduce::{Launch, Process, case_record};
 use crate::report::relate::relate;
@@ -86,9 +87,9 @@ impl GuestRunner for KvmRunner {
 
 /// Who watches a run.
 pub trait Observer {
-    /// The case with this index begins.
-    fn case_begins(&mut self, index: usize, case: &Case);
-    /// A case is done and on the disk.
+    /// A launch of this case begins.
+    fn launch_begins(&mut self, case: &Case);
+    /// A case is done, with all its launches, and on the disk.
     fn case_ended(&mut self, case: &CaseRecord);
 }
 
@@ -107,31 +108,46 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs `cases` and adds them to `record`, which is on the disk, complete so far, after each of them. A case that
-    /// fails is recorded and the others go on; only a user's interruption or a failed write ends the run.
+    /// Runs `cases` and adds them to `record`, which is on the disk, complete so far, after each launch. The launches of all
+    /// cases take turns, so that a host that drifts does so for all of them alike. A case that fails is recorded and the others
+    /// go on; only a user's interruption or a failed write ends the run.
     pub fn run(
         &self,
         cases: &[Case],
         record: &mut RunRecord,
         observer: &mut dyn Observer,
     ) -> Result<(), StoreError> {
+        record.launches_planned = cases.iter().map(|case| u64::from(case.parameters.launches)).sum();
         self.results.write_record(record)?;
+        let mut measured: Vec<Measured> = cases.iter().map(|_| Measured::default()).collect();
         let mut state = RunState::Finished;
-        for (index, case) in cases.iter().enumerate() {
-            observer.case_begins(index, case);
-            let measured =
-                self.launches(case).and_then(|launches| Some((launches, self.trace(case, record)?)));
-            let Some((launches, (traced, tlb_models))) = measured else {
+        for (index, number) in turns(cases) {
+            let (case, so_far) = (&cases[index], &mut measured[index]);
+            observer.launch_begins(case);
+            let is_last = number + 1 == case.parameters.launches;
+            let ended = self.launch(case, number).and_then(|launches| {
+                let traced = if is_last { self.trace(case, record)? } else { traced_later() };
+                Some((launches, traced))
+            });
+            let Some((launches, (traced, tlb_models))) = ended else {
                 state = RunState::Interrupted;
                 break;
             };
-            let files = self.write_samples(case, &launches)?;
-            let done = case_record(case, &launches, &traced, &files, &record.host);
-            record.cases.push(CaseRecord { tlb_models, ..done });
+            so_far.files.extend(self.write_samples(case, number, &launches)?);
+            so_far.launches.extend(launches);
+            let done = case_record(case, &so_far.launches, &traced, &so_far.files, &record.host);
+            let done = CaseRecord { tlb_models, drift: drift(&done.launches), ..done };
+            // In the first round each case adds itself, in their order.
+            match record.cases.get_mut(index) {
+                Some(earlier) => *earlier = done,
+                None => record.cases.push(done),
+            }
             relate(record);
             self.results.write_record(record)?;
-            if let Some(done) = record.cases.last() {
-                observer.case_ended(done);
+            if is_last {
+                observer.case_ended(&record.cases[index]);
+                // What it was made of is on the disk.
+                *so_far = Measured::default();
             }
         }
         record.state = state;
@@ -139,28 +155,24 @@ impl Runner<'_> {
         self.results.write_record(record)
     }
 
-    /// All guests of a case; `None` when the user stopped one of them.
-    fn launches(&self, case: &Case) -> Option<Vec<Launch>> {
+    /// All guests of one launch of a case; `None` when the user stopped one of them.
+    fn launch(&self, case: &Case, number: u32) -> Option<Vec<Launch>> {
         let config = match guest_config(&case.parameters, self.image, self.pin) {
             Ok(config) => config,
             Err(error) => return Some(vec![Err(error.to_string()).into()]),
         };
         if let Some(guests) = case.parameters.guests {
-            return self.crowds(case, guests);
+            return self.crowd(case, guests, number);
         }
-        let mut launches = Vec::new();
-        for _ in 0..case.parameters.launches {
-            let launch = self.guests.run(&config).map_err(|error| chain(&error));
-            if matches!(&launch, Ok(run) if run.outcome == Outcome::Interrupted) {
-                return None;
-            }
-            launches.push(launch.into());
+        let launch = self.guests.run(&config).map_err(|error| chain(&error));
+        if matches!(&launch, Ok(run) if run.outcome == Outcome::Interrupted) {
+            return None;
         }
-        Some(launches)
+        Some(vec![launch.into()])
     }
 
-    /// All guests of a case with many at once; `None` when the user stopped them.
-    fn crowds(&self, case: &Case, guests: u32) -> Option<Vec<Launch>> {
+    /// All guests of one launch of a case with many at once; `None` when the user stopped them.
+    fn crowd(&self, case: &Case, guests: u32, number: u32) -> Option<Vec<Launch>> {
         let pins = pins(self.pin, guests, case.parameters.vcpus);
         let crowd = Crowd {
             parameters: &case.parameters,
@@ -169,17 +181,13 @@ impl Runner<'_> {
             pins: &pins,
             quotas: self.quotas,
         };
-        let mut launches = Vec::new();
-        for launch in 0..case.parameters.launches {
-            match self.guests.run_many(&crowd) {
-                Ok(guests) => launches.extend(
-                    guests.into_iter().zip(0..).map(|(guest, index)| launch_of(guest, index, launch)),
-                ),
-                Err(FleetError::Interrupted) => return None,
-                Err(error) => launches.push(Err(chain(&error)).into()),
-            }
+        match self.guests.run_many(&crowd) {
+            Ok(guests) => Some(
+                guests.into_iter().zip(0..).map(|(guest, index)| launch_of(guest, index, number)).collect(),
+            ),
+            Err(FleetError::Interrupted) => None,
+            Err(error) => Some(vec![Err(chain(&error)).into()]),
         }
-        Some(launches)
     }
 
     /// The traced guest of a case, and what its trace does to models of TLBs; `None` when the user stopped it.
@@ -214,8 +222,13 @@ impl Runner<'_> {
         }
     }
 
-    fn write_samples(&self, case: &Case, launches: &[Launch]) -> Result<Vec<Option<String>>, StoreError> {
-        let write = |(index, launch): (usize, &Launch)| {
+    fn write_samples(
+        &self,
+        case: &Case,
+        number: u32,
+        launches: &[Launch],
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        let write = |launch: &Launch| {
             let Ok(run) = &launch.result else { return Ok(None) };
             if run.samples.is_empty() {
                 return Ok(None);
@@ -223,16 +236,42 @@ impl Runner<'_> {
             // A guest may claim any number of channels; then its samples are kept in the order they came.
             let channels = case.parameters.workload.channels().len();
             let columns = if run.samples.len().is_multiple_of(channels) { channels } else { 1 };
-            let (index, guest) = match &launch.process {
-                Some(process) => (process.launch as usize, Some(process.index)),
-                None => (index, None),
-            };
-            let file = file_name(&case.name, index, case.parameters.launches, guest);
+            let guest = launch.process.as_ref().map(|process| process.index);
+            let file = file_name(&case.name, number as usize, case.parameters.launches, guest);
             self.results.write_samples(&file, &run.samples, columns)?;
             Ok(Some(file))
         };
-        launches.iter().enumerate().map(write).collect()
+        launches.iter().map(write).collect()
     }
+}
+
+/// The launches of a case that have ended, with the files of their samples.
+#[derive(Default)]
+struct Measured {
+    launches: Vec<Launch>,
+    files: Vec<Option<String>>,
+}
+
+/// Case and number of every launch, in the order in which they take turns: A B C, C B A, A B C, ….
+fn turns(cases: &[Case]) -> Vec<(usize, u32)> {
+    let rounds = cases.iter().map(|case| case.parameters.launches).max().unwrap_or(0);
+    let mut turns = Vec::new();
+    for number in 0..rounds {
+        let mut round: Vec<(usize, u32)> = (0..cases.len())
+            .filter(|index| number < cases[*index].parameters.launches)
+            .map(|index| (index, number))
+            .collect();
+        if number % 2 == 1 {
+            round.reverse();
+        }
+        turns.extend(round);
+    }
+    turns
+}
+
+/// What stands for the trace until the last launch has ended.
+fn traced_later() -> (Traced, Vec<TlbReport>) {
+    (Err(TraceAbsent::new("it comes behind the last launch")), Vec::new())
 }
 
 /// The result of a guest's process apart from the figures of the process.

@@ -5,6 +5,8 @@ pub mod atomic;
 mod crowd;
 pub mod csv;
 pub mod density;
+pub mod drift;
+mod few_launches;
 pub mod flush;
 pub mod format;
 pub mod grid;

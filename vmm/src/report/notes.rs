@@ -88,13 +88,17 @@ fn with_counts(reason: &str) -> String {
 }
 
 fn unfinished(run: &RunRecord) -> Option<String> {
-    let (done, planned) = (run.cases.len(), run.cases_planned);
+    let done = run.cases.iter().filter(|case| case.is_complete()).count();
+    // Records of old do not know how many launches they were to have.
+    let launches = match run.launches_planned {
+        0 => String::new(),
+        planned => format!(" and {} of {planned} launches", run.launches_done()),
+    };
+    let done = format!("{done} of {} cases{launches}", run.cases_planned);
     match run.state {
         RunState::Finished => None,
-        RunState::Interrupted => Some(format!("Interrupted: {done} of {planned} cases were measured.")),
-        RunState::Running => {
-            Some(format!("Under way, or killed: {done} of {planned} cases are there so far."))
-        }
+        RunState::Interrupted => Some(format!("Interrupted: {done} were measured.")),
+        RunState::Running => Some(format!("Under way, or killed: {done} are there so far.")),
     }
 }
 

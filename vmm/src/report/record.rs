@@ -2,7 +2,7 @@
 //!
 //! Readers take what they know and leave the rest, so that fields can be added without a new [`VERSION`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,10 @@ pub struct RunRecord {
     pub absent: Vec<Absent>,
     /// Cases that the run is to have.
     pub cases_planned: usize,
-    /// Cases done so far.
+    /// Launches of all of them together; 0 in records of old.
+    #[serde(default)]
+    pub launches_planned: u64,
+    /// Cases begun so far, each with the launches that have ended.
     #[serde(default)]
     pub cases: Vec<CaseRecord>,
 }
@@ -210,6 +213,9 @@ pub struct CaseRecord {
     pub features: Vec<String>,
     /// Which ways of counting took part, and why the others did not.
     pub lenses: BTreeMap<String, LensRecord>,
+    /// How much the last launch's median is above the first one's, as a share of it, by channel; for two launches and more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drift: BTreeMap<String, f64>,
     /// One entry per guest.
     pub launches: Vec<LaunchRecord>,
 }
@@ -355,7 +361,27 @@ impl HostRecord {
     }
 }
 
+impl CaseRecord {
+    /// Launches that have ended: all guests at once are one.
+    pub fn launches_done(&self) -> u64 {
+        let numbers = self.launches.iter().filter_map(|launch| Some(launch.process.as_ref()?.launch));
+        let of_crowds = numbers.collect::<BTreeSet<_>>().len();
+        let alone = self.launches.iter().filter(|launch| launch.process.is_none()).count();
+        (of_crowds + alone) as u64
+    }
+
+    /// Whether all its launches have ended.
+    pub fn is_complete(&self) -> bool {
+        self.launches_done() >= u64::from(self.parameters.launches)
+    }
+}
+
 impl RunRecord {
+    /// Launches that have ended, of all cases.
+    pub fn launches_done(&self) -> u64 {
+        self.cases.iter().map(CaseRecord::launches_done).sum()
+    }
+
     /// Cases that did not come out as they should.
     pub fn failures(&self) -> impl Iterator<Item = &CaseRecord> {
         self.cases.iter().filter(|case| !case.succeeded())

@@ -100,6 +100,7 @@ pub fn case_record(
         cycles: channels,
         agreements: agreements(&counted, traced),
         tlb_models: Vec::new(),
+        drift: BTreeMap::new(),
         disturbed_samples: runs
             .iter()
             .flat_map(|run| &run.samples)

@@ -10,6 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::Beta;
 use serde::{Deserialize, Serialize};
 
+use super::few_launches::{self, BOOTSTRAP_LAUNCHES_MIN};
+
 /// Bootstrap resamples.
 pub const RESAMPLES: usize = 4_000;
 
@@ -42,7 +44,8 @@ pub struct Summary {
 impl Summary {
     /// The summary of the samples of one or several launches; `None` when there is none.
     ///
-    /// With several launches the interval is over launches: whole launches are resampled, because samples of one
+    /// With several launches the interval is over launches (below [`BOOTSTRAP_LAUNCHES_MIN`] as [`few_launches`] has it, from
+    /// there on whole launches are resampled), because samples of one
     /// guest resemble each other more than those of two (Hoefler and Belli, "Scientific Benchmarking of Parallel
     /// Computing Systems", SC '15).
     pub fn of(launches: &[Vec<u64>]) -> Option<Summary> {
@@ -113,6 +116,18 @@ fn interval_over_launches(tagged: &[(u64, u32)], launches: usize) -> (u64, u64) 
         sizes
     });
     let filled: Vec<usize> = (0..launches).filter(|launch| sizes[*launch] > 0).collect();
+    let medians = filled.iter().map(|launch| {
+        let own = tagged.iter().filter(|(_, other)| *other as usize == *launch);
+        quantile(&own.map(|(sample, _)| *sample).collect::<Vec<_>>(), 50)
+    });
+    if filled.len() < BOOTSTRAP_LAUNCHES_MIN
+        && let Some((low, high)) = few_launches::interval(&medians.collect::<Vec<_>>())
+    {
+        // The median of all samples is no mean of medians; an interval that does not hold it would be absurd.
+        let median = tagged[rank(tagged.len(), 50) - 1].0;
+        let (low, high) = (low.min(median), high.max(median));
+        return (low, high);
+    }
     let Ok(any_launch) = Uniform::new(0, filled.len()) else {
         return (tagged[0].0, tagged[tagged.len() - 1].0); // There is at least one launch: cannot happen.
     };

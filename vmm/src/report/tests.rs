@@ -113,6 +113,7 @@ pub(crate) fn run_record() -> RunRecord {
         guest: GuestRecord { sha256: "cd".repeat(32), kernel_file: None, servers_folder: None },
         absent: Vec::new(),
         cases_planned: cases.len(),
+        launches_planned: cases.len() as u64,
         cases,
     }
 }
