@@ -2,14 +2,20 @@
 //! `guest.rs`, which embeds it.
 //!
 //! Nested cargo calls with a target directory of their own: the outer cargo holds the lock of the usual one
-//! (cargo#8938). The guest is always built with the profile `guest`, so that a debug build of the VMM never measures a
-//! debug kernel.
+//! (cargo#8938). The guest is the same whoever builds it, and in whatever build of the VMM: `build/profile.rs` and
+//! `build/environment.rs` see to that, and `tests/guest_build.rs` that they do.
 
+#[path = "build/environment.rs"]
+mod environment;
+#[path = "build/profile.rs"]
+mod profile;
+
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+use std::process::{Command, Stdio, exit};
 
 /// The guest's target.
 const TARGET: &str = "x86_64-unknown-none";
@@ -17,20 +23,9 @@ const TARGET: &str = "x86_64-unknown-none";
 /// Target of the 32-bit servers: one without SSE, because servers have no floating-point registers.
 const TARGET_32: &str = "i586-unknown-linux-gnu";
 
-/// Profile of the workspace's manifest; its output goes to a folder of the same name.
-const PROFILE: &str = "guest";
-
-/// What is meant for the host's build and must not reach the guest's.
-const HOST_VARIABLES: [&str; 6] = [
-    "RUSTFLAGS",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_BUILD_TARGET",
-    "CARGO_TARGET_DIR",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "CARGO_INCREMENTAL",
-];
-
 fn main() {
+    environment::stand_in();
+    require_host();
     let out = PathBuf::from(variable("OUT_DIR"));
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
     require_target(TARGET);
@@ -38,6 +33,21 @@ fn main() {
     let binaries = build(&workspace, &out.join("guest"));
     write_source(&binaries, &out.join("guest.rs"));
     track_sources(&workspace, &binaries);
+    // For the test that runs it again, under other settings.
+    if let Ok(program) = env::current_exe() {
+        println!("cargo::rustc-env=INKBED_GUEST_BUILDER={}", program.display());
+    }
+}
+
+/// Says in one line what would otherwise be many errors of many crates.
+fn require_host() {
+    let (system, processor) = (variable("CARGO_CFG_TARGET_OS"), variable("CARGO_CFG_TARGET_ARCH"));
+    if (system.as_str(), processor.as_str()) != ("linux", "x86_64") {
+        fail(&format!(
+            "inkbed is for Linux on x86-64, and this build is for {system} on {processor}: KVM runs guests of the host's own \
+             processor only, and the guest is a kernel for x86-64"
+        ));
+    }
 }
 
 /// Where the guest's ELF files are.
@@ -51,7 +61,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|error| fail(&format!("cargo gives no usable {name}: {error}")))
 }
 
-fn fail(message: &str) -> ! {
+pub(crate) fn fail(message: &str) -> ! {
     eprintln!("error: {message}");
     exit(1)
 }
@@ -94,39 +104,45 @@ fn build_packages(
     packages: &[&str],
     flags: &[&str],
 ) -> PathBuf {
-    let mut all_flags = guest_flags(workspace);
-    all_flags.extend(flags.iter().map(|&flag| flag.to_owned()));
-    let mut cargo = Command::new(variable("CARGO"));
-    cargo
-        .current_dir(workspace)
-        .args(["build", "--profile", PROFILE, "--target", target, "--bins"])
-        .arg("--target-dir")
-        .arg(target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", all_flags.join("\x1f"));
-    for package in packages {
-        cargo.args(["--package", package, "--features", &format!("{package}/guest")]);
-    }
-    for name in HOST_VARIABLES {
-        cargo.env_remove(name);
-    }
+    let mut all_flags = vec!["-Cforce-frame-pointers=yes"]; // the VMM walks them for the last words of a guest
+    all_flags.extend(flags);
+    let features = packages.iter().map(|package| format!("{package}/guest")).collect::<Vec<_>>().join(",");
+    let mut selection = vec!["--locked", "--target", target, "--features", &features];
+    selection.extend(packages.iter().flat_map(|package| ["--package", package]));
+    let crates = crates(workspace, &selection);
+    let configuration = target_dir.join(format!("{target}.toml"));
+    write_file(&configuration, &profile::configuration(target, crates.iter().map(String::as_str)));
+
+    let mut cargo = environment::clean_cargo(&variable("CARGO"), &variable("RUSTC"));
+    environment::compile_through_this_program(&mut cargo);
+    cargo.current_dir(workspace).args(["build", "--bins", "--profile", profile::NAME]).args(selection);
+    cargo.arg("--target-dir").arg(target_dir).arg("--config").arg(&configuration);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", all_flags.join("\x1f"));
     let status = cargo.status().unwrap_or_else(|error| fail(&format!("cannot start cargo: {error}")));
     if !status.success() {
         exit(1); // cargo has printed why
     }
-    target_dir.join(target).join(PROFILE)
+    target_dir.join(target).join(profile::NAME)
 }
 
-/// Frame pointers, because the VMM walks them for the last words of a guest; and no path of the building machine in
-/// panic messages, so that the guest's hash does not depend on where it was built.
-fn guest_flags(workspace: &Path) -> Vec<String> {
-    let mut flags = vec!["-Cforce-frame-pointers=yes".to_owned()];
-    let home = env::var("CARGO_HOME").or_else(|_| env::var("HOME").map(|home| format!("{home}/.cargo")));
-    let workspace = workspace.canonicalize().ok();
-    let places = [(home.ok(), "cargo"), (workspace.map(|path| path.display().to_string()), "inkbed")];
-    for (place, name) in places {
-        flags.extend(place.map(|place| format!("--remap-path-prefix={place}={name}")));
+/// Names of all crates of a build.
+fn crates(workspace: &Path, selection: &[&str]) -> BTreeSet<String> {
+    let mut cargo = environment::clean_cargo(&variable("CARGO"), &variable("RUSTC"));
+    cargo.current_dir(workspace).args(["tree", "--prefix", "none", "--format", "{p}"]).args(selection);
+    cargo.args(["--edges", "normal,build"]).stderr(Stdio::inherit());
+    let output = cargo.output().unwrap_or_else(|error| fail(&format!("cannot start cargo: {error}")));
+    if !output.status.success() {
+        exit(1); // cargo has printed why
     }
-    flags
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn write_file(path: &Path, text: &str) {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .unwrap_or_else(|error| fail(&format!("cannot write {}: {error}", path.display())));
 }
 
 fn write_source(binaries: &Binaries, path: &Path) {
@@ -138,8 +154,7 @@ fn write_source(binaries: &Binaries, path: &Path) {
         line(format!("    ({name:?}, include_bytes!({path:?})),"));
     }
     line("];".to_owned());
-    fs::write(path, source)
-        .unwrap_or_else(|error| fail(&format!("cannot write {}: {error}", path.display())));
+    write_file(path, &source);
 }
 
 /// Every source that cargo saw (`binary: source source …`), and what its lists leave out.
@@ -164,5 +179,7 @@ fn track_sources(workspace: &Path, binaries: &Binaries) {
             println!("cargo::rerun-if-changed={}", file.display());
         }
     }
-    println!("cargo::rerun-if-changed=build.rs");
+    for file in ["build.rs", "build"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
 }

@@ -3,6 +3,11 @@
 // A terminal that cannot be written to must not end a run: `cli::output` is where it is written to.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!(
+    "inkbed is for Linux on x86-64: KVM runs guests of the host's own processor only, and the guest is for x86-64"
+);
+
 pub mod cli;
 pub mod experiment;
 pub mod guest_image;
