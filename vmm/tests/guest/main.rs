@@ -8,6 +8,7 @@ mod crowd;
 mod direct;
 mod faults;
 mod features;
+mod flags;
 mod flush;
 mod harness;
 #[path = "../support/kvm.rs"]

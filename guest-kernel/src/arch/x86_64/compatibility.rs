@@ -114,7 +114,7 @@ impl Compatibility {
 }
 
 /// RFLAGS in ring 0 on the way to ring 3: only bit 1, which is always set.
-const RFLAGS_INTERRUPTS_OFF: u64 = 2;
+pub const RFLAGS_INTERRUPTS_OFF: u64 = 2;
 
 /// Has a 32-bit thread start at its server's entry, once [`Thread::begin`] has set its context.
 pub fn begin_compatible(thread: &Thread, compatibility: &Compatibility) {

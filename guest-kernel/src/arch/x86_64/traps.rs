@@ -13,7 +13,7 @@ use core::mem::offset_of;
 
 use abi::report::{Fault, Registers};
 
-use super::compatibility::{self, sysenter_gate};
+use super::compatibility::{self, RFLAGS_INTERRUPTS_OFF, sysenter_gate};
 use super::descriptors::GATE_COUNT;
 use super::entry::{resume, system_call_entry};
 use super::last_words;
@@ -112,14 +112,16 @@ unsafe extern "sysv64" fn page_fault_stub() {
         "shr rax, 47",
         "jnz 2f",
         "pop rax",
+        "push {no_flags}", // as IA32_FMASK does
+        "popfq",
         "mov rsp, [rsp + 32]",
-        "cld",
         "jmp {system_call_entry}",
         "2:",
         "pop rax",
         "3:",
         "push {vector}",
         "jmp {common}",
+        no_flags = const RFLAGS_INTERRUPTS_OFF,
         fetch = const USER_INSTRUCTION_FETCH,
         vector = const PAGE_FAULT,
         system_call_entry = sym system_call_entry,
@@ -149,7 +151,9 @@ unsafe extern "sysv64" fn common() {
         "push rdx",
         "push rcx",
         "push rax",
-        "cld",
+        // Gates leave the alignment check flag, which switches SMAP off, and the direction flag as ring 3 had them.
+        "push {no_flags}",
+        "popfq",
         "mov rdi, rsp",
         "test byte ptr [rsp + {cs}], 3",
         "jnz 2f",
@@ -203,6 +207,7 @@ unsafe extern "sysv64" fn common() {
         "pop r15",
         "add rsp, 16",
         "iretq",
+        no_flags = const RFLAGS_INTERRUPTS_OFF,
         cs = const offset_of!(TrapFrame, cs),
         rsp = const offset_of!(TrapFrame, rsp),
         rip = const offset_of!(TrapFrame, rip),
