@@ -37,6 +37,9 @@ pub mod flag {
     /// 32-bit programs enter the kernel by SYSCALL instead of INT. The kernel refuses the plan where compatibility mode has no
     /// SYSCALL ([`crate::report::feature::SYSCALL_32`]). At most one of the two.
     pub const GATE_SYSCALL: u64 = 1 << 6;
+    /// A time slice lasts until its thread blocks: messages alone decide who runs, and no timer interrupt falls into what is
+    /// measured. Only for plans in which nobody waits by spinning.
+    pub const NO_TIME_SLICES: u64 = 1 << 7;
 
     /// Give no more than so many slots of the kernel away, at least 1, as if the address map had room for no more. In bits
     /// 32 to 47; 0 there is all of them, [`crate::address::SLOT_COUNT`].
@@ -49,6 +52,19 @@ pub mod flag {
         let count = (flags >> 32) as u16 as usize;
         if count == 0 || count > crate::address::SLOT_COUNT { crate::address::SLOT_COUNT } else { count }
     }
+
+    /// Length of a time slice, microseconds. In bits 48 to 63; 0 there is the usual one, [`TIME_SLICE_MICROSECONDS`].
+    pub const fn time_slice_microseconds(microseconds: u16) -> u64 {
+        (microseconds as u64) << 48
+    }
+
+    /// The length that [`time_slice_microseconds`] has put there.
+    pub const fn time_slice_microseconds_of(flags: u64) -> u64 {
+        if flags >> 48 == 0 { TIME_SLICE_MICROSECONDS } else { flags >> 48 }
+    }
+
+    /// Usual length of the time slice of threads that share a priority, microseconds.
+    pub const TIME_SLICE_MICROSECONDS: u64 = 10_000;
 }
 
 /// One server.

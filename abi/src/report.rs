@@ -260,6 +260,22 @@ pub struct Counters {
     pub demotions: u64,
     /// Threads that ended with their server.
     pub threads_ended: u64,
+    /// Times that the end of a time slice took a thread's turn away. A timer interrupt when nobody else is ready takes none.
+    pub preemptions: u64,
+    /// Of the switches, those of preemption: from the thread whose time slice has ended to the next one, and from whoever runs
+    /// on that turn and blocks to whoever runs instead, until the turn has come back. Messages that are handed over
+    /// meanwhile are not among them.
+    pub context_switches_by_preemption: u64,
+    /// Of the page-table loads, those in switches of preemption.
+    pub page_table_loads_by_preemption: u64,
+    /// Of the loads that kept the TLB entries of the new PCID, those in switches of preemption.
+    pub page_table_loads_preserving_tlb_by_preemption: u64,
+    /// Of the switches, those because servers started, stopped, ended or moved.
+    pub context_switches_by_lifecycle: u64,
+    /// Of the page-table loads, those because servers started, stopped, ended or moved.
+    pub page_table_loads_by_lifecycle: u64,
+    /// Of the loads that kept the TLB entries of the new PCID, those because servers started, stopped, ended or moved.
+    pub page_table_loads_preserving_tlb_by_lifecycle: u64,
 }
 
 /// Number of counters in [`Counters`].
@@ -291,6 +307,13 @@ pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
     "promotions",
     "demotions",
     "threads_ended",
+    "preemptions",
+    "context_switches_by_preemption",
+    "page_table_loads_by_preemption",
+    "page_table_loads_preserving_tlb_by_preemption",
+    "context_switches_by_lifecycle",
+    "page_table_loads_by_lifecycle",
+    "page_table_loads_preserving_tlb_by_lifecycle",
 ];
 
 impl Counters {
@@ -321,14 +344,21 @@ impl Counters {
             self.promotions,
             self.demotions,
             self.threads_ended,
+            self.preemptions,
+            self.context_switches_by_preemption,
+            self.page_table_loads_by_preemption,
+            self.page_table_loads_preserving_tlb_by_preemption,
+            self.context_switches_by_lifecycle,
+            self.page_table_loads_by_lifecycle,
+            self.page_table_loads_preserving_tlb_by_lifecycle,
         ]
     }
 }
 
 const _: () = assert!(size_of::<Fault>() == 56);
 const _: () = assert!(size_of::<Registers>() == 192);
-const _: () = assert!(size_of::<Counters>() == 192);
-const _: () = assert!(size_of::<CpuReport>() == 408);
+const _: () = assert!(size_of::<Counters>() == 248);
+const _: () = assert!(size_of::<CpuReport>() == 520);
 const _: () = assert!(
     size_of::<Report>() == 96 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );

@@ -8,6 +8,7 @@ use core::cell::Cell;
 use abi::report::Counters;
 
 use crate::arch;
+use crate::cause::{BorrowedTurn, SwitchCells, Switching};
 use crate::endpoint::Endpoint;
 use crate::ipc::remote;
 use crate::kernel::Kernel;
@@ -69,6 +70,12 @@ pub struct CounterCells {
     pub demotions: Counter,
     pub threads_ended: Counter,
     pub segment_loads: Counter,
+    /// Time slices that ended a thread's turn.
+    pub preemptions: Counter,
+    /// Of the switches and page-table loads, those of preemption.
+    pub by_preemption: SwitchCells,
+    /// Of the switches and page-table loads, those of servers that start, stop, end or move.
+    pub by_lifecycle: SwitchCells,
 }
 
 /// Adds one to a counter.
@@ -78,13 +85,21 @@ pub fn count(counter: &Counter) {
 }
 
 impl CounterCells {
+    /// Switches and page-table loads, for whatever reason. Each fast IPC is one switch.
+    pub fn switching(&self) -> Switching {
+        Switching {
+            switches: self.ipc_fast.get().wrapping_add(self.switches_slow.get()),
+            loads: self.page_table_loads.get(),
+            loads_preserving_tlb: self.page_table_loads_preserving_tlb.get(),
+        }
+    }
+
     /// The counters as the report has them. The hot path counts as little as it can: each fast IPC is one switch, a switch
     /// either loads a page table or elides the load, a load either flushes the TLB or preserves it, and a system call is an
     /// IPC or not.
     pub fn snapshot(&self) -> Counters {
-        let loads = self.page_table_loads.get();
-        let preserving = self.page_table_loads_preserving_tlb.get();
-        let switches = self.ipc_fast.get().wrapping_add(self.switches_slow.get());
+        let Switching { switches, loads, loads_preserving_tlb: preserving } = self.switching();
+        let (preemption, lifecycle) = (self.by_preemption.get(), self.by_lifecycle.get());
         let (fast, slow, direct) = (self.ipc_fast.get(), self.ipc_slow.get(), self.ipc_direct.get());
         Counters {
             page_table_loads: loads,
@@ -114,6 +129,13 @@ impl CounterCells {
             promotions: self.promotions.get(),
             demotions: self.demotions.get(),
             threads_ended: self.threads_ended.get(),
+            preemptions: self.preemptions.get(),
+            context_switches_by_preemption: preemption.switches,
+            page_table_loads_by_preemption: preemption.loads,
+            page_table_loads_preserving_tlb_by_preemption: preemption.loads_preserving_tlb,
+            context_switches_by_lifecycle: lifecycle.switches,
+            page_table_loads_by_lifecycle: lifecycle.loads,
+            page_table_loads_preserving_tlb_by_lifecycle: lifecycle.loads_preserving_tlb,
         }
     }
 }
@@ -159,6 +181,8 @@ pub struct Cpu {
     pub missed_timer: Cell<bool>,
     /// 1 once the report has what was counted up to the end of the measured part.
     pub end_is_noted: AtomicU32,
+    /// The turn that a time slice has taken from a thread here.
+    pub borrowed_turn: BorrowedTurn,
 }
 
 impl Cpu {
@@ -250,7 +274,7 @@ impl Cpu {
         let stood_still = world::stand_still_if_called(self);
         let promoted = world::promote_now(self);
         if stood_still || promoted {
-            self.look_at_current_again();
+            self.because_of_lifecycle(|| self.look_at_current_again());
         }
         self.take_letters() || stood_still || promoted
     }
@@ -287,7 +311,8 @@ impl Cpu {
         self.attend();
         match self.current.get() {
             Some(current) => self.reschedule(current, None),
-            None => self.run_next(),
+            // Its server was stopped or moved meanwhile.
+            None => self.because_of_lifecycle(|| self.run_next()),
         }
     }
 
@@ -306,14 +331,27 @@ impl Cpu {
                 return current;
             }
             self.ready.push_front(current);
+            return self.run_next();
         }
         if let Some(preferred) = preferred
             && preferred.state.get() == State::Ready
         {
             self.ready.remove(preferred);
             self.ready.push_front(preferred);
+            return self.run_next();
         }
-        self.run_next()
+        self.run_next_instead_of(current)
+    }
+
+    /// As [`Cpu::run_next`], after `blocked` has left the CPU to whoever is ready, and to nobody in particular. It may be out
+    /// of reach.
+    pub fn run_next_instead_of(&'static self, blocked: &'static Thread) -> &'static Thread {
+        if !self.borrowed_turn.is_with(blocked) {
+            return self.run_next();
+        }
+        let next = self.because_of(&self.counters.by_preemption, || self.run_next());
+        self.borrowed_turn.pass(blocked, next);
+        next
     }
 
     /// Takes the first ready thread, waiting for one if need be, and makes it the running one.
@@ -337,10 +375,12 @@ impl Cpu {
         next
     }
 
-    /// Arms the timer if another thread of the running one's priority is ready: the only case for a time slice.
+    /// Begins a time slice if another thread of the running one's priority is ready: the only case for one. The timer ends it,
+    /// unless the plan has it last until the running thread blocks.
     fn arm_timer_if_shared(&self, running: &Thread) {
         let shared = self.ready.occupied() >> running.priority() & 1 != 0;
-        if shared && !self.ready.set_time_slice(true) {
+        let has_end = || self.kernel.get().is_none_or(|kernel| kernel.has_time_slices);
+        if shared && !self.ready.set_time_slice(true) && has_end() {
             arch::arm_timer();
         }
     }
@@ -353,8 +393,11 @@ impl Cpu {
         if self.ready.occupied() >> current.priority() == 0 {
             return current;
         }
+        count(&self.counters.preemptions);
         self.ready.push_back(current);
-        self.run_next()
+        let next = self.because_of(&self.counters.by_preemption, || self.run_next());
+        self.borrowed_turn.take(current, next);
+        next
     }
 
     /// The timer has interrupted the idle CPU: its slice was that of a thread that has blocked since. While the CPU stands

@@ -15,6 +15,14 @@ use crate::world::{self, Alone};
 /// Ends `server` because of `fault`, and with it the case if the server drives it; its policy may have it start again.
 /// Returns the thread that runs next.
 pub fn kill(cpu: &'static Cpu, server: &'static Server, fault: &Fault) -> &'static Thread {
+    cpu.because_of_lifecycle(|| {
+        end(cpu, server, fault);
+        cpu.run_next()
+    })
+}
+
+/// Ends `server`, in the way that what it has to do with other CPUs demands.
+fn end(cpu: &'static Cpu, server: &'static Server, fault: &Fault) {
     count(&cpu.counters.faults);
     if let Some(kernel) = cpu.kernel.get() {
         kernel.report.add_fault(fault);
@@ -41,7 +49,6 @@ pub fn kill(cpu: &'static Cpu, server: &'static Server, fault: &Fault) -> &'stat
         bury(cpu, server);
         world::take_away_later(cpu, server);
     }
-    cpu.run_next()
 }
 
 /// Whether anything of the server is, or may be known, on another CPU: its threads, where they wait, its pages. If there is

@@ -22,6 +22,8 @@ pub struct Kernel {
     pub flush_threshold_pages: u32,
     /// Whether the TLB entries of user spaces carry PCIDs.
     pub has_pcids: bool,
+    /// Whether time slices end.
+    pub has_time_slices: bool,
     /// Where regions of servers come from; `None` until the plan has been started.
     pub regions: Cell<Option<&'static dyn Regions>>,
     /// The performance counters around the measured part.

@@ -7,12 +7,14 @@
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.
 //! * [`ipc`], [`message`], [`system_call`], [`death`], [`migrate`], [`partners`], [`flush`], [`lifecycle`]: what happens to them.
+//! * [`cause`]: which switches are those of messages, and which are not.
 //! * [`trust`]: who may run in the kernel, and what is decided about it without the driver.
 //! * [`mailbox`], [`rendezvous`], [`world`], [`placing`]: several CPUs. [`sync`] has their atomics.
 //! * [`kernel`], [`mark`], [`report`]: what the VMM is told.
 #![cfg_attr(target_os = "none", no_std)]
 
 pub mod arch;
+pub mod cause;
 pub mod cpu;
 pub mod death;
 pub mod endpoint;

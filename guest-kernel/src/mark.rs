@@ -81,11 +81,12 @@ pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64, others_wa
     // All of them say the same.
     kernel.marks.parties.store(parties as u32, Ordering::Relaxed);
     if !others_wait && !kernel.marks.is_last(thread) {
-        return cpu.run_next();
+        return cpu.run_next_instead_of(thread);
     }
     kernel.pmu.prepare();
     // Starting up has left a time slice behind that nobody needs: it would end in the middle of a sample.
     cpu.stop_unneeded_timer(thread);
+    cpu.borrowed_turn.forget();
     arch::ring_doorbell(doorbell::MEASURE_BEGIN);
     let frames_in_use = kernel.regions.get().map_or(0, Regions::frames_in_use);
     kernel.report.measure_begin(kernel.cpus, arch::time_stamp_counter(), frames_in_use);
@@ -128,7 +129,7 @@ pub fn end(
     }
     thread.set_results(status::OK, 0, Tag(0));
     if !kernel.marks.is_last(thread) {
-        return cpu.run_next();
+        return cpu.run_next_instead_of(thread);
     }
     finish_measuring(kernel, tsc, channel_count as u32);
     kernel.marks.go_on(cpu, thread)

@@ -81,6 +81,7 @@ pub fn load(
         regions: Cell::new(None),
         has_driver: Cell::new(has_driver),
         has_pcids: use_pcid,
+        has_time_slices: plan.flags & abi::plan::flag::NO_TIME_SLICES == 0,
         flush_threshold_pages: flush.threshold_pages,
         pmu,
         cpus: memory

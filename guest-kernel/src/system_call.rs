@@ -28,7 +28,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
         number::YIELD => {
             thread.set_results(status::OK, 0, Tag(0));
             cpu.make_ready(thread);
-            return cpu.run_next();
+            return cpu.run_next_instead_of(thread);
         }
         number::EXIT => return exit(cpu, thread, first),
         number::MEASURE_BEGIN => return mark::begin(cpu, thread, first, second != 0),
@@ -136,14 +136,16 @@ fn change(
     let is_current = || cpu.current.get().is_some_and(|current| core::ptr::eq(current, thread));
     // Unless its turn comes: another CPU may move the caller away meanwhile.
     thread.set_error(status::BUSY);
-    world::stop(cpu, |alone| {
-        // Another CPU may have ended the caller meanwhile.
-        if is_current() {
-            let result = call(alone, server).err().unwrap_or(status::OK);
-            thread.set_results(result, 0, Tag(0));
-        }
-    });
-    if is_current() { cpu.reschedule(thread, None) } else { cpu.run_next() }
+    cpu.because_of_lifecycle(|| {
+        world::stop(cpu, |alone| {
+            // Another CPU may have ended the caller meanwhile.
+            if is_current() {
+                let result = call(alone, server).err().unwrap_or(status::OK);
+                thread.set_results(result, 0, Tag(0));
+            }
+        });
+        if is_current() { cpu.reschedule(thread, None) } else { cpu.run_next() }
+    })
 }
 
 /// The server of the plan that a driver names.

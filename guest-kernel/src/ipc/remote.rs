@@ -25,7 +25,7 @@ pub fn depart(cpu: &'static Cpu, sender: &'static Thread, target: &'static Endpo
     sender.queued_at.set(Some(target));
     cpu.post(target.cpu.get(), sender);
     // The sender is another CPU's now.
-    cpu.run_next()
+    cpu.run_next_instead_of(sender)
 }
 
 /// A letter has come: one of this CPU's own threads comes back, or that of another one has a message for a server here.

@@ -25,6 +25,8 @@ impl Together {
     /// one after the other.
     #[inline(never)]
     pub fn begin(&self, start: &Start, threads: u64) -> u64 {
+        // Without a warm-up there may be servers that have not begun yet.
+        rt::yield_now();
         if start.argument(client::TOGETHER) & together::SPIN == 0 {
             rt::call::measure_begin(threads);
         } else if start.thread == 0 {

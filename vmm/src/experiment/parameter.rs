@@ -261,6 +261,12 @@ impl Workload {
         matches!(self, Workload::Scaling | Workload::HandlerCall | Workload::HandlerWakeUp)
     }
 
+    /// Whether a thread may wait by spinning, and lets others run when the timer ends its time slice. In all others threads only
+    /// wait for each other's messages, and a timer interrupt would disturb what is measured.
+    pub const fn has_time_slices(self) -> bool {
+        matches!(self, Workload::MigrateUnderLoad) || self.measures_on_all_cpus()
+    }
+
     /// Whether it can be measured only once in a guest.
     pub const fn is_measured_once(self) -> bool {
         matches!(self, Workload::HandlerFault | Workload::Reach)

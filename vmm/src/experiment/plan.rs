@@ -66,7 +66,8 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         rights,
         plan_flags: case.flush.plan_flag()
             | case.gate.map_or(0, Gate::plan_flag)
-            | if case.pcid { abi::plan::flag::PCID } else { 0 },
+            | if case.pcid { abi::plan::flag::PCID } else { 0 }
+            | if case.workload.has_time_slices() { 0 } else { abi::plan::flag::NO_TIME_SLICES },
         vcpus: case.vcpus,
         memory_bytes: case.memory_bytes,
         huge_pages: case.huge_pages,
@@ -289,7 +290,7 @@ mod tests {
             ..parameters(Workload::Touch)
         };
         let config = config(&case);
-        assert_eq!(config.plan_flags, abi::plan::flag::PCID);
+        assert_eq!(config.plan_flags, abi::plan::flag::PCID | abi::plan::flag::NO_TIME_SLICES);
         assert_eq!((config.servers[0].working_set_pages, config.servers[0].arguments[client::PAGES]), (3, 3));
         assert_eq!((config.servers[1].working_set_pages, config.servers[1].arguments[0]), (5, 5));
     }
@@ -310,7 +311,7 @@ mod tests {
         let [client, server] = config.servers.as_slice() else { panic!("two servers") };
         assert_eq!((client.placement, client.small_slot_mib), (abi::plan::placement::LARGE, 0));
         assert_eq!((server.placement, server.small_slot_mib), (abi::plan::placement::SMALL, 4));
-        assert_eq!(config.plan_flags, abi::plan::flag::GATE_SYSENTER);
+        assert_eq!(config.plan_flags, abi::plan::flag::GATE_SYSENTER | abi::plan::flag::NO_TIME_SLICES);
         let in_kernel = Parameters { server: Some(Placement::Kernel), slot_bytes: None, ..case };
         let modules: Vec<_> = guest_config(&in_kernel, &image(), &Pin::None)
             .unwrap()

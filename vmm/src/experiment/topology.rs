@@ -1,5 +1,8 @@
 //! Who takes part in a case, and in which order a round trip visits them.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
 use super::case::Parameters;
 use super::groups::usual;
 use super::parameter::{HandlerShape, Placement, Serving, Workload};
@@ -303,6 +306,32 @@ impl Topology {
         self.is_regular.then(|| self.loads_by_rule())
     }
 
+    /// Threads of all participants.
+    pub fn thread_count(&self) -> u64 {
+        self.participants.iter().map(|participant| u64::from(participant.threads.count)).sum()
+    }
+
+    /// Page-table loads that so many switches between any threads may take: all of them if each thread has a space of its own
+    /// all the time, none if there is one space at most, else nobody knows.
+    pub fn page_table_loads_within(&self, switches: u64) -> RangeInclusive<u64> {
+        let may_have_space = |one: &&Participant| {
+            one.placement.has_own_space() || one.moves_to.is_some_and(Placement::has_own_space)
+        };
+        // Whoever moves may do so in every round trip.
+        let always_has_space = |one: &Participant| {
+            one.placement.has_own_space() && one.moves_to.is_none() && one.threads.count == 1
+        };
+        let spaces: BTreeSet<u32> =
+            self.participants.iter().filter(may_have_space).map(|one| one.space).collect();
+        let all_differ =
+            spaces.len() == self.participants.len() && self.participants.iter().all(always_has_space);
+        match spaces.len() {
+            0 | 1 => 0..=0,
+            _ if all_differ => switches..=switches,
+            _ => 0..=switches,
+        }
+    }
+
     fn loads_by_rule(&self) -> u64 {
         let mut resident = None;
         let mut loads = 0;
@@ -366,6 +395,19 @@ mod tests {
             ..parameters(Workload::Alternate)
         };
         assert_eq!([Large, Small, Kernel].map(|server| loads(&alternate(server))), [6, 2, 2]);
+    }
+
+    #[test]
+    fn switches_between_any_threads_load_what_their_spaces_say() {
+        let within = |case: &Parameters| Topology::of(case).page_table_loads_within(7);
+        let call = |server| Parameters { server: Some(server), ..parameters(Workload::Call) };
+        assert_eq!(within(&call(User)), 7..=7);
+        assert_eq!(within(&call(Kernel)), 0..=0);
+        assert_eq!(within(&Parameters { same_space: true, ..call(User) }), 0..=0);
+        let relay = Parameters { relay: Some(Kernel), ..parameters(Workload::Relay) };
+        assert_eq!(within(&Parameters { server: Some(User), ..relay }), 0..=7);
+        let moving = Parameters { partners: Some(0), ..parameters(Workload::Migrate) };
+        assert_eq!(within(&moving), 0..=7, "it is in the kernel half of the time");
     }
 
     #[test]

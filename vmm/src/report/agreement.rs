@@ -49,7 +49,7 @@ pub struct AgreementRecord {
 }
 
 impl AgreementRecord {
-    fn new(what: &str, counts: &[(&str, u64)], per_round_trip: f64) -> AgreementRecord {
+    pub(super) fn new(what: &str, counts: &[(&str, u64)], per_round_trip: f64) -> AgreementRecord {
         let counts = counts.iter().map(|(lens, count)| ((*lens).to_owned(), *count)).collect();
         AgreementRecord {
             what: what.to_owned(),
@@ -115,10 +115,12 @@ pub struct Counted<'a> {
     pub launches: u64,
     /// Page-table loads of one round trip, by the rule of the resident space, where it says any number.
     pub rule_loads: Option<u64>,
-    /// Page-table loads by the kernel's counter.
+    /// Page-table loads by the kernel's counter, without those of preemption.
     pub loads: u64,
-    /// Thread switches by the kernel's counter.
+    /// Thread switches by the kernel's counter, without those of preemption.
     pub switches: u64,
+    /// Timer interrupts, whose instructions no trace foresees.
+    pub timer_interrupts: u64,
     /// Instructions that KVM has emulated, where it emulates all of ring 0.
     pub emulated: Option<u64>,
     /// VM exits.
@@ -178,7 +180,9 @@ pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord
             rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, traced_loads])));
             let traced_switches = traced(|counts| counts.context_switches);
             rows.push(row(THREAD_SWITCHES, &counts([Some(("kernel", switches)), traced_switches, None])));
-            rows.extend(instructions(counted, summary));
+            if counted.timer_interrupts == 0 {
+                rows.extend(instructions(counted, summary));
+            }
         }
         Err(absent) => {
             rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, None])));

@@ -37,6 +37,7 @@ pub(crate) fn counted(round_trips: u64) -> Counted<'static> {
         rule_loads: Some(2),
         loads: 2 * round_trips,
         switches: 2 * round_trips,
+        timer_interrupts: 0,
         emulated: None,
         exits: 0,
         clock_median: None,

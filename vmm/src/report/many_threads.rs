@@ -15,7 +15,7 @@ fn is_crowd(case: &CaseRecord) -> bool {
 pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
     let count = |name: &'static str| {
         move |(case, _): &Row<'_>| match is_crowd(case) {
-            true => case.per_round_trip(name).map_or(String::new(), format::count),
+            true => case.without_preemption(name).map_or(String::new(), format::count),
             false => String::new(),
         }
     };

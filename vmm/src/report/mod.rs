@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod atomic;
+mod cause;
 mod crowd;
 pub mod csv;
 pub mod density;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::agreement::CR3_LOADS;
-use super::format;
 use super::record::{CaseRecord, RunRecord, RunState};
+use super::{cause, format};
 use crate::machine::guest::HugePages;
 
 /// The notes of a run, most important first.
@@ -18,6 +18,7 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(huge_pages(run));
     notes.extend(stood_still(run));
     notes.extend(disturbed(run));
+    notes.extend(cause::note(run));
     notes.extend(flush_thresholds(run));
     notes.extend(not_measured(run));
     notes.extend(absent_lenses(run));
@@ -36,7 +37,8 @@ fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
     run.cases.iter().flat_map(|case| {
         let name = &case.name;
         let loads = (case.expected.agrees == Some(false)).then(|| {
-            let counted = case.per_round_trip("page_table_loads").unwrap_or_default();
+            let counted = cause::loads_by_messages(|name| case.counters.get(name).map_or(0, |count| count.total));
+            let counted = counted as f64 / case.round_trips.max(1) as f64;
             let expected = case.expected.page_table_loads_per_round_trip.unwrap_or_default();
             format!(
                 "(!) {name}: {} page-table loads per round trip were counted; the rule of the resident space says {expected}.",

@@ -7,6 +7,7 @@ use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
 use serde_json::Value;
 
 use super::agreement::{Counted, Traced, agreements};
+use super::cause;
 use super::density::{density, process_record};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
@@ -78,12 +79,19 @@ pub fn case_record(
     let timing_reason = timing::problem(host, &case.parameters, &kvm_stats, round_trips);
     let tsc_hz = runs.iter().map(|run| run.tsc_hz).find(|hz| *hz > 0);
     let channels = channels(case, &runs, tsc_hz);
+    let topology = Topology::of(&case.parameters);
+    let count = |name: &str| total(&counters, name);
+    let by_cause = cause::agreements(&topology, count, round_trips);
     let counted = Counted {
         round_trips,
         launches: runs.len() as u64,
-        rule_loads: Topology::of(&case.parameters).page_table_loads_per_round_trip(),
-        loads: total(&counters, "page_table_loads"),
-        switches: total(&counters, "context_switches"),
+        rule_loads: topology.page_table_loads_per_round_trip(),
+        loads: match topology.is_regular {
+            true => cause::loads_by_messages(count),
+            false => count("page_table_loads").saturating_sub(count("page_table_loads_by_preemption")),
+        },
+        switches: count("context_switches").saturating_sub(count("context_switches_by_preemption")),
+        timer_interrupts: count("timer_interrupts"),
         emulated: kvm_stats.get("insn_emulation").copied().filter(|_| host.user_timing_is_native),
         exits: kvm_stats.get("exits").copied().unwrap_or(0),
         clock_median: channels
@@ -98,7 +106,7 @@ pub fn case_record(
         outcome: first_failure.or(outcomes.first()).cloned().unwrap_or(OutcomeRecord::Interrupted),
         round_trips,
         cycles: channels,
-        agreements: agreements(&counted, traced),
+        agreements: agreements(&counted, traced).into_iter().chain(by_cause).collect(),
         tlb_models: Vec::new(),
         drift: BTreeMap::new(),
         disturbed_samples: runs
@@ -113,7 +121,7 @@ pub fn case_record(
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
         round_trips_per_second: rate(case, &runs),
         is_overcommitted: host.cpus_for_guests().is_some_and(|cpus| case.parameters.vcpus > cpus),
-        expected: expected(case, &counters, round_trips),
+        expected: expected(&topology, &counters, round_trips),
         kvm_pages: runs.last().map(|run| run.kvm_pages.clone()).unwrap_or_default(),
         kvm_exits_per_round_trip: kvm_stats
             .get("exits")
@@ -213,14 +221,16 @@ fn total(counters: &BTreeMap<String, CountRecord>, name: &str) -> u64 {
     counters.get(name).map_or(0, |counter| counter.total)
 }
 
-fn expected(case: &Case, counters: &BTreeMap<String, CountRecord>, round_trips: u64) -> ExpectedRecord {
-    let loads = Topology::of(&case.parameters).page_table_loads_per_round_trip();
-    let counted = counters.get("page_table_loads").filter(|_| round_trips > 0);
+fn expected(
+    topology: &Topology,
+    counters: &BTreeMap<String, CountRecord>,
+    round_trips: u64,
+) -> ExpectedRecord {
+    let loads = topology.page_table_loads_per_round_trip();
+    let counted = (round_trips > 0).then(|| cause::loads_by_messages(|name| total(counters, name)));
     ExpectedRecord {
         page_table_loads_per_round_trip: loads,
-        agrees: counted
-            .zip(loads)
-            .map(|(counted, loads)| Some(counted.total) == loads.checked_mul(round_trips)),
+        agrees: counted.zip(loads).map(|(counted, loads)| Some(counted) == loads.checked_mul(round_trips)),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
         return Vec::new();
     }
     let counter = |name: &'static str| {
-        move |(case, _): &Row<'_>| case.per_round_trip(name).map_or(String::new(), format::count)
+        move |(case, _): &Row<'_>| case.without_preemption(name).map_or(String::new(), format::count)
     };
     let migrates = rows.iter().any(|(case, _)| case.parameters.workload.migrates());
     let mut columns = vec![column(rows, "segment\nloads", KEEP, true, counter("segment_loads"))];
@@ -124,7 +124,7 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
             }
         };
         let counter =
-            |name: &'static str| move |case: &CaseRecord| Some(format::count(case.per_round_trip(name)?));
+            |name: &'static str| move |case: &CaseRecord| Some(format::count(case.without_preemption(name)?));
         row("CR3 loads", &counter("page_table_loads"));
         row("full flushes", &counter("tlb_full_flushes"));
         row("segment loads", &counter("segment_loads"));

@@ -200,7 +200,7 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
 }
 
 fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
-    let count = |case: &CaseRecord, name: &str| case.per_round_trip(name).map(format::count);
+    let count = |case: &CaseRecord, name: &str| case.without_preemption(name).map(format::count);
     // The counters span whole round trips, so they stand in the row of the first channel only.
     let is_whole = |row: &Row<'_>| {
         row.1.is_none_or(|(name, _)| row.0.parameters.workload.channels().first() == Some(&name.as_str()))

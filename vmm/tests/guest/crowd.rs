@@ -1,14 +1,9 @@
 //! Many threads: the experiments `scaling` and `monolith`, and what does not grow with the number of threads and CPUs.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use abi::plan::{PlanServer, server_flag};
 use abi::program::{self, workload};
-use inkbed::experiment::check::Limits;
-use inkbed::experiment::expand::expand;
-use inkbed::experiment::file::ExperimentFile;
-use inkbed::experiment::overrides::Overrides;
 use inkbed::experiment::plan::guest_config;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::trace::counts::Counts;
@@ -16,7 +11,7 @@ use inkbed::machine::allowed_cpus;
 use inkbed::machine::guest::{GuestRun, Outcome, Pin};
 use inkbed::report::together::together;
 
-use crate::harness::{BOTH_PLACES, Place, boot, client, config, counted, server};
+use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, server};
 use crate::trace::{ROUND_TRIPS, traced};
 
 /// Handler threads of an L4Linux server for each CPU, by the talk's arithmetic.
@@ -29,12 +24,7 @@ fn deadline(vcpus: u32) -> Duration {
 
 /// Boots the one case of a file with this `[[case]]`; it must finish with status 0.
 fn run_case(case: &str) -> Option<GuestRun> {
-    let text =
-        format!("name = \"x\"\nquestion = \"Why?\"\n[[case]]\nclient = \"user\"\npcid = \"off\"\n{case}");
-    let file = ExperimentFile::parse(Path::new("x.toml"), text).unwrap_or_else(|error| panic!("{error}"));
-    let experiment = expand(&file, &Overrides::default(), &Limits::any_host());
-    let experiment = experiment.unwrap_or_else(|error| panic!("{error}"));
-    let [case] = experiment.cases.as_slice() else { panic!("one case") };
+    let case = case_of(case);
     let mut config = guest_config(&case.parameters, &GuestImage::embedded(), &Pin::None).unwrap();
     config.deadline = Some(deadline(config.vcpus));
     let run = boot(&config)?;

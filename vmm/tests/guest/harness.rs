@@ -1,10 +1,16 @@
 //! Building and booting small guests.
 
+use std::path::Path;
 use std::time::Duration;
 
 use abi::plan::{PlanRight, PlanServer, placement, server_flag, trust};
 use abi::program::{self, client, scenario};
 use abi::report::{Counters, feature};
+use inkbed::experiment::case::Case;
+use inkbed::experiment::check::Limits;
+use inkbed::experiment::expand::expand;
+use inkbed::experiment::file::ExperimentFile;
+use inkbed::experiment::overrides::Overrides;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::LensRequest;
 use inkbed::machine::StopFlag;
@@ -88,6 +94,17 @@ impl Server {
         change(&mut self.plan);
         self
     }
+}
+
+/// The one case of an experiment file with this `[[case]]`, whose client is in user space.
+pub fn case_of(case: &str) -> Case {
+    let text =
+        format!("name = \"x\"\nquestion = \"Why?\"\n[[case]]\nclient = \"user\"\npcid = \"off\"\n{case}");
+    let file = ExperimentFile::parse(Path::new("x.toml"), text).unwrap_or_else(|error| panic!("{error}"));
+    let experiment = expand(&file, &Overrides::default(), &Limits::any_host());
+    let mut cases = experiment.unwrap_or_else(|error| panic!("{error}")).cases;
+    assert_eq!(cases.len(), 1, "one case");
+    cases.remove(0)
 }
 
 /// The configuration of a guest with these servers.
@@ -180,6 +197,17 @@ pub fn counted(run: &GuestRun) -> Counters {
         promotions: difference(|counters| counters.promotions),
         demotions: difference(|counters| counters.demotions),
         threads_ended: difference(|counters| counters.threads_ended),
+        preemptions: difference(|counters| counters.preemptions),
+        context_switches_by_preemption: difference(|counters| counters.context_switches_by_preemption),
+        page_table_loads_by_preemption: difference(|counters| counters.page_table_loads_by_preemption),
+        page_table_loads_preserving_tlb_by_preemption: difference(|counters| {
+            counters.page_table_loads_preserving_tlb_by_preemption
+        }),
+        context_switches_by_lifecycle: difference(|counters| counters.context_switches_by_lifecycle),
+        page_table_loads_by_lifecycle: difference(|counters| counters.page_table_loads_by_lifecycle),
+        page_table_loads_preserving_tlb_by_lifecycle: difference(|counters| {
+            counters.page_table_loads_preserving_tlb_by_lifecycle
+        }),
     }
 }
 

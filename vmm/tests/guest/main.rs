@@ -19,6 +19,7 @@ mod migration;
 mod page_table_loads;
 mod path_length;
 mod pmu;
+mod preemption;
 mod raw;
 mod relocation;
 mod scheduling;

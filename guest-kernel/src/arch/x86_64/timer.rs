@@ -5,11 +5,13 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::boot::BootInfo;
+use abi::plan::flag;
 use abi::report::feature;
 use x86_64::registers::model_specific::Msr;
 
 use super::machine::time_stamp_counter;
 use crate::cpu::Cpu;
+use crate::plan;
 
 /// Vector of the timer's interrupt.
 pub const TIMER_VECTOR: u64 = 32;
@@ -17,9 +19,6 @@ pub const TIMER_VECTOR: u64 = 32;
 const SPURIOUS_VECTOR: u64 = 33;
 /// Vector of the interrupt that other CPUs send: this one is wanted for something.
 pub const ATTENTION_VECTOR: u64 = 34;
-
-/// Time slice of threads that share a priority, in units of 1/s: 10 ms.
-const TIME_SLICES_PER_SECOND: u64 = 100;
 
 const IA32_APIC_BASE: Msr = Msr::new(0x1b);
 const IA32_TSC_DEADLINE: Msr = Msr::new(0x6e0);
@@ -48,6 +47,8 @@ pub unsafe fn start(boot: &BootInfo, features: u64) -> u32 {
     const SOFTWARE_ENABLE: u64 = 1 << 8;
     const TSC_DEADLINE_MODE: u64 = 2 << 17;
     const DIVIDE_BY_1: u64 = 0b1011;
+    let slice = flag::time_slice_microseconds_of(plan::read(boot).0.flags);
+    let in_slice = |ticks_per_second: u64| ticks_per_second * slice / 1_000_000;
     let by_deadline = features & feature::TSC_DEADLINE != 0 && boot.tsc_hz != 0;
     // SAFETY: the caller has x2APIC, whose registers these are (Intel SDM vol. 3, table 12-6); the vectors have gates.
     unsafe {
@@ -57,11 +58,11 @@ pub unsafe fn start(boot: &BootInfo, features: u64) -> u32 {
         { X2APIC_SPURIOUS_VECTOR }.write(SOFTWARE_ENABLE | SPURIOUS_VECTOR);
         if by_deadline {
             { X2APIC_TIMER_VECTOR }.write(TSC_DEADLINE_MODE | TIMER_VECTOR);
-            SLICE_TSC_CYCLES.store(boot.tsc_hz / TIME_SLICES_PER_SECOND, Ordering::Relaxed);
+            SLICE_TSC_CYCLES.store(in_slice(boot.tsc_hz), Ordering::Relaxed);
         } else {
             { X2APIC_TIMER_DIVIDE }.write(DIVIDE_BY_1);
             { X2APIC_TIMER_VECTOR }.write(TIMER_VECTOR);
-            SLICE_APIC_TICKS.store(boot.apic_timer_hz / TIME_SLICES_PER_SECOND, Ordering::Relaxed);
+            SLICE_APIC_TICKS.store(in_slice(boot.apic_timer_hz), Ordering::Relaxed);
         }
         X2APIC_ID.read() as u32
     }
