@@ -10,8 +10,9 @@ pub(crate) trait Observer: Send {
     /// The guest is complete and has not run yet; this is its memory.
     fn attach(&mut self, memory: &GuestMemory);
 
-    /// The vCPU is about to run.
-    fn before_entry(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError>;
+    /// The vCPU is about to run. `false`: not yet, because the observer has done something in the guest's place; the caller
+    /// looks whether the guest is to stop, and asks again.
+    fn before_entry(&mut self, vcpu: &mut Vcpu) -> Result<bool, MachineError>;
 
     /// The vCPU stopped where the observer has asked it to.
     fn stopped(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError>;

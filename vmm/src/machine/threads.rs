@@ -260,8 +260,16 @@ fn run_vcpu(shared: &Shared<'_, '_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineErro
 /// Runs the guest up to its next exit and does what the exit asks for.
 fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
     let index = vcpu.index;
-    if let Some(end) = observe(session, vcpu, |observer, vcpu| observer.before_entry(vcpu)) {
+    let mut may_run = true;
+    let ask = |observer: &mut dyn Observer, vcpu: &mut Vcpu| {
+        may_run = observer.before_entry(vcpu)?;
+        Ok(())
+    };
+    if let Some(end) = observe(session, vcpu, ask) {
         return Some(end);
+    }
+    if !may_run {
+        return None;
     }
     let event = match vcpu.fd.run() {
         Ok(exit) => exit::decode(exit),

@@ -1,10 +1,10 @@
 //! From an instruction's operands to accesses, through the guest's page tables.
 
-use abi::address::{PAGE_SIZE, REGION_SIZE, SMALL_BASE};
+use abi::address::{REGION_SIZE, SMALL_BASE};
 
 use crate::lens::stream::{Access, PageSize};
 use crate::lens::trace::decode::{Mode, Operand, Registers, SegmentBases};
-use crate::lens::trace::recording::{MemoryAccess, Region};
+use crate::lens::trace::recording::{MemoryAccess, Region, piece_size};
 use crate::machine::debug::CpuState;
 use crate::machine::memory::GuestMemory;
 use crate::machine::walk;
@@ -59,35 +59,75 @@ pub(super) fn read_word(memory: &GuestMemory, root: u64, address: u64) -> Option
     whole.or(bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes).into()))
 }
 
-/// The accesses of one operand, one for each page. What is not mapped ends it: the instruction will fault.
-pub(super) fn add_accesses(
-    accesses: &mut Vec<MemoryAccess>,
-    memory: &GuestMemory,
-    state: &CpuState,
-    operand: &Operand,
-) {
-    let mut done = 0;
-    while done < operand.size_bytes {
-        let address = operand.address.wrapping_add(done);
-        let Some(translation) = walk::translate(memory, state.system.cr3, address) else { return };
-        let page_size = PageSize::from_bytes(translation.page_size).unwrap_or(PageSize::Kib4);
-        // An access to a large page is at most one small page's worth, so that its size fits the record.
-        let left = page_size.bytes_left(address).min(PAGE_SIZE).min(operand.size_bytes - done);
-        let global = translation.global && state.system.cr4 & cr4::GLOBAL_PAGES != 0;
-        accesses.push(MemoryAccess {
-            access: Access {
+/// Most pages that the instructions of a trace touch, each as often as it is touched: at most as many records.
+pub(super) const PAGES_MAX: u64 = 1 << 22;
+
+/// Makes accesses of operands, and counts the pages of all of them.
+pub(super) struct Accesses {
+    most: u64,
+    pages_left: u64,
+}
+
+impl Default for Accesses {
+    fn default() -> Accesses {
+        Accesses::at_most(PAGES_MAX)
+    }
+}
+
+impl Accesses {
+    fn at_most(most: u64) -> Accesses {
+        Accesses { most, pages_left: most }
+    }
+
+    /// Adds those of an instruction, or fails with the most pages that there may be.
+    pub(super) fn add(
+        &mut self,
+        accesses: &mut Vec<MemoryAccess>,
+        memory: &GuestMemory,
+        state: &CpuState,
+        operands: &[Operand],
+    ) -> Result<(), u64> {
+        operands.iter().try_for_each(|operand| self.add_one(accesses, memory, state, operand))
+    }
+
+    /// The accesses of one operand; pages that lie side by side are one. What is not mapped ends it: the instruction will fault.
+    fn add_one(
+        &mut self,
+        accesses: &mut Vec<MemoryAccess>,
+        memory: &GuestMemory,
+        state: &CpuState,
+        operand: &Operand,
+    ) -> Result<(), u64> {
+        let first = accesses.len();
+        let mut done = 0;
+        while done < operand.size_bytes {
+            let address = operand.address.wrapping_add(done);
+            let Some(translation) = walk::translate(memory, state.system.cr3, address) else { break };
+            self.pages_left = self.pages_left.checked_sub(1).ok_or(self.most)?;
+            let page_size = PageSize::from_bytes(translation.page_size).unwrap_or(PageSize::Kib4);
+            let global = translation.global && state.system.cr4 & cr4::GLOBAL_PAGES != 0;
+            let access = Access {
                 kind: operand.kind,
                 address,
-                size_bytes: left as u16,
+                size_bytes: piece_size(page_size, address, operand.size_bytes - done),
                 user: state.ring() == 3 && !operand.is_implicit,
                 page_size,
                 global,
-            },
-            physical: translation.physical,
-            page_table: if translation.global { 0 } else { state.system.cr3 & PAGE_TABLE_ADDRESS },
-            user_page: translation.user,
-        });
-        done += left;
+            };
+            done += u64::from(access.size_bytes);
+            let next = MemoryAccess {
+                access,
+                size_bytes: access.size_bytes.into(),
+                physical: translation.physical,
+                page_table: if translation.global { 0 } else { state.system.cr3 & PAGE_TABLE_ADDRESS },
+                user_page: translation.user,
+            };
+            match accesses[first..].last_mut().filter(|last| last.goes_on_with(&next)) {
+                Some(last) => last.size_bytes += next.size_bytes,
+                None => accesses.push(next),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -102,12 +142,52 @@ pub(super) fn gate_target(gate: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lens::stream::AccessKind;
+    use crate::machine::guest::HugePages;
+    use crate::machine::page_table::entry;
 
     #[test]
     fn a_gate_holds_its_target_in_three_pieces() {
         let gate = [0xc0, 0x01, 0x10, 0, 0, 0x8e, 0x20, 0x80, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
         assert_eq!(gate_target(&gate), Some(0xffff_ffff_8020_01c0));
         assert_eq!(gate_target(&gate[..11]), None);
+    }
+
+    /// Memory in which the first 2 MiB are mapped 4 KiB by 4 KiB: pages 0 to 3 where they are, page 4 onto page 9, the others not.
+    fn mapped() -> GuestMemory {
+        let memory = GuestMemory::new(1 << 20, HugePages::No).unwrap();
+        let entry = |page: u64| page << 12 | entry::PRESENT;
+        for (table, next) in [(0x5000, 6), (0x6000, 7), (0x7000, 8)] {
+            memory.write_words(table, &[entry(next)]).unwrap();
+        }
+        memory.write_words(0x8000, &[0, 1, 2, 3, 9].map(entry)).unwrap();
+        memory
+    }
+
+    fn reads(address: u64, size_bytes: u64, most: u64) -> Result<Vec<MemoryAccess>, u64> {
+        let operand = Operand { address, size_bytes, kind: AccessKind::Read, is_implicit: false };
+        let mut accesses = Vec::new();
+        Accesses::at_most(most).add(&mut accesses, &mapped(), &state(1, 0), &[operand])?;
+        Ok(accesses)
+    }
+
+    #[test]
+    fn pages_side_by_side_are_one_access_and_what_is_not_mapped_ends_it() {
+        let accesses = reads(0x800, 1 << 40, 100).unwrap();
+        let places: Vec<_> = accesses
+            .iter()
+            .map(|access| (access.access.address, access.size_bytes, access.physical))
+            .collect();
+        assert_eq!(places, [(0x800, 0x3800, 0x800), (0x4000, 0x1000, 0x9000)]);
+        let pieces: Vec<_> = accesses[0].pieces().map(|piece| (piece.address, piece.size_bytes)).collect();
+        assert_eq!(pieces, [(0x800, 0x800), (0x1000, 0x1000), (0x2000, 0x1000), (0x3000, 0x1000)]);
+        assert_eq!(accesses[0].piece_count(), 4);
+    }
+
+    #[test]
+    fn a_trace_touches_so_many_pages_and_no_more() {
+        assert!(reads(0x800, 1 << 40, 5).is_ok());
+        assert_eq!(reads(0x800, 1 << 40, 4).unwrap_err(), 4);
     }
 
     #[test]

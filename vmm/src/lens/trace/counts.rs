@@ -72,8 +72,8 @@ pub fn count<'a>(steps: impl Iterator<Item = (&'a Step, Phase)>, current: Option
         for memory in &step.accesses {
             match memory.access.kind {
                 AccessKind::Fetch => {}
-                AccessKind::Read => counts.reads += 1,
-                AccessKind::Write => counts.writes += 1,
+                AccessKind::Read => counts.reads += memory.piece_count(),
+                AccessKind::Write => counts.writes += memory.piece_count(),
             }
         }
         touched.add(step, phase.is_kernel());

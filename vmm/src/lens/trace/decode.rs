@@ -11,6 +11,9 @@ use crate::lens::stream::AccessKind;
 use crate::lens::trace::implicit;
 use crate::lens::trace::repeat::is_repeated;
 
+/// DF in RFLAGS: string instructions go downwards.
+const DIRECTION_FLAG: u64 = 1 << 10;
+
 /// How the processor reads code: by L in the descriptor of CS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -182,7 +185,7 @@ fn indirect_target(
 }
 
 /// Data accesses that the instruction names. `None`: an address cannot be told from these registers. A repeated string
-/// instruction, upwards, gets all its repetitions as one access.
+/// instruction gets all its repetitions, as many as RCX says, as one access.
 pub fn operands(
     factory: &mut InstructionInfoFactory,
     instruction: &Instruction,
@@ -210,6 +213,9 @@ pub fn operands(
         let size =
             memory.memory_size().size().max(instruction.memory_size().size() * usize::from(is_repeated));
         let size_bytes = (size as u64).saturating_mul(repetitions);
+        let is_downwards = is_repeated && registers.general.rflags & DIRECTION_FLAG != 0;
+        let below = if is_downwards { size_bytes.saturating_sub(size as u64) } else { 0 };
+        let address = address.wrapping_sub(below);
         operands.push(Operand { address, size_bytes, kind, is_implicit: false });
     }
     Some(operands)
@@ -408,5 +414,9 @@ mod tests {
         let mut copied = touches(&[0xf3, 0x48, 0xa5]);
         copied.sort_by_key(|(address, ..)| *address);
         assert_eq!(copied, [(0, 24, Write), (0x3000, 24, Read)], "rep movsq, three times");
+        let mut downwards = registers();
+        downwards.general.rflags |= DIRECTION_FLAG;
+        let copied = touches_with(&[0xf3, 0x48, 0xa5], &downwards);
+        assert!(copied.contains(&(0x3000 - 16, 24, Read)), "the same downwards: {copied:x?}");
     }
 }

@@ -29,7 +29,7 @@ fn send(recording: &Recording, phases: &[Phase], round_trips: &[Range<usize>], s
             continue;
         }
         for memory in &step.accesses {
-            sink.event(&Event::Access(memory.access));
+            memory.pieces().for_each(|piece| sink.event(&Event::Access(piece)));
         }
         if let Some(event) = &step.event {
             sink.event(event);

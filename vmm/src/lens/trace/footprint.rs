@@ -3,8 +3,10 @@
 //! Bytes and lines are told apart by physical address, as caches do: the kernel interface page of two servers is the
 //! same. Pages are told apart by virtual address and page table, as TLBs do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
+use rangemap::RangeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::lens::stream::{AccessKind, PageSize};
@@ -83,13 +85,14 @@ impl Footprint {
 pub struct Collector {
     kernel: Sets,
     servers: Sets,
-    pages: BTreeSet<(PageClass, u64, u64)>,
+    /// Numbers of pages by kind and page table.
+    pages: BTreeMap<(PageClass, u64), RangeSet<u64>>,
 }
 
 #[derive(Debug, Default)]
 struct Sets {
-    code_bytes: BTreeSet<u64>,
-    data_lines: BTreeSet<u64>,
+    code_bytes: RangeSet<u64>,
+    data_lines: RangeSet<u64>,
 }
 
 impl Collector {
@@ -98,28 +101,34 @@ impl Collector {
         let sets = if is_kernel { &mut self.kernel } else { &mut self.servers };
         for memory in &step.accesses {
             let access = &memory.access;
-            let bytes = memory.physical..memory.physical + u64::from(access.size_bytes);
+            if memory.size_bytes == 0 {
+                continue;
+            }
+            let last = memory.size_bytes - 1;
+            let bytes = memory.physical..memory.physical + memory.size_bytes;
             let usage = match access.kind {
                 AccessKind::Fetch => {
-                    sets.code_bytes.extend(bytes);
+                    sets.code_bytes.insert(bytes);
                     Usage::Code
                 }
                 AccessKind::Read | AccessKind::Write => {
-                    sets.data_lines.extend(bytes.map(|byte| byte / LINE_SIZE));
+                    sets.data_lines.insert(lines(&bytes));
                     Usage::Data
                 }
             };
             let global = memory.page_table == 0;
             let class = PageClass { usage, user: memory.user_page, global, size: access.page_size };
-            self.pages.insert((class, memory.page_table, access.page_size.page_number(access.address)));
+            let page = |address| access.page_size.page_number(address);
+            let pages = page(access.address)..page(access.address.saturating_add(last)) + 1;
+            self.pages.entry((class, memory.page_table)).or_default().insert(pages);
         }
     }
 
     /// The numbers.
     pub fn footprint(&self) -> Footprint {
         let mut pages = BTreeMap::new();
-        for (class, ..) in &self.pages {
-            *pages.entry(*class).or_insert(0) += 1;
+        for ((class, _), numbers) in &self.pages {
+            *pages.entry(*class).or_insert(0) += count(numbers);
         }
         Footprint {
             kernel: self.kernel.lines(),
@@ -131,11 +140,21 @@ impl Collector {
 
 impl Sets {
     fn lines(&self) -> Lines {
-        let code_lines: BTreeSet<u64> = self.code_bytes.iter().map(|byte| byte / LINE_SIZE).collect();
+        let code_lines: RangeSet<u64> = self.code_bytes.iter().map(lines).collect();
         Lines {
-            code_bytes: self.code_bytes.len() as u64,
-            code_lines: code_lines.len() as u64,
-            data_lines: self.data_lines.len() as u64,
+            code_bytes: count(&self.code_bytes),
+            code_lines: count(&code_lines),
+            data_lines: count(&self.data_lines),
         }
     }
+}
+
+/// The lines that hold these bytes, of which there is at least one.
+fn lines(bytes: &Range<u64>) -> Range<u64> {
+    bytes.start / LINE_SIZE..(bytes.end - 1) / LINE_SIZE + 1
+}
+
+/// How many numbers the set holds.
+fn count(set: &RangeSet<u64>) -> u64 {
+    set.iter().map(|range| range.end - range.start).sum()
 }

@@ -56,6 +56,19 @@ pub enum Gap {
     /// The trace grew too long.
     #[error("more than {0} instructions between the marks; use fewer --round-trips")]
     TooLong(usize),
+    /// The instructions touch too much memory.
+    #[error(
+        "{address:#x} {instruction} and the instructions before it touch more than {most} pages, which is the most that a trace \
+         holds; use fewer --round-trips, or a case that moves less memory"
+    )]
+    TooMuch {
+        /// Address of the instruction that went too far.
+        address: u64,
+        /// The same, disassembled.
+        instruction: String,
+        /// Most pages of a trace.
+        most: u64,
+    },
     /// The guest never set its marks.
     #[error("the guest ended without its two marks, between which a trace is taken")]
     NoMarks,

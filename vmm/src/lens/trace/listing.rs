@@ -69,6 +69,9 @@ fn line(step: &Step) -> String {
             AccessKind::Write => "writes",
         };
         let _ = write!(line, "  {what} {:#x}", access.address);
+        if memory.size_bytes > u64::from(access.size_bytes) {
+            let _ = write!(line, " and on, {} bytes", memory.size_bytes);
+        }
     }
     match step.event {
         Some(Event::LoadPageTable { value }) => {

@@ -146,11 +146,11 @@ pub fn phases(recording: &Recording, map: &Map) -> Vec<Phase> {
 
 /// Whether the instruction writes to this address.
 pub fn writes_to(step: &Step, address: u64) -> bool {
-    step.accesses.iter().any(|access| {
-        let access = &access.access;
+    step.accesses.iter().any(|memory| {
+        let access = &memory.access;
         access.kind == AccessKind::Write
             && access.address <= address
-            && address - access.address < u64::from(access.size_bytes)
+            && address - access.address < memory.size_bytes
     })
 }
 

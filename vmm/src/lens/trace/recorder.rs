@@ -26,7 +26,7 @@ use kvm_bindings::kvm_regs;
 
 use crate::lens::stream::AccessKind;
 use crate::lens::trace::access::{
-    PAGE_TABLE_ADDRESS, add_accesses, code_address, cr4, read_word, region_of, registers,
+    Accesses, PAGE_TABLE_ADDRESS, code_address, cr4, read_word, region_of, registers,
 };
 use crate::lens::trace::by_hand::{self, frame_from_user};
 use crate::lens::trace::decode::{self, Gates, Operand, Registers, successors};
@@ -42,7 +42,8 @@ use crate::machine::observe::Observer;
 use crate::machine::vcpu::Vcpu;
 use crate::machine::walk;
 
-/// Most instructions of a trace: a quarter of a GiB of records.
+/// Most instructions of a trace: a quarter of a GiB of records, besides those of the pages that they touch
+/// ([`crate::lens::trace::access::PAGES_MAX`]).
 const STEPS_MAX: usize = 1 << 20;
 
 const DEBUG_VECTOR: u8 = 1;
@@ -83,8 +84,9 @@ pub(crate) struct Recorder {
     /// IA32_FMASK as the guest has it.
     flag_mask: u64,
     factory: InstructionInfoFactory,
-    /// RCX before the last instruction recorded, if that is a repeated one.
-    repeating: Option<u64>,
+    /// The state before the last instruction recorded, if that is a repeated one.
+    repeating: Option<CpuState>,
+    accesses: Accesses,
     recording: Recording,
     gap: Option<Gap>,
 }
@@ -100,6 +102,7 @@ impl Recorder {
             flag_mask: 0,
             factory: InstructionInfoFactory::new(),
             repeating: None,
+            accesses: Accesses::default(),
             recording: Recording::default(),
             gap: None,
         }
@@ -212,30 +215,33 @@ impl Recorder {
         if is_next_repetition {
             return Ok((instruction, successors));
         }
-        self.end_repetition(&registers);
+        self.end_repetition(memory, &registers)?;
         if self.recording.steps.len() >= STEPS_MAX {
             return Err(Gap::TooLong(STEPS_MAX));
         }
         let region = self.note_region(memory, state, address)?;
 
-        let mut operands = decode::operands(&mut self.factory, &instruction, &registers)
-            .ok_or(Gap::CannotFollow { address, mnemonic: instruction.mnemonic() })?;
-        let tables = Tables {
-            descriptors: state.system.gdt.base,
-            interrupts: state.system.idt.base,
-            task_state: state.system.tr.base,
-        };
-        operands.extend(implicit::operands(&instruction, &registers, &tables, &read_word));
         let fetch = Operand {
             address,
             size_bytes: instruction.len() as u64,
             kind: AccessKind::Fetch,
             is_implicit: false,
         };
-        let mut accesses = Vec::new();
-        for operand in std::iter::once(&fetch).chain(&operands) {
-            add_accesses(&mut accesses, memory, state, operand);
+        let mut operands = vec![fetch];
+        let is_repeated = is_repeated(&instruction);
+        if !is_repeated {
+            operands.extend(self.operands(&instruction, &registers)?);
+            let tables = Tables {
+                descriptors: state.system.gdt.base,
+                interrupts: state.system.idt.base,
+                task_state: state.system.tr.base,
+            };
+            operands.extend(implicit::operands(&instruction, &registers, &tables, &read_word));
         }
+        let mut accesses = Vec::new();
+        self.accesses
+            .add(&mut accesses, memory, state, &operands)
+            .map_err(|most| too_much(&instruction, most))?;
         let mut code = [0; INSTRUCTION_SIZE_MAX];
         code[..instruction.len()].copy_from_slice(&bytes[..instruction.len()]);
         self.recording.steps.push(Step {
@@ -250,18 +256,32 @@ impl Recorder {
             event: effect::on_tlb(&instruction, &registers, state.system.cr4, &read_word),
             repeated: Repeated::default(),
         });
-        self.repeating = is_repeated(&instruction).then(|| registers.repetitions());
+        self.repeating = is_repeated.then_some(*state);
         Ok((instruction, successors))
     }
 
-    /// The last instruction recorded is over, and these are the registers behind it.
-    fn end_repetition(&mut self, registers: &Registers) {
-        if let (Some(before), Some(step)) = (self.repeating.take(), self.recording.steps.last_mut())
-            && let Some(instruction) = step.instruction()
-        {
-            let (behind, flags) = (registers.repetitions(), registers.general.rflags);
-            step.repeated = Repeated::between(&instruction, before, behind, flags);
-        }
+    fn operands(&mut self, instruction: &Instruction, registers: &Registers) -> Result<Vec<Operand>, Gap> {
+        let (address, mnemonic) = (instruction.ip(), instruction.mnemonic());
+        decode::operands(&mut self.factory, instruction, registers)
+            .ok_or(Gap::CannotFollow { address, mnemonic })
+    }
+
+    /// The last instruction recorded is over, and these are the registers behind it. If it was a repeated one, what it has touched
+    /// is known only now.
+    fn end_repetition(&mut self, memory: &GuestMemory, behind: &Registers) -> Result<(), Gap> {
+        let Some(before) = self.repeating.take() else { return Ok(()) };
+        let Some(instruction) = self.recording.steps.last().and_then(Step::instruction) else {
+            return Ok(());
+        };
+        let mut registers = registers(&before);
+        let (first, last) = (registers.repetitions(), behind.repetitions());
+        let repeated = Repeated::between(&instruction, first, last, behind.general.rflags);
+        registers.general.rcx = repeated.repetitions;
+        let operands = self.operands(&instruction, &registers)?;
+        let Some(step) = self.recording.steps.last_mut() else { return Ok(()) };
+        step.repeated = repeated;
+        let added = self.accesses.add(&mut step.accesses, memory, &before, &operands);
+        added.map_err(|most| too_much(&instruction, most))
     }
 
     /// Finds out which server's code this is. Every region tells it in its start information.
@@ -292,7 +312,7 @@ impl Observer for Recorder {
         self.memory = Some(memory.clone());
     }
 
-    fn before_entry(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
+    fn before_entry(&mut self, vcpu: &mut Vcpu) -> Result<bool, MachineError> {
         if self.progress == Progress::Starting {
             self.start(vcpu)?;
         }
@@ -300,10 +320,11 @@ impl Observer for Recorder {
             vcpu.arm_step(&[])?;
         }
         // An instruction that is still pending was interrupted by a signal: the vCPU is armed for it.
-        while self.progress == Progress::Stepping && self.pending.is_none() {
+        if self.progress == Progress::Stepping && self.pending.is_none() {
             self.arm(vcpu)?;
         }
-        Ok(())
+        // Behind each instruction done by hand somebody may want to stop the guest.
+        Ok(self.progress != Progress::Stepping || self.pending.is_some())
     }
 
     fn stopped(&mut self, vcpu: &mut Vcpu) -> Result<(), MachineError> {
@@ -357,6 +378,10 @@ impl Observer for Recorder {
         }
         Ok(())
     }
+}
+
+fn too_much(instruction: &Instruction, most: u64) -> Gap {
+    Gap::TooMuch { address: instruction.ip(), instruction: effect::disassemble(instruction), most }
 }
 
 fn never_stopped(pending: &Pending, recording: &Recording) -> Gap {

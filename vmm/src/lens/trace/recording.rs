@@ -2,26 +2,71 @@
 
 use std::collections::BTreeMap;
 
+use abi::address::PAGE_SIZE;
 use iced_x86::Instruction;
 
-use crate::lens::stream::{Access, Event};
+use crate::lens::stream::{Access, Event, PageSize};
 use crate::lens::trace::decode::{self, Mode};
 use crate::lens::trace::repeat::Repeated;
 
 /// Longest instruction, bytes (Intel SDM vol. 2, 2.3.11).
 pub const INSTRUCTION_SIZE_MAX: usize = 15;
 
-/// One access, and where in physical memory it went: two virtual addresses may be one page.
+/// One access, and where in physical memory it went: two virtual addresses may be one page. A repeated instruction makes one to
+/// all pages that are alike and lie side by side, in virtual and in physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryAccess {
-    /// The access as a TLB sees it.
+    /// The access to the first page, as a TLB sees it.
     pub access: Access,
+    /// Bytes in all pages.
+    pub size_bytes: u64,
     /// Physical address of its first byte.
     pub physical: u64,
     /// The page table that translated it, 0 for a global page, which is the same in all of them.
     pub page_table: u64,
     /// Whether ring 3 may use the page.
     pub user_page: bool,
+}
+
+impl MemoryAccess {
+    /// The accesses page by page, as a TLB sees them.
+    pub fn pieces(&self) -> impl Iterator<Item = Access> + use<> {
+        let MemoryAccess { access, size_bytes, .. } = *self;
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            let address = access.address.wrapping_add(done);
+            let size = piece_size(access.page_size, address, size_bytes - done);
+            done += u64::from(size);
+            (size > 0).then_some(Access { address, size_bytes: size, ..access })
+        })
+    }
+
+    /// Number of [`MemoryAccess::pieces`].
+    pub fn piece_count(&self) -> u64 {
+        // All others begin at a page's first byte.
+        let others = self.size_bytes - u64::from(self.access.size_bytes);
+        1 + others.div_ceil(PAGE_SIZE)
+    }
+
+    /// Whether `next` begins where this access ends, in pages that are alike.
+    pub(super) fn goes_on_with(&self, next: &MemoryAccess) -> bool {
+        let place = |access: &MemoryAccess| {
+            let Access { kind, address, user, page_size, global, .. } = access.access;
+            (kind, user, page_size, global, access.user_page, access.page_table, address, access.physical)
+        };
+        let end = MemoryAccess {
+            access: Access { address: self.access.address.wrapping_add(self.size_bytes), ..self.access },
+            physical: self.physical.wrapping_add(self.size_bytes),
+            ..*self
+        };
+        place(&end) == place(next)
+    }
+}
+
+/// Bytes of an access with so many `left` that one record for a TLB holds: up to the end of the page, and no more than a small page
+/// has.
+pub(super) fn piece_size(page_size: PageSize, address: u64, left: u64) -> u16 {
+    page_size.bytes_left(address).min(PAGE_SIZE).min(left) as u16
 }
 
 /// One executed instruction. A repeated string instruction is one.
@@ -41,7 +86,7 @@ pub struct Step {
     pub ring: u8,
     /// Physical address of the top-level page table in CR3.
     pub page_table: u64,
-    /// Fetch of its bytes, then its data.
+    /// Fetch of its bytes, then its data; of a repeated instruction what it has touched when it is over.
     pub accesses: Vec<MemoryAccess>,
     /// What it did to the TLB beyond its accesses.
     pub event: Option<Event>,
