@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use crate::host::cores::{self, CoreKind};
 use crate::host::fact::Fact;
 use crate::host::kvm::{KvmFacts, KvmVendor};
 use crate::host::timing::Timing;
+use crate::lens::pmu::{HYBRID_REMEDY, no_pmu_on};
 
 /// One way of counting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,12 +35,12 @@ pub enum Availability {
 
 const HARDWARE_REMEDY: &str = "run on a machine with VMX or SVM, on bare metal or with nested virtualization";
 
-pub(crate) fn all(kvm: &KvmFacts, timing: &Timing, perf: &Fact<String>) -> Vec<Lens> {
+pub(crate) fn all(kinds: &[CoreKind], kvm: &KvmFacts, timing: &Timing, perf: &Fact<String>) -> Vec<Lens> {
     if let Some(reason) = kvm.usable.reason() {
         let unavailable = |name| lens(name, Availability::Unavailable, "no guest can be run", Some(reason));
         return ["tsc", "kernel", "pmu", "perf", "kvm", "trace"].map(unavailable).to_vec();
     }
-    vec![tsc(timing), kernel(), pmu(kvm), host_perf(perf), statistics(kvm), trace(kvm)]
+    vec![tsc(timing), kernel(), pmu(kinds, kvm), host_perf(kinds, perf), statistics(kvm), trace(kvm)]
 }
 
 fn lens(name: &'static str, availability: Availability, reason: &str, remedy: Option<&str>) -> Lens {
@@ -57,7 +59,11 @@ fn kernel() -> Lens {
     lens("kernel", Availability::Available, "the guest kernel's own counters are exact everywhere", None)
 }
 
-fn pmu(kvm: &KvmFacts) -> Lens {
+fn pmu(kinds: &[CoreKind], kvm: &KvmFacts) -> Lens {
+    if !kinds.is_empty() {
+        let reason = no_pmu_on(kinds);
+        return lens("pmu", Availability::Unavailable, &reason, Some(HYBRID_REMEDY));
+    }
     let features = kvm.guest_features.known().cloned().unwrap_or_default();
     if features.pmu_version > 0 && kvm.capability("PMU_CAPABILITY") > 0 {
         let reason =
@@ -77,8 +83,13 @@ fn pmu(kvm: &KvmFacts) -> Lens {
     lens("pmu", Availability::Unavailable, reason, Some(remedy))
 }
 
-fn host_perf(perf: &Fact<String>) -> Lens {
+fn host_perf(kinds: &[CoreKind], perf: &Fact<String>) -> Lens {
     match perf {
+        Fact::Known(event) if !kinds.is_empty() => {
+            let reason =
+                format!("{event} can be opened for guests, on one kind of core: {}", cores::names(kinds));
+            lens("perf", Availability::Limited, &reason, Some(cores::PIN_REMEDY))
+        }
         Fact::Known(event) => {
             lens("perf", Availability::Available, &format!("{event} can be opened for guests"), None)
         }

@@ -5,6 +5,7 @@
 //! up with the remedy for each thing missing.
 
 mod checks;
+pub(crate) mod cores;
 mod cpu;
 mod fact;
 mod kvm;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use crate::guest_image::GuestImage;
 
 pub use checks::{Check, Status};
+pub use cores::CoreKind;
 pub use cpu::CpuFacts;
 pub use fact::Fact;
 pub use kvm::{GuestFeatures, KvmFacts, KvmVendor};
@@ -65,7 +67,7 @@ impl HostFacts {
         let kvm = KvmFacts::probe(&cpu, &ring0);
         let perf_hardware_counter = perf::probe(&system);
         let timing = Timing::decide(&cpu, &ring0);
-        let lenses = lens::all(&kvm, &timing, &perf_hardware_counter);
+        let lenses = lens::all(&cpu.core_kinds, &kvm, &timing, &perf_hardware_counter);
         let mut facts = HostFacts {
             cpu,
             system,

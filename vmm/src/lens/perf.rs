@@ -2,7 +2,8 @@
 //!
 //! Unlike the guest's own counters it needs no PMU in the guest and nothing of the guest's kernel, and it counts
 //! everything that the guest executes between the marks, on all vCPUs. Each thread opens the counters of itself, as one
-//! group, so that all of them count at the same times or not at all.
+//! group, so that all of them count at the same times or not at all. On a hybrid processor these are the counters of the kind of
+//! core that the thread is pinned to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +12,16 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Event, Hardware};
+use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Event, Hardware, Raw};
 use perf_event::{Builder, Counter, Group, ReadFormat};
 use serde::Serialize;
 
+use crate::host::CoreKind;
+use crate::host::cores;
 use crate::host::perf::explain;
 use crate::lens::Reading;
+use crate::lens::pmu::{Event as TlbEvent, EventTable, Selector, for_core};
+use crate::machine;
 
 /// What the host counted between the marks, over all vCPU threads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,7 +34,8 @@ pub struct PerfResult {
     pub left_out: BTreeMap<&'static str, String>,
 }
 
-/// The counters of one thread. Events are what Linux has generic names for: its driver knows the processor.
+/// The counters of one thread. Events are what Linux has generic names for: its driver knows the processor. Of a kind of core that is
+/// in the tables of events, misses of the TLB are the walks that the lens `pmu` counts.
 struct ThreadCounters {
     thread: ThreadId,
     /// The counts when this thread's part of the measurement ended, which stand for it from then on.
@@ -44,8 +50,17 @@ struct ThreadCounters {
 pub(crate) struct PerfLens {
     is_wanted: bool,
     threads: Mutex<Vec<ThreadCounters>>,
-    /// The first thread's failure is that of all; with the host's setting, read while files may still be opened.
-    failure: Mutex<Option<(io::Error, Option<i32>)>>,
+    /// The first thread's failure is that of all; found out while files may still be opened.
+    failure: Mutex<Option<Failure>>,
+}
+
+/// Why a thread's counters cannot be read.
+#[derive(Debug)]
+enum Failure {
+    /// What Linux says, with its setting of perf_event_paranoid.
+    Linux(io::Error, Option<i32>),
+    /// The thread may run on several kinds of cores.
+    Cores(String),
 }
 
 /// The counts at a mark.
@@ -74,12 +89,14 @@ impl PerfLens {
         if !self.is_wanted {
             return;
         }
-        match ThreadCounters::open() {
+        let kinds = cores::probe();
+        let opened = match this_threads_kind(&kinds) {
+            Ok(kind) => ThreadCounters::open(kind).map_err(|error| Failure::Linux(error, paranoid())),
+            Err(reason) => Err(Failure::Cores(reason)),
+        };
+        match opened {
             Ok(counters) => self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(counters),
-            Err(error) => {
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert_with(|| (error, paranoid()));
-            }
+            Err(error) => self.fail(error),
         }
     }
 
@@ -98,13 +115,16 @@ impl PerfLens {
         }
     }
 
+    fn fail(&self, failure: Failure) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+    }
+
     /// The counts now. The calling thread is not in the guest; others may be.
     pub(crate) fn snapshot(&self) -> PerfSnapshot {
         let mut sum = PerfSnapshot::default();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             if let Err(error) = thread.add_to(&mut sum) {
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert((error, None));
+                self.fail(Failure::Linux(error, None));
             }
         }
         sum
@@ -119,8 +139,8 @@ impl PerfLens {
         if !self.is_wanted {
             return Reading::default();
         }
-        if let Some((error, paranoid)) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return absent(&error, paranoid);
+        if let Some(failure) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return absent(failure);
         }
         let threads = self.threads.into_inner().unwrap_or_else(PoisonError::into_inner);
         let left_out = threads.into_iter().next().map(|thread| thread.left_out).unwrap_or_default();
@@ -136,7 +156,13 @@ fn paranoid() -> Option<i32> {
 }
 
 /// Why there are no counters, and what helps (Documentation/admin-guide/perf-security.rst).
-fn absent(error: &io::Error, paranoid: Option<i32>) -> Reading<PerfResult> {
+fn absent(failure: Failure) -> Reading<PerfResult> {
+    let (error, paranoid) = match failure {
+        Failure::Linux(error, paranoid) => (error, paranoid),
+        Failure::Cores(reason) => {
+            return Reading::Absent { reason, remedy: Some(cores::PIN_REMEDY.to_owned()) };
+        }
+    };
     let remedy = match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => {
             "sudo sysctl kernel.perf_event_paranoid=1, or give the process CAP_PERFMON"
@@ -144,7 +170,7 @@ fn absent(error: &io::Error, paranoid: Option<i32>) -> Reading<PerfResult> {
         Some(libc::EMFILE) => "raise ulimit -n",
         _ => "run on bare metal, or let the hypervisor of this host give it performance counters",
     };
-    Reading::Absent { reason: explain(error, paranoid), remedy: Some(remedy.to_owned()) }
+    Reading::Absent { reason: explain(&error, paranoid), remedy: Some(remedy.to_owned()) }
 }
 
 fn difference(
@@ -181,18 +207,25 @@ fn difference(
 const CYCLES: &str = "cycles";
 
 impl ThreadCounters {
-    fn open() -> io::Result<ThreadCounters> {
+    fn open(kind: Option<&CoreKind>) -> io::Result<ThreadCounters> {
         let times = ReadFormat::TOTAL_TIME_ENABLED | ReadFormat::TOTAL_TIME_RUNNING;
         // The leader counts cycles: without them nothing else is worth counting.
-        let mut leader = guest_counter(Hardware::CPU_CYCLES);
+        let mut leader = counter_on(kind, Hardware::CPU_CYCLES);
         let mut group = leader.read_format(times | ReadFormat::GROUP | ReadFormat::ID).build_group()?;
         let mut counters = Vec::new();
         let mut left_out = BTreeMap::new();
-        let read_misses = |which| Cache { which, operation: CacheOp::READ, result: CacheResult::MISS };
+        let table = kind.and_then(event_table);
+        let misses = |which, walks| match (kind, table.and_then(|table| table.selector(walks))) {
+            (Some(kind), Some(selector)) => own_counter_of(kind, selector),
+            _ => {
+                let event = Cache { which, operation: CacheOp::READ, result: CacheResult::MISS };
+                counter_on(kind, event)
+            }
+        };
         let others = [
-            ("instructions", guest_counter(Hardware::INSTRUCTIONS)),
-            ("dtlb_load_misses", guest_counter(read_misses(CacheId::DTLB))),
-            ("itlb_load_misses", guest_counter(read_misses(CacheId::ITLB))),
+            ("instructions", counter_on(kind, Hardware::INSTRUCTIONS)),
+            ("dtlb_load_misses", misses(CacheId::DTLB, TlbEvent::DtlbLoadWalks)),
+            ("itlb_load_misses", misses(CacheId::ITLB, TlbEvent::ItlbWalks)),
         ];
         for (name, builder) in others {
             match group.add(&builder) {
@@ -229,6 +262,37 @@ impl ThreadCounters {
         }
         Ok(())
     }
+}
+
+/// The kind of core that the calling thread runs on, where cores differ.
+fn this_threads_kind(kinds: &[CoreKind]) -> Result<Option<&CoreKind>, String> {
+    let cpus = if kinds.is_empty() { Vec::new() } else { machine::allowed_cpus().unwrap_or_default() };
+    cores::kind_of(kinds, &cpus)
+}
+
+/// The events of a kind of core of this host's processor.
+fn event_table(kind: &CoreKind) -> Option<&'static EventTable> {
+    let cpuid = raw_cpuid::CpuId::new();
+    let features = cpuid.get_feature_info()?;
+    for_core(kind.name, features.family_id().into(), features.model_id().into())
+}
+
+/// As [`guest_counter`], for a generic event of one kind of core: the number of its PMU is in the upper half of the configuration
+/// (Linux, include/uapi/linux/perf_event.h, PERF_PMU_TYPE_SHIFT).
+fn counter_on(kind: Option<&CoreKind>, event: impl Event) -> Builder<'static> {
+    const PMU_TYPE_SHIFT: u32 = 32;
+    let mut builder = guest_counter(event);
+    if let Some(kind) = kind {
+        builder.attrs_mut().config |= u64::from(kind.perf_type) << PMU_TYPE_SHIFT;
+    }
+    builder
+}
+
+/// As [`guest_counter`], for an event of the PMU of one kind of core.
+fn own_counter_of(kind: &CoreKind, selector: Selector) -> Builder<'static> {
+    let mut builder = guest_counter(Raw::new(selector.0));
+    builder.attrs_mut().type_ = kind.perf_type;
+    builder
 }
 
 /// Counts the calling thread, in guests only, at all of the guest's privilege levels: for Linux, a guest's ring 0 is
@@ -278,11 +342,32 @@ mod tests {
     #[test]
     fn each_failure_has_its_remedy() {
         for (errno, expected) in [(libc::EACCES, "perf_event_paranoid"), (libc::ENOENT, "bare metal")] {
-            let Reading::Absent { remedy, .. } = absent(&io::Error::from_raw_os_error(errno), Some(2)) else {
+            let Reading::Absent { remedy, .. } =
+                absent(Failure::Linux(io::Error::from_raw_os_error(errno), Some(2)))
+            else {
                 panic!("there is no count")
             };
             assert!(remedy.unwrap().contains(expected));
         }
+    }
+
+    #[test]
+    fn a_thread_that_is_not_pinned_to_one_kind_of_core_says_so() {
+        let Reading::Absent { reason, remedy } = absent(Failure::Cores("several kinds".to_owned())) else {
+            panic!("there is no count")
+        };
+        assert!(reason.contains("several kinds") && remedy.unwrap().contains("--pin"));
+    }
+
+    #[test]
+    fn events_of_a_hybrid_processor_name_the_pmu_of_their_core() {
+        let atom = CoreKind { name: "cpu_atom", perf_type: 10, cpus: vec![4] };
+        let attributes = |builder: Builder<'_>| (builder.attrs().type_, builder.attrs().config);
+        let plain = attributes(counter_on(None, Hardware::INSTRUCTIONS));
+        assert_eq!(plain, attributes(guest_counter(Hardware::INSTRUCTIONS)));
+        let (kind, config) = attributes(counter_on(Some(&atom), Hardware::INSTRUCTIONS));
+        assert_eq!((kind, config), (plain.0, plain.1 | 10 << 32));
+        assert_eq!(attributes(own_counter_of(&atom, Selector(0x0e08))), (10, 0x0e08));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::fs;
 use kvm_bindings::KVM_CAP_PMU_CAPABILITY;
 use serde::Serialize;
 
+use crate::host::CoreKind;
+use crate::host::cores;
 use crate::lens::pmu::shape::{Counters, Shape};
 use crate::machine::kvm::KvmDevice;
 use crate::machine::request::uninterrupted;
@@ -13,6 +15,8 @@ use crate::machine::request::uninterrupted;
 /// What the host says about guests' counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostPmu {
+    /// The kinds of cores of a hybrid processor; empty where all cores are alike.
+    pub core_kinds: Vec<CoreKind>,
     /// KVM_CHECK_EXTENSION(KVM_CAP_PMU_CAPABILITY): bit 0 when guests can have counters (Linux 5.18 and newer).
     pub capability: i32,
     /// KVM's module parameter `enable_pmu`.
@@ -51,6 +55,17 @@ pub enum PmuAvailability {
 const HARDWARE_REMEDY: &str = "run on bare metal, or let the hypervisor of this host give it performance counters \
                                (ls /sys/bus/event_source/devices/cpu*), with Linux 5.18 or newer";
 
+/// What helps on a hybrid host.
+pub(crate) const HYBRID_REMEDY: &str = "use the lens perf, with the vCPUs pinned to one kind of core (--pin), or a host whose cores are all alike";
+
+/// Why a guest has no counters on a hybrid host (Linux, arch/x86/kvm/pmu.h, `kvm_init_pmu_capability`).
+pub(crate) fn no_pmu_on(kinds: &[CoreKind]) -> String {
+    format!(
+        "this processor mixes kinds of cores ({}), and KVM gives guests no performance counters on such hosts (Linux 6.2 and newer)",
+        cores::names(kinds)
+    )
+}
+
 impl HostPmu {
     pub(crate) fn probe(device: &KvmDevice) -> HostPmu {
         let parameter = |path: &str| {
@@ -61,6 +76,7 @@ impl HostPmu {
             |module: &str| parameter(&format!("/sys/module/{module}/parameters/enable_mediated_pmu"));
         let registers = uninterrupted(|| device.fd.get_msr_index_list());
         HostPmu {
+            core_kinds: cores::probe(),
             capability: device.fd.check_extension_raw(KVM_CAP_PMU_CAPABILITY.into()),
             is_enabled: parameter("/sys/module/kvm/parameters/enable_pmu"),
             has_nmi_watchdog: parameter("/proc/sys/kernel/nmi_watchdog"),
@@ -77,10 +93,12 @@ impl PmuAvailability {
             reason: reason.to_owned(),
             remedy: remedy.to_owned(),
         };
+        if !host.core_kinds.is_empty() {
+            return absent(&no_pmu_on(&host.core_kinds), HYBRID_REMEDY);
+        }
         if host.is_enabled == Some(false) {
             return absent(
-                "KVM's module parameter enable_pmu is N: it is switched off, or this host has no counters itself, or its \
-                 processor mixes kinds of cores",
+                "KVM's module parameter enable_pmu is N: it is switched off, or this host has no counters itself",
                 "reload kvm with enable_pmu=Y; where this host is a virtual machine, its hypervisor must give it counters",
             );
         }

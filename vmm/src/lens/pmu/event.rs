@@ -1,9 +1,9 @@
 //! What can be counted, in words that mean the same on every processor.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An event. What a processor's own event counts exactly is in its [`crate::lens::pmu::EventTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// Core clock cycles while not halted.

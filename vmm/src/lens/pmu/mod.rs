@@ -19,13 +19,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use availability::{HYBRID_REMEDY, no_pmu_on};
 pub use availability::{HostPmu, PmuAvailability};
 pub use event::Event;
 pub use program::{LeftOut, Privilege, Program, program};
 pub use result::{CounterResult, PmuResult, judge};
 pub(crate) use setup::PmuSetup;
 pub use shape::{Counters, Shape};
-pub use table::{EventTable, Selector, architectural, for_shape};
+pub use table::{EventTable, ProcessorEvent, Selector, architectural, for_core, for_shape, tables};
 
 use software::SoftwarePmu;
 

@@ -46,6 +46,8 @@ pub struct LeftOut {
 const GENERAL_MAX: u32 = 4;
 /// Intel's fixed counters (Intel SDM vol. 3, table 21-2).
 pub(crate) const FIXED: [Event; 3] = [Event::Instructions, Event::Cycles, Event::ReferenceCycles];
+/// Retired instructions, on every processor.
+const INSTRUCTIONS: u64 = 0xc0;
 /// Bits of EBX in leaf 0AH.
 const MISSING_CYCLES: u32 = 1 << 0;
 const MISSING_INSTRUCTIONS: u32 = 1 << 1;
@@ -69,9 +71,7 @@ pub fn program(shape: &Shape, privilege: Privilege, reserved: u32) -> Program {
         left_out: Vec::new(),
         table,
     };
-    program.plan.instructions_selector = Selector { event: 0xc0, unit_mask: 0, counter_mask: 0 }.bits()
-        | level_bits(Privilege::All)
-        | selector::ENABLE;
+    program.plan.instructions_selector = INSTRUCTIONS | level_bits(Privilege::All) | selector::ENABLE;
     let mut next_general = 0;
     for event in BY_IMPORTANCE {
         let fixed = FIXED.iter().take(shape.fixed as usize).position(|other| *other == event);
@@ -116,7 +116,7 @@ fn level_bits(privilege: Privilege) -> u64 {
 }
 
 fn general_counter(event: Event, counted: Selector, index: u32, privilege: Privilege) -> PmuCounter {
-    let selector = counted.bits() | level_bits(privilege) | selector::ENABLE;
+    let selector = counted.0 | level_bits(privilege) | selector::ENABLE;
     PmuCounter { selector, bank: bank::GENERAL, index, event: event.number(), reserved: 0 }
 }
 

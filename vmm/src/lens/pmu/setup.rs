@@ -137,8 +137,8 @@ impl PmuSetup {
             Ok(counters) => Reading::Counted(PmuResult {
                 source,
                 shape: shape.clone(),
-                event_table: program.table.name,
-                notes: program.table.notes,
+                event_table: &program.table.name,
+                notes: &program.table.notes,
                 privilege: *privilege,
                 counters,
                 left_out: program.left_out.clone(),

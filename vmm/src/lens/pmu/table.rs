@@ -1,162 +1,114 @@
-//! Which selector counts what, by processor. Data only; a processor that is not in it counts cycles and instructions.
-//!
-//! Sources. Intel: the event files of intel/perfmon (6dadedf3aa48; SKX V1.37, CLX V1.25, ICX V1.30, SPR V1.39), which agree
-//! with tools/perf/pmu-events/arch/x86/{skylakex,cascadelakex,icelakex,sapphirerapids,emeraldrapids,graniterapids}/
-//! virtual-memory.json of Linux 6.12. AMD: tools/perf/pmu-events/arch/x86/amdzen{2,3,4,5}/*.json of Linux 6.12. Models:
-//! mapfile.csv beside them.
+//! Which selector counts what, by processor: `data/events.toml`, made by `data/make-events` from the event files of Linux. A
+//! processor that is not in it counts cycles and instructions.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
 
 use crate::lens::pmu::event::Event;
 use crate::lens::pmu::shape::{Counters, Shape};
 
-/// What tells a counter to count an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Selector {
-    /// Event number: 8 bits, on AMD 12.
-    pub event: u16,
-    /// Unit mask.
-    pub unit_mask: u8,
-    /// Counter mask: counts cycles with at least so many events.
-    pub counter_mask: u8,
+/// What tells a counter to count an event: number, unit mask and counter mask as in an event selector (Intel SDM vol. 3, figure
+/// 21-1; AMD APM vol. 2, 13.2.1), which is also Linux's raw `config`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Selector(pub u64);
+
+/// An event of a processor.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessorEvent {
+    /// What counts it.
+    pub selector: Selector,
+    /// Its name in Linux's event files; several, with a plus between them, are unit masks counted together.
+    pub linux: String,
 }
 
-impl Selector {
-    const fn new(event: u16, unit_mask: u8) -> Selector {
-        Selector { event, unit_mask, counter_mask: 0 }
-    }
-
-    /// Its bits in an event selector (Intel SDM vol. 3, figure 21-1; AMD APM vol. 2, 13.2.1).
-    pub fn bits(self) -> u64 {
-        let event = u64::from(self.event);
-        event & 0xff
-            | u64::from(self.unit_mask) << 8
-            | u64::from(self.counter_mask) << 24
-            | (event >> 8 & 0xf) << 32
-    }
-}
-
-/// The events of some processors.
-#[derive(Debug, PartialEq, Eq)]
+/// The events of some processors, or of one kind of their cores.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EventTable {
-    /// Name for results.
-    pub name: &'static str,
-    /// Each event once.
-    pub events: &'static [(Event, Selector)],
+    /// Name for results: that of Linux's folder.
+    pub name: String,
+    /// The kind of core, where a processor has several: the name of its PMU in Linux.
+    pub core: Option<String>,
+    /// Linux's folder and its version.
+    pub source: String,
+    vendor: Vendor,
+    family: u32,
+    /// First and last of each range.
+    models: Vec<[u32; 2]>,
+    /// First and last; absent: all.
+    steppings: Option<[u32; 2]>,
     /// What a reader of the figures has to know.
-    pub notes: &'static str,
+    pub notes: String,
+    /// Each event once.
+    pub events: BTreeMap<Event, ProcessorEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Vendor {
+    Intel,
+    Amd,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tables {
+    /// Which Linux they are from.
+    #[allow(dead_code, reason = "for readers of the file")]
+    source: String,
+    processor: Vec<EventTable>,
+}
+
+static TABLES: LazyLock<Vec<EventTable>> = LazyLock::new(|| {
+    let tables: Tables = toml::from_str(include_str!("data/events.toml")).expect("a test reads the file");
+    tables.processor
+});
+
+/// Intel SDM vol. 3, 21.2.1.2: the architectural events with numbers 0 and 1.
+static ARCHITECTURAL_INTEL: LazyLock<EventTable> = LazyLock::new(|| architectural_table(Vendor::Intel, 0x3c));
+
+/// The same in every AMD processor with 64 bits.
+static ARCHITECTURAL_AMD: LazyLock<EventTable> = LazyLock::new(|| architectural_table(Vendor::Amd, 0x76));
+
+fn architectural_table(vendor: Vendor, cycles: u64) -> EventTable {
+    let event =
+        |event, selector| (event, ProcessorEvent { selector: Selector(selector), linux: String::new() });
+    EventTable {
+        name: "architectural".to_owned(),
+        core: None,
+        source: "the vendor's manual".to_owned(),
+        vendor,
+        family: 0,
+        models: Vec::new(),
+        steppings: None,
+        notes: "this processor is not in the tables: no events of its TLB".to_owned(),
+        events: [event(Event::Cycles, cycles), event(Event::Instructions, 0xc0)].into(),
+    }
 }
 
 impl EventTable {
     /// The selector of an event.
     pub fn selector(&self, event: Event) -> Option<Selector> {
-        self.events.iter().find(|(other, _)| *other == event).map(|(_, selector)| *selector)
+        self.events.get(&event).map(|event| event.selector)
+    }
+
+    fn is_for(&self, vendor: Vendor, family: u32, model: u32, stepping: u32) -> bool {
+        let holds = |[first, last]: &[u32; 2], value: u32| (*first..=*last).contains(&value);
+        self.vendor == vendor
+            && self.family == family
+            && self.models.iter().any(|range| holds(range, model))
+            && self.steppings.as_ref().is_none_or(|range| holds(range, stepping))
     }
 }
 
-const fn entry(event: Event, number: u16, unit_mask: u8) -> (Event, Selector) {
-    (event, Selector::new(number, unit_mask))
+/// All tables.
+pub fn tables() -> &'static [EventTable] {
+    &TABLES
 }
-
-const SKYLAKE_SERVER: EventTable = EventTable {
-    name: "skylake-server",
-    events: &[
-        entry(Event::Cycles, 0x3c, 0x00),
-        entry(Event::Instructions, 0xc0, 0x00),
-        entry(Event::DtlbLoadWalks, 0x08, 0x0e),
-        entry(Event::DtlbStoreWalks, 0x49, 0x0e),
-        entry(Event::ItlbWalks, 0x85, 0x0e),
-        entry(Event::DtlbSecondLevelHits, 0x08, 0x20),
-        entry(Event::ItlbSecondLevelHits, 0x85, 0x20),
-        entry(Event::DtlbLoadWalkCycles, 0x08, 0x10),
-        entry(Event::ItlbWalkCycles, 0x85, 0x10),
-        entry(Event::TlbFlushes, 0xbd, 0x20),
-    ],
-    notes: "walks are speculative ones, too; walk cycles exclude the extended page tables' part; flushes are attempts \
-            (STLB_ANY)",
-};
-
-const ICE_LAKE_SERVER: EventTable = EventTable {
-    name: "ice-lake-server",
-    events: SKYLAKE_SERVER.events,
-    notes: "walks are speculative ones, too; whether walk cycles include the extended page tables' part is not documented; \
-            flushes are attempts (STLB_ANY)",
-};
-
-/// Emerald Rapids and Granite Rapids have the same.
-const SAPPHIRE_RAPIDS: EventTable = EventTable {
-    name: "sapphire-rapids",
-    events: &[
-        entry(Event::Cycles, 0x3c, 0x00),
-        entry(Event::Instructions, 0xc0, 0x00),
-        entry(Event::DtlbLoadWalks, 0x12, 0x0e),
-        entry(Event::DtlbStoreWalks, 0x13, 0x0e),
-        entry(Event::ItlbWalks, 0x11, 0x0e),
-        entry(Event::DtlbSecondLevelHits, 0x12, 0x20),
-        entry(Event::ItlbSecondLevelHits, 0x11, 0x20),
-        entry(Event::DtlbLoadWalkCycles, 0x12, 0x10),
-        entry(Event::ItlbWalkCycles, 0x11, 0x10),
-    ],
-    notes: "walks are speculative ones, too; whether walk cycles include the extended page tables' part is not documented; \
-            no event counts flushes",
-};
-
-const ZEN_2: EventTable = EventTable {
-    name: "zen2",
-    events: &[
-        entry(Event::Cycles, 0x76, 0x00),
-        entry(Event::Instructions, 0xc0, 0x00),
-        entry(Event::DtlbWalks, 0x45, 0xf0),
-        entry(Event::ItlbWalks, 0x85, 0x07),
-        entry(Event::DtlbSecondLevelHits, 0x45, 0x0f),
-        entry(Event::ItlbSecondLevelHits, 0x84, 0x00),
-        entry(Event::TlbFlushes, 0x78, 0xdf),
-    ],
-    notes: "loads and stores together; whether nested walks are counted apart is not documented",
-};
-
-const ZEN_3: EventTable = EventTable {
-    name: "zen3",
-    events: &[
-        entry(Event::Cycles, 0x76, 0x00),
-        entry(Event::Instructions, 0xc0, 0x00),
-        entry(Event::DtlbWalks, 0x45, 0xf0),
-        entry(Event::ItlbWalks, 0x85, 0x0f),
-        entry(Event::DtlbSecondLevelHits, 0x45, 0x0f),
-        entry(Event::ItlbSecondLevelHits, 0x84, 0x00),
-        entry(Event::TlbFlushes, 0x78, 0xff),
-    ],
-    notes: "loads and stores together; whether nested walks are counted apart is not documented",
-};
-
-const ZEN_4_AND_5: EventTable = EventTable {
-    name: "zen4-zen5",
-    events: &[
-        entry(Event::Cycles, 0x76, 0x00),
-        entry(Event::Instructions, 0xc0, 0x00),
-        entry(Event::ReferenceCycles, 0x120, 0x01),
-        entry(Event::DtlbWalks, 0x45, 0xf0),
-        entry(Event::ItlbWalks, 0x85, 0x0f),
-        entry(Event::DtlbSecondLevelHits, 0x45, 0x0f),
-        entry(Event::ItlbSecondLevelHits, 0x84, 0x00),
-        entry(Event::TlbFlushes, 0x78, 0xff),
-    ],
-    notes: "loads and stores together; whether nested walks are counted apart is not documented",
-};
-
-/// Intel SDM vol. 3, 21.2.1.2: the architectural events with numbers 0 and 1.
-const ARCHITECTURAL_INTEL: EventTable = EventTable {
-    name: "architectural",
-    events: &[entry(Event::Cycles, 0x3c, 0x00), entry(Event::Instructions, 0xc0, 0x00)],
-    notes: "this processor is not in the tables: no events of its TLB",
-};
-
-/// The same in every AMD processor with 64 bits.
-const ARCHITECTURAL_AMD: EventTable = EventTable {
-    name: "architectural",
-    events: &[entry(Event::Cycles, 0x76, 0x00), entry(Event::Instructions, 0xc0, 0x00)],
-    notes: ARCHITECTURAL_INTEL.notes,
-};
 
 /// What every processor of the vendor counts.
 pub fn architectural(shape: &Shape) -> &'static EventTable {
@@ -166,17 +118,19 @@ pub fn architectural(shape: &Shape) -> &'static EventTable {
     }
 }
 
-/// The table of a processor.
+/// The table of a guest's processor. Where cores differ, a guest has no counters.
 pub fn for_shape(shape: &Shape) -> &'static EventTable {
-    let is_intel = matches!(shape.counters, Counters::Intel { .. });
-    match (is_intel, shape.family, shape.model) {
-        // Skylake-SP (stepping 0 to 4) and Cascade Lake (5 and newer).
-        (true, 6, 0x55) => &SKYLAKE_SERVER,
-        (true, 6, 0x6a | 0x6c) => &ICE_LAKE_SERVER,
-        (true, 6, 0x8f | 0xcf | 0xad | 0xae) => &SAPPHIRE_RAPIDS,
-        (false, 0x17, 0x30..=0xff) => &ZEN_2,
-        (false, 0x19, 0x00..=0x0f | 0x20..=0x2f | 0x40..=0x5f) => &ZEN_3,
-        (false, 0x19 | 0x1a, _) => &ZEN_4_AND_5,
-        _ => architectural(shape),
-    }
+    let vendor = architectural(shape).vendor;
+    let is_it = |table: &&EventTable| {
+        table.core.is_none() && table.is_for(vendor, shape.family, shape.model, shape.stepping)
+    };
+    tables().iter().find(is_it).unwrap_or(architectural(shape))
+}
+
+/// The table of one kind of core of an Intel processor, by the name of its PMU in Linux.
+pub fn for_core(core: &str, family: u32, model: u32) -> Option<&'static EventTable> {
+    let is_it = |table: &&EventTable| {
+        table.core.as_deref() == Some(core) && table.is_for(Vendor::Intel, family, model, 0)
+    };
+    tables().iter().find(is_it)
 }

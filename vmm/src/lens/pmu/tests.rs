@@ -1,16 +1,20 @@
 //! Choosing, judging and modelling, without a guest.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use abi::pmu::{
     PmuCounterTest, PmuCounts, PmuReport, PmuSelfTest, SELF_TEST_BEFORE_WRAP, SELF_TEST_INSTRUCTIONS,
     SELF_TEST_VALUE, bank, selector, status,
 };
 use proptest::prelude::*;
 
+use crate::host::CoreKind;
 use crate::lens::pmu::event::{BY_IMPORTANCE, Event};
 use crate::lens::pmu::result::Case;
 use crate::lens::pmu::software::model::{Fault, Model, Work, weight};
 use crate::lens::pmu::{
-    Counters, HostPmu, PmuAvailability, Privilege, Program, Shape, architectural, for_shape, judge, program,
+    Counters, EventTable, HostPmu, PmuAvailability, Privilege, Program, Selector, Shape, architectural,
+    for_core, for_shape, judge, program, tables,
 };
 
 fn intel(version: u32, model: u32) -> Shape {
@@ -43,21 +47,27 @@ fn families_and_models_are_read_as_the_manuals_say() {
 
 #[test]
 fn tables_go_by_vendor_family_and_model() {
-    let name = |shape: &Shape| for_shape(shape).name;
+    let name = |shape: &Shape| for_shape(shape).name.as_str();
     for (model, expected) in [
-        (0x55, "skylake-server"),
-        (0x6a, "ice-lake-server"),
-        (0x8f, "sapphire-rapids"),
+        (0x3c, "haswell"),
+        (0x9e, "skylake"),
+        (0x55, "skylakex"),
+        (0x6a, "icelakex"),
+        (0xa7, "rocketlake"),
+        (0x8f, "sapphirerapids"),
+        (0xbe, "alderlaken"),
+        (0x97, "architectural"),
         (0x2a, "architectural"),
     ] {
         assert_eq!(name(&intel(2, model)), expected);
     }
+    assert_eq!(name(&Shape { stepping: 7, ..intel(2, 0x55) }), "cascadelakex");
     for (family, model, expected) in [
-        (0x17, 0x01, "architectural"),
-        (0x17, 0x31, "zen2"),
-        (0x19, 0x01, "zen3"),
-        (0x19, 0x11, "zen4-zen5"),
-        (0x1a, 0x02, "zen4-zen5"),
+        (0x17, 0x01, "amdzen1"),
+        (0x17, 0x31, "amdzen2"),
+        (0x19, 0x01, "amdzen3"),
+        (0x19, 0x11, "amdzen4"),
+        (0x1a, 0x02, "amdzen5"),
         (0x15, 0x02, "architectural"),
     ] {
         assert_eq!(name(&amd(Counters::AmdCore, family, model)), expected);
@@ -67,9 +77,56 @@ fn tables_go_by_vendor_family_and_model() {
 }
 
 #[test]
+fn each_kind_of_core_has_its_table() {
+    let walks = |core, model| for_core(core, 6, model)?.selector(Event::DtlbLoadWalks);
+    for model in [0x97, 0x9a, 0xb7, 0xba, 0xbf, 0xaa, 0xac, 0xbd, 0xc5, 0xc6] {
+        assert_eq!(walks("cpu_core", model), Some(Selector(0x0e12)), "{model:#x}");
+        assert_eq!(walks("cpu_atom", model), Some(Selector(0x0e08)), "{model:#x}");
+    }
+    assert_eq!(walks("cpu_core", 0x9e), None, "one kind of core");
+    assert_eq!(walks("cpu_gpu", 0x97), None);
+}
+
+/// The file and the extract of Linux's event files that was made with it.
+#[test]
+fn tables_are_those_of_linux() {
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).unwrap(),
+        None if text.is_empty() => 0,
+        None => text.parse().unwrap(),
+    };
+    let mut extract = BTreeMap::new();
+    let text = include_str!("data/events-extract.csv");
+    for row in csv::Reader::from_reader(text.as_bytes()).deserialize() {
+        let row: [String; 7] = row.unwrap();
+        let [processor, core, event, linux, code, unit_mask, counter_mask] = &row;
+        let (code, mask) = (number(code), number(unit_mask));
+        // Unit masks and AMD's event numbers have their upper bits elsewhere.
+        let bits =
+            code & 0xff | (mask & 0xff) << 8 | number(counter_mask) << 24 | code >> 8 << 32 | mask >> 8 << 40;
+        let (selector, names): &mut (u64, Vec<String>) =
+            extract.entry((processor.clone(), core.clone(), event.clone())).or_default();
+        *selector |= bits;
+        names.push(linux.clone());
+    }
+    let mut tabled = BTreeMap::new();
+    for table in tables() {
+        for (event, found) in &table.events {
+            let core = table.core.clone().unwrap_or_default();
+            let names = found.linux.split(" + ").map(str::to_owned).collect();
+            tabled.insert((table.name.clone(), core, event.name().to_owned()), (found.selector.0, names));
+        }
+    }
+    assert_eq!(tabled, extract);
+    let name = |table: &EventTable| (table.name.clone(), table.core.clone());
+    let names: BTreeSet<_> = tables().iter().map(name).collect();
+    assert_eq!(names.len(), tables().len(), "each once");
+}
+
+#[test]
 fn selectors_have_the_bits_of_the_manuals() {
     let zen4 = amd(Counters::AmdPerfmonV2, 0x19, 0x11);
-    let bits = |shape, event| for_shape(shape).selector(event).unwrap().bits();
+    let bits = |shape, event| for_shape(shape).selector(event).unwrap().0;
     assert_eq!(bits(&zen4, Event::ReferenceCycles), 0x1_0000_0120);
     assert_eq!(bits(&zen4, Event::DtlbWalks), 0xf045);
     assert_eq!(bits(&intel(2, 0x8f), Event::DtlbLoadWalks), 0x0e12);
@@ -99,6 +156,7 @@ fn reserved_counters_stay_free_and_what_is_left_out_says_why() {
 
 fn good_host() -> HostPmu {
     HostPmu {
+        core_kinds: Vec::new(),
         capability: 1,
         is_enabled: Some(true),
         has_nmi_watchdog: Some(false),
@@ -116,7 +174,12 @@ fn each_obstacle_has_its_reason_and_remedy() {
     };
     let shape = || Some(intel(2, 0x55));
     type Case = (fn(&mut HostPmu), Option<Shape>, &'static str);
-    let cases: [Case; 4] = [
+    let hybrid = |host: &mut HostPmu| {
+        let kind = |name, cpus| CoreKind { name, perf_type: 4, cpus };
+        host.core_kinds = vec![kind("cpu_core", vec![0, 1]), kind("cpu_atom", vec![2])];
+    };
+    let cases: [Case; 5] = [
+        (hybrid, shape(), "cpu_core, cpu_atom"),
         (|host| host.is_enabled = Some(false), shape(), "enable_pmu"),
         (|host| host.capability = 0, shape(), "KVM_CAP_PMU_CAPABILITY"),
         (|_| (), None, "CPUID"),

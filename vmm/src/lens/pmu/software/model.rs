@@ -6,7 +6,7 @@ use crate::lens::pmu::event::Event;
 use crate::lens::pmu::program::FIXED;
 use crate::lens::pmu::shape::{Counters, Shape};
 use crate::lens::pmu::software::Defect;
-use crate::lens::pmu::table::{EventTable, Selector, for_shape};
+use crate::lens::pmu::table::{EventTable, ProcessorEvent, for_shape};
 
 /// The access ends in a general protection fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ impl Model {
 
     /// How often an event happens per instruction: 0 for what this processor does not have.
     fn weight(&self, chosen: u64) -> u64 {
-        let is_it = |(_, selector): &&(Event, Selector)| selector.bits() == chosen & EVENT_BITS;
+        let is_it = |(_, event): &(&Event, &ProcessorEvent)| event.selector.0 == chosen & EVENT_BITS;
         self.table.events.iter().find(is_it).map_or(0, |(event, _)| weight(*event))
     }
 }
