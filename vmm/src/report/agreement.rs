@@ -37,6 +37,9 @@ pub struct AgreementRecord {
     pub what: String,
     /// By lens; `rule` is what the placement says. A trace of a few round trips is extrapolated to all of them.
     pub counts: BTreeMap<String, u64>,
+    /// How many round trips these are of: 1 for a clock that is read in each; 0 in records that do not tell.
+    #[serde(default)]
+    pub round_trips: u64,
     /// The same per round trip, without what the marks themselves take, where that is another number than a quotient.
     pub per_round_trip: f64,
     /// How far apart two of them may be, and why.
@@ -49,11 +52,17 @@ pub struct AgreementRecord {
 }
 
 impl AgreementRecord {
-    pub(super) fn new(what: &str, counts: &[(&str, u64)], per_round_trip: f64) -> AgreementRecord {
+    pub(super) fn new(
+        what: &str,
+        counts: &[(&str, u64)],
+        round_trips: u64,
+        per_round_trip: f64,
+    ) -> AgreementRecord {
         let counts = counts.iter().map(|(lens, count)| ((*lens).to_owned(), *count)).collect();
         AgreementRecord {
             what: what.to_owned(),
             counts,
+            round_trips,
             per_round_trip,
             slack: 0,
             slack_reason: None,
@@ -136,6 +145,10 @@ pub const CR3_LOADS: &str = "CR3 loads";
 
 const THREAD_SWITCHES: &str = "thread switches";
 
+const EMULATED: &str = "emulated instructions in ring 0";
+
+const CLOCK_TO_CLOCK: &str = "instructions from clock to clock";
+
 /// What to look at first when a lens is the one that differs.
 const WHAT_TO_CHECK: [(&str, &str); 6] = [
     ("kernel", "the counters of the kernel's switch (guest-kernel), each load and switch once"),
@@ -165,10 +178,11 @@ pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord
         return Vec::new();
     }
     let rule = counted.rule_loads.map(|loads| ("rule", loads.saturating_mul(round_trips)));
-    let quotient = |count: u64| count as f64 / round_trips as f64;
-    let row = |what: &str, counts: &[(&str, u64)]| {
-        AgreementRecord::new(what, counts, quotient(counts.first().map_or(0, |(_, count)| *count)))
+    let row_of = |what: &str, counts: &[(&str, u64)], round_trips: u64| {
+        let first = counts.first().map_or(0, |(_, count)| *count);
+        AgreementRecord::new(what, counts, round_trips, first as f64 / round_trips.max(1) as f64)
     };
+    let row = |what: &str, counts: &[(&str, u64)]| row_of(what, counts, round_trips);
     let counts = |counts: [Option<(&'static str, u64)>; 3]| counts.into_iter().flatten().collect::<Vec<_>>();
     let mut rows = Vec::new();
     match traced {
@@ -186,15 +200,28 @@ pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord
         }
         Err(absent) => {
             rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, None])));
-            if let Some(Disagreement { what, traced, counted }) = &absent.disagreement {
+            if let Some(Disagreement { what, traced, counted, round_trips }) = &absent.disagreement {
                 let what = format!("{what} of the traced guest");
-                rows.push(row(&what, &[("kernel", *counted), ("trace", *traced)]));
+                rows.push(row_of(&what, &[("kernel", *counted), ("trace", *traced)], *round_trips));
             }
         }
     }
     // One lens alone agrees with itself.
     rows.retain(|row| row.counts.len() > 1);
     rows
+}
+
+/// What cannot be compared with the trace, because its round trips vary and so predict nothing.
+pub fn not_compared(counted: &Counted<'_>, traced: &Traced) -> Vec<String> {
+    let Ok(summary) = traced else { return Vec::new() };
+    if summary.varying == 0 || counted.round_trips == 0 {
+        return Vec::new();
+    }
+    let mut names = vec![CR3_LOADS, THREAD_SWITCHES];
+    names.extend(counted.emulated.map(|_| EMULATED));
+    names.extend(counted.clock_median.filter(|_| summary.clock_ticks.is_none()).map(|_| CLOCK_TO_CLOCK));
+    names.extend((!counted.pmu.is_empty()).then_some("instructions by the pmu"));
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// What all launches must count, by the trace of one: their round trips, and what the marks take in each of them.
@@ -211,12 +238,12 @@ fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord
     if let (Some(emulated), Some(traced)) = (counted.emulated, predict(counted, summary, ring_0)) {
         let counts = [("kvm", emulated), ("trace", traced)];
         let one = ring_0(&summary.counts, summary.detour_instructions);
-        let row = AgreementRecord::new("emulated instructions in ring 0", &counts, one as f64);
+        let row = AgreementRecord::new(EMULATED, &counts, counted.round_trips, one as f64);
         rows.push(row.with_slack(traced / 1000, "an interrupted instruction is emulated twice"));
     }
     if let (Some(median), Some(ticks)) = (counted.clock_median, summary.clock_ticks) {
         let counts = [("trace", ticks), ("tsc", median)];
-        rows.push(AgreementRecord::new("instructions from clock to clock", &counts, ticks as f64));
+        rows.push(AgreementRecord::new(CLOCK_TO_CLOCK, &counts, 1, ticks as f64));
     }
     let privilege = counted.pmu.first().map(|result| result.privilege);
     let instructions = |result: &&PmuResult| result.counter(Event::Instructions).map(|counter| counter.total);
@@ -229,7 +256,7 @@ fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord
         };
         if let Some(traced) = predict(counted, summary, |counts, _| field(counts)) {
             let counts = [("pmu", total), ("trace", traced)];
-            let row = AgreementRecord::new(what, &counts, field(&summary.counts) as f64);
+            let row = AgreementRecord::new(what, &counts, counted.round_trips, field(&summary.counts) as f64);
             let slack = PMU_SLACK_PER_LAUNCH * counted.launches + counted.exits;
             let reason = "512 for programming the counters, and one for each exit of the guest";
             rows.push(row.with_slack(slack, reason));

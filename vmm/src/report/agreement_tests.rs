@@ -141,17 +141,22 @@ fn without_a_trace_the_rule_is_compared_with_the_kernel_alone() {
 
 #[test]
 fn a_traced_guest_that_contradicts_itself_is_a_disagreement() {
-    let disagreement = Disagreement { what: "loads of CR3", traced: 9, counted: 10 };
+    let disagreement = Disagreement { what: "loads of CR3", traced: 9, counted: 10, round_trips: 5 };
     let absent = TraceAbsent { reason: "x".to_owned(), disagreement: Some(disagreement) };
     let rows = agreements(&counted(300), &Err(absent));
-    assert!(!row(&rows, "loads of CR3 of the traced guest").agrees);
+    let traced = row(&rows, "loads of CR3 of the traced guest");
+    assert!(!traced.agrees);
+    assert_eq!((traced.round_trips, traced.per_round_trip), (5, 2.0), "its own round trips");
 }
 
 #[test]
 fn round_trips_that_differ_predict_nothing() {
     let varying = Summary { varying: 1, ..summary() };
-    let rows = agreements(&Counted { emulated: Some(1), ..counted(300) }, &Ok(varying));
+    let counted = Counted { emulated: Some(1), ..counted(300) };
+    let rows = agreements(&counted, &Ok(varying.clone()));
     assert!(rows.iter().all(|row| row.agrees && !row.counts.contains_key("trace")), "{rows:?}");
+    assert_eq!(not_compared(&counted, &Ok(varying)), [CR3_LOADS, THREAD_SWITCHES, EMULATED]);
+    assert!(not_compared(&counted, &Ok(summary())).is_empty(), "they do not vary");
 }
 
 #[test]

@@ -39,8 +39,9 @@ pub fn agreements(
     let row = |(what, counted, least, most): (&str, u64, u64, u64)| {
         let rule = counted.clamp(least, most);
         let quotient = counted as f64 / round_trips as f64;
-        (counted != 0 || rule != 0)
-            .then(|| AgreementRecord::new(what, &[("kernel", counted), ("rule", rule)], quotient))
+        (counted != 0 || rule != 0).then(|| {
+            AgreementRecord::new(what, &[("kernel", counted), ("rule", rule)], round_trips, quotient)
+        })
     };
     rows.into_iter().filter_map(row).collect()
 }

@@ -42,12 +42,16 @@ fn broken(what: &str) -> String {
     what.replacen(" in ", "\nin ", 1).replacen(" from ", "\nfrom ", 1)
 }
 
-/// Equal counts are one number for a round trip; others stand side by side as they were counted.
+/// Equal counts are one number for a round trip; others stand side by side, each by the number of round trips.
 fn cell(row: &AgreementRecord) -> String {
     if row.agrees {
         return format::count(row.per_round_trip);
     }
-    let counts = row.counts.values().map(|count| format::grouped(*count));
+    let counts = row.counts.values().map(|count| match row.round_trips {
+        // A record that does not tell how many.
+        0 => format!("{} in all", format::grouped(*count)),
+        round_trips => format::count(*count as f64 / round_trips as f64),
+    });
     format!("(!) {}", counts.collect::<Vec<_>>().join(" ≠ "))
 }
 
@@ -73,7 +77,7 @@ mod tests {
         let columns = section(&run).unwrap().columns;
         let headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
         assert_eq!(headings, ["case", "CR3 loads\nkernel = rule = trace", "thread switches\nkernel = trace"]);
-        assert_eq!(columns[1].cells, ["2", "(!) 21 ≠ 20 ≠ 20"]);
+        assert_eq!(columns[1].cells, ["2", "(!) 2.1 ≠ 2 ≠ 2"]);
         assert_eq!(columns[2].cells, ["2", "2"]);
     }
 }

@@ -21,6 +21,7 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(cause::note(run));
     notes.extend(flush_thresholds(run));
     notes.extend(not_measured(run));
+    notes.extend(not_compared(run));
     notes.extend(absent_lenses(run));
     notes.extend(super::tlb::note(run));
     notes.extend(super::schemes::note(run));
@@ -195,17 +196,50 @@ fn not_measured(run: &RunRecord) -> impl Iterator<Item = String> {
     })
 }
 
+/// Lenses that did not count, by reason; with the cases, where it is not so in all of them.
 fn absent_lenses(run: &RunRecord) -> Vec<String> {
-    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, lens) in run.cases.first().iter().flat_map(|case| &case.lenses) {
-        if let (false, Some(reason)) = (lens.available, &lens.reason) {
-            by_reason.entry(reason).or_default().push(name);
+    let mut by_reason: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for case in &run.cases {
+        for (name, lens) in &case.lenses {
+            if let (false, Some(reason)) = (lens.available, &lens.reason) {
+                by_reason.entry(reason).or_default().entry(name).or_default().push(&case.name);
+            }
         }
     }
-    by_reason
-        .into_iter()
-        .map(|(reason, names)| format!("Not counted: {}: {reason}.", names.join(", ")))
-        .collect()
+    let mut notes = Vec::new();
+    for (reason, lenses) in by_reason {
+        let (everywhere, in_some): (Vec<_>, Vec<_>) =
+            lenses.into_iter().partition(|(_, cases)| cases.len() == run.cases.len());
+        let names: Vec<&str> = everywhere.iter().map(|(name, _)| *name).collect();
+        notes.extend((!names.is_empty()).then(|| format!("Not counted: {}: {reason}.", names.join(", "))));
+        for (name, cases) in in_some {
+            notes.push(format!("Not counted: {name}: {reason}. ({})", some_of(&cases, run)));
+        }
+    }
+    notes
+}
+
+/// Comparisons with traces whose round trips vary.
+fn not_compared(run: &RunRecord) -> Vec<String> {
+    let mut by_comparisons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for case in run.cases.iter().filter(|case| !case.not_compared.is_empty()) {
+        by_comparisons.entry(case.not_compared.join(", ")).or_default().push(&case.name);
+    }
+    let note = |(comparisons, cases): (String, Vec<&str>)| {
+        format!(
+            "Not compared with the trace: {comparisons}: the traced round trips are not all the same, so they predict nothing. ({})",
+            some_of(&cases, run)
+        )
+    };
+    by_comparisons.into_iter().map(note).collect()
+}
+
+/// How many cases, and the names of the first.
+fn some_of(cases: &[&str], run: &RunRecord) -> String {
+    const NAMED: usize = 3;
+    let more = if cases.len() > NAMED { ", …" } else { "" };
+    let names = cases.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    format!("{} of {} cases: {names}{more}", cases.len(), run.cases.len())
 }
 
 fn explanations(run: &RunRecord) -> Vec<String> {
@@ -229,6 +263,37 @@ mod tests {
     use super::super::tests::run_record;
     use super::*;
     use crate::experiment::expand::Absent;
+    use crate::report::record::LensRecord;
+
+    /// A trace that one case does not have is not one that no case has, and one that varies says what that costs.
+    #[test]
+    fn lenses_that_some_cases_lack_and_comparisons_that_vanish_name_the_cases() {
+        let mut run = run_record();
+        let cases = run.cases.len();
+        assert!(cases > 1);
+        for case in &mut run.cases {
+            let absent = |reason: &str| LensRecord {
+                available: false,
+                reason: Some(reason.to_owned()),
+                hz: None,
+                readings: Vec::new(),
+            };
+            case.lenses = BTreeMap::from([("pmu".to_owned(), absent("none here"))]);
+        }
+        let first = &mut run.cases[0];
+        let trace = LensRecord { reason: Some("no round trip".to_owned()), ..first.lenses["pmu"].clone() };
+        first.lenses.insert("trace".to_owned(), trace);
+        first.not_compared = vec!["CR3 loads".to_owned(), "thread switches".to_owned()];
+        let name = first.name.clone();
+        let expected = [
+            format!("Not counted: trace: no round trip. (1 of {cases} cases: {name})"),
+            "Not counted: pmu: none here.".to_owned(),
+        ];
+        let notes = absent_lenses(&run);
+        assert!(expected.iter().all(|note| notes.contains(note)) && notes.len() == 2, "{notes:?}");
+        let [note] = &not_compared(&run)[..] else { panic!("one note") };
+        assert!(note.contains("CR3 loads, thread switches") && note.contains(&name), "{note}");
+    }
 
     #[test]
     fn what_is_absent_for_one_reason_is_one_note() {

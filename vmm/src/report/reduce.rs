@@ -6,7 +6,7 @@ use abi::address::PAGE_SIZE;
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
 use serde_json::Value;
 
-use super::agreement::{Counted, Traced, agreements};
+use super::agreement::{Counted, Traced, agreements, not_compared};
 use super::cause;
 use super::density::{density, process_record};
 use super::flush::FlushRecord;
@@ -107,6 +107,7 @@ pub fn case_record(
         round_trips,
         cycles: channels,
         agreements: agreements(&counted, traced).into_iter().chain(by_cause).collect(),
+        not_compared: not_compared(&counted, traced),
         tlb_models: Vec::new(),
         drift: BTreeMap::new(),
         disturbed_samples: runs
@@ -291,7 +292,9 @@ fn lenses(
     let kvm = if has_kvm_stats {
         present(None)
     } else {
-        absent_lens("KVM on this host tells no statistics".to_owned())
+        // Statistics are taken at both marks.
+        let case = || "no guest of this case came to its second mark".to_owned();
+        absent_lens(host.absent_lenses.get("kvm").cloned().unwrap_or_else(case))
     };
     let trace = match traced {
         Ok(summary) => {

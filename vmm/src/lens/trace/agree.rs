@@ -15,6 +15,8 @@ pub struct Disagreement {
     pub traced: u64,
     /// By the kernel.
     pub counted: u64,
+    /// Round trips between the marks.
+    pub round_trips: u64,
 }
 
 /// Compares a trace between the marks with the kernel's counters of that run, those of the first CPU, which it followed.
@@ -28,7 +30,9 @@ pub fn check(traced: &Counts, run: &GuestRun) -> Result<(), Disagreement> {
         ("invalidations of pages", traced.kinds.invalidations, counted(|counters| counters.invlpg)),
     ];
     match pairs.into_iter().find(|(_, traced, counted)| traced != counted) {
-        Some((what, traced, counted)) => Err(Disagreement { what, traced, counted }),
+        Some((what, traced, counted)) => {
+            Err(Disagreement { what, traced, counted, round_trips: run.round_trips })
+        }
         None => Ok(()),
     }
 }
