@@ -10,6 +10,10 @@ const TSC_DEADLINE: u32 = 1 << 24;
 /// Leaf 0x8000_0001, EDX: 1 GiB pages.
 const GIBIBYTE_PAGES: u32 = 1 << 26;
 
+/// Leaf 1, ECX: there is a hypervisor. Before it is set nobody looks for its leaves, 0x4000_0000 and up, and so for the
+/// steal-time record. Linux's KVM sets it in KVM_GET_SUPPORTED_CPUID only since about 6.14, and leaves it to the VMM before.
+const HYPERVISOR: u32 = 1 << 31;
+
 /// Leaf of a hypervisor that tells the frequencies of TSC (EAX) and local APIC (EBX), kHz: VMware's convention, which
 /// QEMU and Linux follow under KVM.
 const TIMING_LEAF: u32 = 0x4000_0010;
@@ -54,7 +58,7 @@ pub(crate) fn for_vcpu(supported: &CpuId, machine: Machine, index: u32) -> Resul
             1 => {
                 let logical = machine.vcpus.min(255);
                 leaf.ebx = (leaf.ebx & 0xffff) | (index.min(255) << 24) | (logical << 16);
-                leaf.ecx &= !TSC_DEADLINE;
+                leaf.ecx = leaf.ecx & !TSC_DEADLINE | HYPERVISOR;
                 if machine.has_tsc_deadline {
                     leaf.ecx |= TSC_DEADLINE;
                 }
@@ -119,7 +123,7 @@ mod tests {
         };
         let cpuid = for_vcpu(&supported, machine, 300).unwrap();
         assert_eq!(find(&cpuid, 1, 0).ebx, 255 << 24 | 255 << 16);
-        assert_eq!(find(&cpuid, 1, 0).ecx, TSC_DEADLINE);
+        assert_eq!(find(&cpuid, 1, 0).ecx, TSC_DEADLINE | HYPERVISOR, "set, though KVM did not");
         assert_eq!(find(&cpuid, 0xb, 0).edx, 300);
         assert_eq!((find(&cpuid, 0xb, 1).eax, find(&cpuid, 0xb, 1).ebx), (10, 640));
         assert_eq!(find(&cpuid, 0x8000_001e, 0).eax, 300);
@@ -134,7 +138,7 @@ mod tests {
             Machine { vcpus: 1, has_steal_time: true, has_tsc_deadline: false, tsc_hz: 0, apic_timer_hz: 0 };
         let cpuid = for_vcpu(&supported, machine, 0).unwrap();
         assert_eq!(cpuid.as_slice().len(), 1);
-        assert_eq!(find(&cpuid, 1, 0).ecx, 0);
+        assert_eq!(find(&cpuid, 1, 0).ecx, HYPERVISOR);
         assert!(!has_gibibyte_pages(&cpuid));
     }
 }
