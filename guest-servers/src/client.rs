@@ -220,13 +220,13 @@ fn measure<const CHANNELS: usize>(
 
 /// Round trip, there, back: the server tells when the call arrived and when its answer left.
 fn directions(steal_time: &StealTime) -> Result<[u64; 3], Failure> {
-    let version = steal_time.version();
+    let stolen_ns = steal_time.stolen_ns();
     let begin = now();
     let answer = call(0, Message::EMPTY);
     let end = now();
     let [arrived, answered, ..] = answer?.message.words;
     let spans = [end.wrapping_sub(begin), arrived.wrapping_sub(begin), end.wrapping_sub(answered)];
-    Ok(spans.map(|span| mark(steal_time, version, span)))
+    Ok(spans.map(|span| mark(steal_time, stolen_ns, span)))
 }
 
 /// A message of the length that the case asks for, and what the answer to it must be.

@@ -89,13 +89,13 @@ impl Movers {
 
     /// Moves all of them, then calls: what the move takes, and how long the caller is without an answer.
     fn move_and_call(&self, how: u64, steal_time: &StealTime) -> Result<[u64; 2], Failure> {
-        let version = steal_time.version();
+        let stolen_ns = steal_time.stolen_ns();
         let begin = now();
         self.move_all(how)?;
         let moved = now();
         empty_call()?;
         let end = now();
-        Ok([moved.wrapping_sub(begin), end.wrapping_sub(begin)].map(|span| mark(steal_time, version, span)))
+        Ok([moved.wrapping_sub(begin), end.wrapping_sub(begin)].map(|span| mark(steal_time, stolen_ns, span)))
     }
 
     pub fn there_and_back(&self, steal_time: &StealTime) -> Result<[u64; 6], Failure> {
@@ -121,7 +121,7 @@ impl Movers {
 
     fn move_under_load(&self, how: u64, steal_time: &StealTime, load: &Load) -> Result<[u64; 2], Failure> {
         load.wait_for_answer();
-        let version = steal_time.version();
+        let stolen_ns = steal_time.stolen_ns();
         load.watch();
         let begin = now();
         self.move_all(how)?;
@@ -129,6 +129,6 @@ impl Movers {
         load.moved();
         // Only then the gap around the move has ended.
         load.wait_for_answer();
-        Ok([moved.wrapping_sub(begin), load.longest_gap()].map(|span| mark(steal_time, version, span)))
+        Ok([moved.wrapping_sub(begin), load.longest_gap()].map(|span| mark(steal_time, stolen_ns, span)))
     }
 }

@@ -1,9 +1,8 @@
-//! The clock of the samples: the time-stamp counter, fenced, and whether the hypervisor took the CPU away meanwhile.
+//! The clock of the samples: the time-stamp counter, fenced, and whether the host gave the CPU to somebody else meanwhile.
 
 use core::arch::asm;
 
 use abi::region::{CLOCK_OFFSET, CLOCK_SIZE};
-use abi::report::SAMPLE_DISTURBED;
 
 use crate::Start;
 
@@ -24,44 +23,45 @@ pub fn now() -> u64 {
 /// instructions, so that a trace, which runs without the record, counts what is measured.
 #[derive(Clone, Copy)]
 pub struct StealTime {
-    version: *const u32,
+    stolen_ns: *const u64,
 }
 
-/// What stands for the version where there is no record.
-static NO_RECORD: u32 = 0;
+/// What stands for the steal time where there is no record.
+static NO_RECORD: u64 = 0;
 
 impl StealTime {
     /// The record of this thread's CPU.
     pub fn new(start: &Start) -> StealTime {
-        /// Offset of the field `version` in the record (Documentation/virt/kvm/x86/msr.rst).
-        const VERSION_OFFSET: u64 = 8;
-        let address = (start.base + CLOCK_OFFSET + start.cpu * CLOCK_SIZE + VERSION_OFFSET) as usize;
+        // The field `steal` is the first one of the record (Documentation/virt/kvm/x86/msr.rst).
+        let address = (start.base + CLOCK_OFFSET + start.cpu * CLOCK_SIZE) as usize;
         let is_there = start.cpu < u64::from(start.info().steal_time_cpus);
-        let version =
+        let stolen_ns =
             if is_there { core::ptr::with_exposed_provenance(address) } else { &raw const NO_RECORD };
-        StealTime { version }
+        StealTime { stolen_ns }
     }
 
-    /// A number that changes whenever the hypervisor has put this CPU on a host CPU anew.
+    /// How long this CPU has waited for a host CPU so far, ns. The `version` beside it says less: it changes whenever KVM
+    /// takes the CPU up again, after a halt and after an interrupt of the host's, too.
     #[inline(always)]
-    pub fn version(&self) -> u32 {
-        // SAFETY: the static, or the record that the kernel has mapped for reading; the hypervisor writes it at any time.
-        unsafe { self.version.read_volatile() }
+    pub fn stolen_ns(&self) -> u64 {
+        // SAFETY: the static, or the record that the kernel has mapped for reading; the hypervisor writes it, but never while
+        // this CPU runs.
+        unsafe { self.stolen_ns.read_volatile() }
     }
 }
 
-/// Measures `operation`: its duration in cycles, marked if the CPU was taken away meanwhile.
+/// Measures `operation`: its duration in cycles, marked if the CPU was stolen meanwhile.
 #[inline(always)]
 pub fn sample<T>(steal_time: &StealTime, operation: impl FnOnce() -> T) -> (u64, T) {
-    let version = steal_time.version();
+    let stolen_ns = steal_time.stolen_ns();
     let begin = now();
     let result = operation();
     let end = now();
-    (mark(steal_time, version, end.wrapping_sub(begin)), result)
+    (mark(steal_time, stolen_ns, end.wrapping_sub(begin)), result)
 }
 
-/// Marks a sample if the CPU was taken away since `version` was read.
+/// Marks a sample if it is disturbed: by what was stolen since the steal time was `before_ns`.
 #[inline(always)]
-pub fn mark(steal_time: &StealTime, version: u32, sample: u64) -> u64 {
-    if steal_time.version() == version { sample } else { sample | SAMPLE_DISTURBED }
+pub fn mark(steal_time: &StealTime, before_ns: u64, sample: u64) -> u64 {
+    abi::report::marked(sample, steal_time.stolen_ns().wrapping_sub(before_ns))
 }

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use abi::report::COUNTER_NAMES;
 
-use super::record::{CaseRecord, ChannelRecord, RunRecord};
+use super::channel::ChannelRecord;
+use super::record::{CaseRecord, RunRecord};
 use crate::experiment::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
 use crate::printable::line;
 
 /// Columns before the counters.
-const COLUMNS: [&str; 49] = [
+const COLUMNS: [&str; 50] = [
     "case",
     "workload",
     "client",
@@ -51,7 +52,8 @@ const COLUMNS: [&str; 49] = [
     "p99_cycles",
     "max_cycles",
     "mean_cycles",
-    "median_with_disturbed_cycles",
+    "undisturbed_samples",
+    "undisturbed_median_cycles",
     "median_ns",
     "ratio_to_all_user",
     "ratio_to_lone_guest",
@@ -95,6 +97,8 @@ fn text<T: ToString>(value: Option<T>) -> String {
 fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<String> {
     let parameters = &case.parameters;
     let summary = |field: fn(&ChannelRecord) -> u64| text(channel.map(|(_, channel)| field(channel)));
+    let interval = channel.and_then(|(_, channel)| channel.summary.interval);
+    let undisturbed = channel.and_then(|(_, channel)| channel.undisturbed);
     let mut row = vec![
         case.name.clone(),
         parameters.workload.to_string(),
@@ -131,20 +135,21 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         summary(|channel| channel.summary.count),
         summary(|channel| channel.summary.min),
         summary(|channel| channel.summary.median),
-        summary(|channel| channel.summary.median_ci95_low),
-        summary(|channel| channel.summary.median_ci95_high),
+        text(interval.map(|interval| interval.low)),
+        text(interval.map(|interval| interval.high)),
         summary(|channel| channel.summary.p90),
         summary(|channel| channel.summary.p99),
         summary(|channel| channel.summary.max),
         summary(|channel| channel.summary.mean),
-        summary(|channel| channel.median_with_disturbed),
+        text(undisturbed.map(|undisturbed| undisturbed.count)),
+        text(undisturbed.and_then(|undisturbed| undisturbed.median)),
         text(channel.and_then(|(_, channel)| channel.median_ns)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_all_user)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_lone_guest)),
         text(case.density.as_ref().and_then(|density| density.fairness)),
         text(case.empty_pair_median_cycles),
         case.timing_valid.to_string(),
-        case.disturbed_samples.to_string(),
+        text(case.disturbed_samples),
     ];
     row.extend(COUNTER_NAMES.iter().map(|name| text(case.per_round_trip(name))));
     row.push(text(case.kvm_exits_per_round_trip));
@@ -172,6 +177,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[34], &call[49]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[34], &call[50]), ("call", "2000", "2"));
     }
 }

@@ -65,7 +65,7 @@ mod tests {
     }
 
     fn ends(summary: Summary) -> (u64, u64) {
-        (summary.median_ci95_low, summary.median_ci95_high)
+        summary.interval.map(|interval| (interval.low, interval.high)).unwrap()
     }
 
     #[test]

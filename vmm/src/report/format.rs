@@ -1,5 +1,6 @@
 //! How numbers and programs are written for people.
 
+use super::statistics::Interval;
 use crate::experiment::case::Parameters;
 use crate::experiment::parameter::{Transfer, Workload};
 
@@ -23,7 +24,7 @@ pub fn count(value: f64) -> String {
 }
 
 /// The distance of an interval's ends from `middle`, the greater of the two: `±0.3 %`.
-pub fn interval(low: u64, middle: u64, high: u64) -> String {
+pub fn interval(Interval { low, high }: Interval, middle: u64) -> String {
     if middle == 0 {
         return String::new();
     }
@@ -117,9 +118,10 @@ mod tests {
 
     #[test]
     fn an_interval_is_its_farther_end() {
-        assert_eq!(interval(990, 1000, 1005), "±1.0%");
-        assert_eq!(interval(1000, 1000, 1000), "±0");
-        assert_eq!(interval(99_999, 100_000, 100_000), "<0.1%");
-        assert_eq!(interval(0, 0, 1), "");
+        let text = |low, middle, high| interval(Interval { low, high }, middle);
+        assert_eq!(text(990, 1000, 1005), "±1.0%");
+        assert_eq!(text(1000, 1000, 1000), "±0");
+        assert_eq!(text(99_999, 100_000, 100_000), "<0.1%");
+        assert_eq!(text(0, 0, 1), "");
     }
 }

@@ -20,6 +20,12 @@ pub fn section(run: &RunRecord) -> Option<Section> {
     }
     let names = cases.iter().map(|case| case.name.clone()).collect();
     let mut columns = vec![Column { heading: "case".to_owned(), cells: names, is_number: false, rank: KEEP }];
+    columns.push(Column {
+        heading: "round trips\ncounted, traced".to_owned(),
+        cells: cases.iter().map(|case| basis(case)).collect(),
+        is_number: true,
+        rank: KEEP,
+    });
     columns.extend(kinds.into_iter().map(|(what, lenses)| {
         let is_it = |row: &&AgreementRecord| row.what == what && lenses_of(row) == lenses;
         let cells = cases.iter().map(|case| {
@@ -31,6 +37,12 @@ pub fn section(run: &RunRecord) -> Option<Section> {
     }));
     let heading = "lenses side by side, per round trip: what must be equal".to_owned();
     (!cases.is_empty()).then(|| Section { name: "lenses".to_owned(), heading, columns })
+}
+
+/// Round trips between the marks, and those of the trace.
+fn basis(case: &CaseRecord) -> String {
+    let traced = case.traced().map_or(0, |summary| summary.round_trips);
+    format!("{}, {}", format::grouped(case.round_trips), format::grouped(traced))
 }
 
 fn lenses_of(row: &AgreementRecord) -> String {
@@ -76,8 +88,17 @@ mod tests {
         }
         let columns = section(&run).unwrap().columns;
         let headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
-        assert_eq!(headings, ["case", "CR3 loads\nkernel = rule = trace", "thread switches\nkernel = trace"]);
-        assert_eq!(columns[1].cells, ["2", "(!) 2.1 ≠ 2 ≠ 2"]);
-        assert_eq!(columns[2].cells, ["2", "2"]);
+        assert_eq!(
+            headings,
+            [
+                "case",
+                "round trips\ncounted, traced",
+                "CR3 loads\nkernel = rule = trace",
+                "thread switches\nkernel = trace"
+            ]
+        );
+        assert_eq!(columns[1].cells[0], "6, 0", "the record of the trace is empty here");
+        assert_eq!(columns[2].cells, ["2", "(!) 2.1 ≠ 2 ≠ 2"]);
+        assert_eq!(columns[3].cells, ["2", "2"]);
     }
 }

@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod atomic;
 mod cause;
+pub mod channel;
 mod crowd;
 pub mod csv;
 pub mod density;
@@ -30,6 +31,7 @@ pub mod table;
 pub mod timing;
 mod tlb;
 pub mod together;
+mod version_1;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use abi::report::STEAL_FLOOR_NS;
+
 use super::agreement::CR3_LOADS;
 use super::record::{CaseRecord, RunRecord, RunState};
 use super::{cause, format};
@@ -18,6 +20,8 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(huge_pages(run));
     notes.extend(stood_still(run));
     notes.extend(disturbed(run));
+    notes.extend(no_steal_time(run));
+    notes.extend(without_figures(run));
     notes.extend(cause::note(run));
     notes.extend(flush_thresholds(run));
     notes.extend(not_measured(run));
@@ -145,22 +149,45 @@ fn stood_still(run: &RunRecord) -> Option<String> {
 }
 
 fn disturbed(run: &RunRecord) -> Option<String> {
-    let disturbed: u64 = run.cases.iter().map(|case| case.disturbed_samples).sum();
-    if disturbed == 0 {
-        return None;
-    }
+    let known = || run.cases.iter().filter_map(|case| Some((case, case.disturbed_samples?)));
+    let disturbed: u64 = known().map(|(_, disturbed)| disturbed).sum();
     let samples = |case: &CaseRecord| case.round_trips * case.parameters.workload.channels().len() as u64;
-    let all: u64 = run.cases.iter().map(samples).sum();
-    let mut note = format!(
-        "{} of {} samples were disturbed: the host took the CPU away meanwhile. They are in no figure, but marked in \
-         the raw samples.",
-        format::grouped(disturbed),
-        format::grouped(all),
-    );
-    if run.cases.iter().flat_map(|case| case.cycles.values()).any(|channel| channel.includes_disturbed) {
-        note.push_str(" Where every sample was disturbed, the figures are over all of them (~).");
+    let all: u64 = known().map(|(case, _)| samples(case)).sum();
+    (disturbed > 0).then(|| {
+        format!(
+            "{} of {} samples were disturbed: the host let a vCPU wait for more than {} µs meanwhile. All figures are over \
+             all samples; what the others say stands beside them.",
+            format::grouped(disturbed),
+            format::grouped(all),
+            STEAL_FLOOR_NS / 1000,
+        )
+    })
+}
+
+/// Cases of which nobody knows what the host disturbed.
+fn no_steal_time(run: &RunRecord) -> Option<String> {
+    let measured = || run.cases.iter().filter(|case| !case.cycles.is_empty());
+    let unknown: Vec<&CaseRecord> = measured().filter(|case| case.disturbed_samples.is_none()).collect();
+    let reason = if unknown.iter().any(|case| case.features.iter().any(|feature| feature == "steal-time")) {
+        "the record is of version 1, whose marks tell no cause"
+    } else {
+        "KVM tells these guests no steal time"
+    };
+    (!unknown.is_empty()).then(|| {
+        let (unknown, measured) = (unknown.len(), measured().count());
+        format!("Which samples the host disturbed is not known: {reason}. ({unknown} of {measured} cases)")
+    })
+}
+
+/// Figures that a record of an older form does not have.
+fn without_figures(run: &RunRecord) -> Vec<String> {
+    let mut cases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in &run.cases {
+        if let Some(reason) = &case.cycles_absent_reason {
+            cases.entry(reason).or_default().push(&case.name);
+        }
     }
-    Some(note)
+    cases.into_iter().map(|(reason, names)| format!("No cycles of {}: {reason}.", names.join(", "))).collect()
 }
 
 /// The flush thresholds of cases in which pages were flushed.
@@ -250,8 +277,8 @@ fn explanations(run: &RunRecord) -> Vec<String> {
     }
     if run.cases.iter().any(|case| !case.cycles.is_empty()) {
         notes.push(
-            "Counts are per round trip. CI: 95 % bootstrap interval of the median. The empty clock pair is part of \
-             every figure and not subtracted."
+            "Counts are per round trip. CI: 95 % bootstrap interval of the median, where there are six samples or \
+             launches. The empty clock pair is part of every figure and not subtracted."
                 .to_owned(),
         );
     }

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::agreement::AgreementRecord;
+use super::channel::{self, Channels};
 use super::density::{DensityRecord, ProcessRecord};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
-use super::statistics::Summary;
 use super::together::TogetherRecord;
 use crate::experiment::case::Parameters;
 use crate::experiment::expand::Absent;
@@ -22,7 +23,7 @@ use crate::lens::trace::Summary as TraceSummary;
 pub const SCHEMA: &str = "inkbed-results";
 
 /// Value of [`RunRecord::version`]: raised when a field changes its meaning or goes away.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One run of one experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,10 +158,15 @@ pub struct CaseRecord {
     pub outcome: OutcomeRecord,
     /// Round trips measured, over all launches.
     pub round_trips: u64,
-    /// Figures by the time-stamp counter, one entry per channel of the workload.
-    pub cycles: BTreeMap<String, ChannelRecord>,
-    /// Samples during which the hypervisor took the CPU away; they are in no figure, but in the raw samples.
-    pub disturbed_samples: u64,
+    /// Figures by the time-stamp counter, one entry per channel of the workload, in the order of the samples' columns.
+    #[serde(with = "channel::list")]
+    pub cycles: Channels,
+    /// Why there are none, though the case was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cycles_absent_reason: Option<String>,
+    /// Samples during which the host gave the CPU to somebody else; absent where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disturbed_samples: Option<u64>,
     /// Median of the empty clock pair where the client runs; part of every figure, never subtracted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_pair_median_cycles: Option<u64>,
@@ -223,28 +229,6 @@ pub struct CaseRecord {
     pub launches: Vec<LaunchRecord>,
 }
 
-/// Figures of one channel in cycles of the time-stamp counter.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChannelRecord {
-    /// Order statistics of the undisturbed samples; of all, when every one was disturbed.
-    #[serde(flatten)]
-    pub summary: Summary,
-    /// Every sample was disturbed, and the order statistics are over all of them.
-    #[serde(default)]
-    pub includes_disturbed: bool,
-    /// Median of all samples, disturbed ones included.
-    pub median_with_disturbed: u64,
-    /// The median in ns, where the counter's frequency is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub median_ns: Option<f64>,
-    /// The median relative to that of the case with everything in user spaces of their own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ratio_to_all_user: Option<f64>,
-    /// The median relative to that of the same case with one guest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ratio_to_lone_guest: Option<f64>,
-}
-
 /// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CountRecord {
@@ -304,9 +288,9 @@ pub struct LaunchRecord {
     pub console_tail: Option<String>,
     /// Round trips measured.
     pub round_trips: u64,
-    /// Median of each channel's undisturbed samples, cycles.
+    /// Median of each channel's samples, cycles, in the order of the columns.
     #[serde(default)]
-    pub median_cycles: BTreeMap<String, u64>,
+    pub median_cycles: IndexMap<String, u64>,
     /// Cycles between the marks.
     pub measured_tsc_cycles: u64,
     /// Wall time between the marks, ns.

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use abi::address::PAGE_SIZE;
 use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::agreement::{Counted, Traced, agreements, not_compared};
 use super::cause;
+use super::channel::{ChannelRecord, Channels, Undisturbed};
 use super::density::{density, process_record};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::record::{
-    CaseRecord, ChannelRecord, CountRecord, ExpectedRecord, HostRecord, LaunchRecord, LensRecord,
-    OtherCallsRecord,
+    CaseRecord, CountRecord, ExpectedRecord, HostRecord, LaunchRecord, LensRecord, OtherCallsRecord,
 };
-use super::statistics::Summary;
+use super::statistics::{Summary, quantile};
 use super::timing;
 use super::together::together;
 use crate::experiment::case::Case;
@@ -96,8 +97,8 @@ pub fn case_record(
         exits: kvm_stats.get("exits").copied().unwrap_or(0),
         clock_median: channels
             .get("round_trip")
-            .filter(|channel| host.tsc_counts_instructions && !channel.includes_disturbed)
-            .map(|channel| channel.summary.median),
+            .filter(|_| host.tsc_counts_instructions)
+            .and_then(ChannelRecord::median_without_others),
         pmu: runs.iter().filter_map(|run| run.lenses.pmu.counted()).collect(),
     };
     CaseRecord {
@@ -106,15 +107,12 @@ pub fn case_record(
         outcome: first_failure.or(outcomes.first()).cloned().unwrap_or(OutcomeRecord::Interrupted),
         round_trips,
         cycles: channels,
+        cycles_absent_reason: None,
         agreements: agreements(&counted, traced).into_iter().chain(by_cause).collect(),
         not_compared: not_compared(&counted, traced),
         tlb_models: Vec::new(),
         drift: BTreeMap::new(),
-        disturbed_samples: runs
-            .iter()
-            .flat_map(|run| &run.samples)
-            .filter(|sample| is_disturbed(**sample))
-            .count() as u64,
+        disturbed_samples: disturbed_samples(&runs),
         empty_pair_median_cycles: None,
         timing_valid: timing_reason.is_none(),
         timing_reason,
@@ -157,41 +155,70 @@ fn is_disturbed(sample: u64) -> bool {
     sample & SAMPLE_DISTURBED != 0
 }
 
-/// Which samples.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
-    All,
-    Undisturbed,
+/// Whether the kernel of a guest found KVM's steal time: without it no sample can be marked.
+fn tells_steal_time(run: &GuestRun) -> bool {
+    run.features & feature::STEAL_TIME != 0
 }
 
-/// The samples of the channel with this index, of a run whose samples have been checked.
-fn samples_of(case: &Case, run: &GuestRun, channel: usize, which: Which) -> Vec<u64> {
+/// `None` where nobody can tell.
+fn disturbed_samples(runs: &[&GuestRun]) -> Option<u64> {
+    let count = |run: &&GuestRun| run.samples.iter().filter(|sample| is_disturbed(**sample)).count() as u64;
+    (!runs.is_empty() && runs.iter().all(|run| tells_steal_time(run))).then(|| runs.iter().map(count).sum())
+}
+
+/// The samples of the channel with this index, with their marks, of a run whose samples have been checked.
+fn marked_samples<'run>(
+    case: &Case,
+    run: &'run GuestRun,
+    channel: usize,
+) -> impl Iterator<Item = u64> + 'run {
     let rows = run.samples.chunks_exact(case.parameters.workload.channels().len());
-    let samples = rows.map(|row| row[channel]).filter(|sample| which == Which::All || !is_disturbed(*sample));
-    samples.map(|sample| sample & !SAMPLE_DISTURBED).collect()
+    rows.map(move |row| row[channel])
 }
 
-fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> BTreeMap<String, ChannelRecord> {
+/// The same without the marks.
+fn samples_of<'run>(case: &Case, run: &'run GuestRun, channel: usize) -> impl Iterator<Item = u64> + 'run {
+    marked_samples(case, run, channel).map(|sample| sample & !SAMPLE_DISTURBED)
+}
+
+/// The figures of all channels: over all samples, whatever disturbed them. To leave out those that had to wait would leave
+/// the lucky ones.
+fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> Channels {
+    let sound: Vec<&GuestRun> = runs.iter().copied().filter(|run| has_figures(case, run)).collect();
     let names = case.parameters.workload.channels().iter();
     let figures = names.enumerate().filter_map(|(index, name)| {
-        let of = |which| {
-            let sound = runs.iter().filter(|run| has_figures(case, run));
-            let launches: Vec<Vec<u64>> = sound.map(|run| samples_of(case, run, index, which)).collect();
-            Summary::of(&launches)
-        };
-        let (all, undisturbed) = (of(Which::All)?, of(Which::Undisturbed));
-        let summary = undisturbed.unwrap_or(all);
+        let launches: Vec<Vec<u64>> =
+            sound.iter().map(|run| samples_of(case, run, index).collect()).collect();
+        let summary = Summary::of(&launches)?;
         let record = ChannelRecord {
             summary,
-            includes_disturbed: undisturbed.is_none(),
-            median_with_disturbed: all.median,
-            median_ns: tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1)),
+            undisturbed: undisturbed(case, &sound, index),
+            median_ns: median_ns(&summary, tsc_hz),
             ratio_to_all_user: None,
             ratio_to_lone_guest: None,
         };
         Some(((*name).to_owned(), record))
     });
     figures.collect()
+}
+
+fn undisturbed(case: &Case, runs: &[&GuestRun], channel: usize) -> Option<Undisturbed> {
+    if !runs.iter().all(|run| tells_steal_time(run)) {
+        return None;
+    }
+    let marked = runs.iter().flat_map(|run| marked_samples(case, run, channel));
+    let samples: Vec<u64> = marked.filter(|sample| !is_disturbed(*sample)).collect();
+    Some(Undisturbed { count: samples.len() as u64, median: median(samples) })
+}
+
+fn median(mut samples: Vec<u64>) -> Option<u64> {
+    samples.sort_unstable();
+    (!samples.is_empty()).then(|| quantile(&samples, 50))
+}
+
+/// The median in ns, where the frequency of the clock is known.
+pub(super) fn median_ns(summary: &Summary, tsc_hz: Option<u64>) -> Option<f64> {
+    tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1))
 }
 
 /// `value` with `digits` decimal places: more would claim a precision that is not there.
@@ -369,7 +396,7 @@ fn launch_record(
             server_faults: Vec::new(),
             console_tail: None,
             round_trips: 0,
-            median_cycles: BTreeMap::new(),
+            median_cycles: IndexMap::new(),
             measured_tsc_cycles: 0,
             measured_ns: None,
             together: None,
@@ -382,9 +409,7 @@ fn launch_record(
     };
     let channels = case.parameters.workload.channels().iter().enumerate();
     let medians = channels.filter(|_| has_figures(case, run)).filter_map(|(index, name)| {
-        let mut samples = samples_of(case, run, index, Which::Undisturbed);
-        samples.sort_unstable();
-        (!samples.is_empty()).then(|| ((*name).to_owned(), super::statistics::quantile(&samples, 50)))
+        Some(((*name).to_owned(), median(samples_of(case, run, index).collect())?))
     });
     LaunchRecord {
         console_tail: (!outcome.is_success()).then(|| console_tail(&run.console)).flatten(),

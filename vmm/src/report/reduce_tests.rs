@@ -31,26 +31,57 @@ fn counters_are_differences_over_all_cpus_and_launches() {
     assert_eq!(record.kvm_stats["exits"], 10);
 }
 
+/// A guest with two page-table loads for each of its calls.
+fn calls(samples: Vec<u64>) -> GuestRun {
+    let loads = 2 * samples.len() as u64;
+    guest_run(samples, loads)
+}
+
 #[test]
-fn disturbed_samples_are_counted_and_in_no_figure() {
-    let run = guest_run(vec![10, SAMPLE_DISTURBED | 9_999, 30], 6);
-    let record = reduced(&case(Workload::Call), &[Ok(run)]);
-    let summary = record.cycles["round_trip"].summary;
-    assert_eq!((summary.count, summary.max, record.disturbed_samples), (2, 30, 1));
-    assert_eq!(record.cycles["round_trip"].median_ns, Some(5.0));
+fn disturbed_samples_are_in_every_figure_and_the_others_stand_beside() {
+    let record = reduced(&case(Workload::Call), &[Ok(calls(vec![10, SAMPLE_DISTURBED | 9_999, 30]))]);
+    let channel = record.cycles["round_trip"];
+    assert_eq!((channel.summary.count, channel.summary.median, channel.summary.max), (3, 30, 9_999));
+    assert_eq!(channel.median_ns, Some(15.0));
+    assert_eq!(channel.undisturbed, Some(Undisturbed { count: 2, median: Some(10) }));
+    assert_eq!(record.disturbed_samples, Some(1));
+    assert_eq!(record.launches[0].median_cycles["round_trip"], 30);
     assert!(record.succeeded());
 }
 
 #[test]
-fn when_all_are_disturbed_the_figure_is_over_all_and_says_so() {
-    let run = guest_run(vec![SAMPLE_DISTURBED | 10, SAMPLE_DISTURBED | 20, SAMPLE_DISTURBED | 30], 6);
-    let record = reduced(&case(Workload::Call), &[Ok(run)]);
+fn when_all_are_disturbed_there_is_no_second_figure() {
+    let samples = [10, 20, 30].map(|sample| SAMPLE_DISTURBED | sample).to_vec();
+    let record = reduced(&case(Workload::Call), &[Ok(calls(samples))]);
     let channel = record.cycles["round_trip"];
-    assert!(channel.includes_disturbed);
-    assert_eq!(
-        (channel.summary.median, channel.median_with_disturbed, record.disturbed_samples),
-        (20, 20, 3)
-    );
+    assert_eq!((channel.summary.median, record.disturbed_samples), (20, Some(3)));
+    assert_eq!(channel.undisturbed, Some(Undisturbed { count: 0, median: None }));
+    assert_eq!(channel.median_without_others(), None);
+}
+
+#[test]
+fn where_nobody_tells_no_sample_is_called_undisturbed() {
+    let mut silent = calls(vec![10; 3]);
+    silent.features &= !feature::STEAL_TIME;
+    let record = reduced(&case(Workload::Call), &[Ok(calls(vec![10; 3])), Ok(silent)]);
+    assert_eq!((record.cycles["round_trip"].undisturbed, record.disturbed_samples), (None, None));
+    assert_eq!(record.cycles["round_trip"].median_without_others(), Some(10));
+}
+
+/// 64 CPUs call one server on two host CPUs: all but 43 of 12,800 calls waited for others, as they do.
+#[test]
+fn those_that_never_wait_do_not_speak_for_all() {
+    let file = "tests/data/version-1/samples/scaling.user-user.central.pcid=off.vcpus=64.npy";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let (samples, _) = crate::report::samples::read_npy(&path).unwrap();
+    let mut central = case(Workload::Call);
+    central.parameters.samples = 12_800;
+    let mut run = calls(samples);
+    run.measured_ns = Some(16_000_000_000);
+    let record = reduced(&central, &[Ok(run)]);
+    let channel = record.cycles["round_trip"];
+    assert_eq!((channel.summary.count, channel.summary.median), (12_800, 83_793_082));
+    assert_eq!(channel.undisturbed, Some(Undisturbed { count: 43, median: Some(508_242) }));
 }
 
 #[test]
@@ -61,6 +92,15 @@ fn channels_are_columns() {
     two.parameters.samples = 2;
     let record = reduced(&two, &[Ok(run)]);
     let median = |name: &str| record.cycles[name].summary.median;
+    let written = serde_json::to_value(&record).unwrap();
+    let names: Vec<&str> = written["cycles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|channel| channel["channel"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, Workload::Directions.channels(), "a list, in the order of the columns");
+    assert_eq!(record.launches[0].median_cycles.keys().collect::<Vec<_>>(), Workload::Directions.channels());
     assert_eq!((median("round_trip"), median("client_to_server"), median("server_to_client")), (30, 10, 20));
 }
 

@@ -1,8 +1,10 @@
 //! Raw samples as NumPy arrays: one file per guest, `u64`, one row per round trip, one column per channel.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
 
-use npyz::WriterBuilder;
+use npyz::{NpyFile, WriterBuilder};
 
 /// File name of the raw samples of one launch, relative to the results folder; of its `guest`, where there are several.
 pub fn file_name(case: &str, launch: usize, launches: u32, guest: Option<u32>) -> String {
@@ -21,6 +23,21 @@ pub fn write_npy(file: &mut dyn Write, samples: &[u64], channels: usize) -> io::
     writer.finish()
 }
 
+/// Reads such a file: samples, row by row, and the number of columns. A file that promises more than it holds is an error
+/// before there is memory for it.
+pub fn read_npy(path: &Path) -> io::Result<(Vec<u64>, usize)> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let array = NpyFile::new(BufReader::new(file))?;
+    let [rows, channels] = *array.shape() else {
+        return Err(io::Error::other("not an array of two dimensions"));
+    };
+    if rows.checked_mul(channels).and_then(|count| count.checked_mul(8)).is_none_or(|bytes| bytes > size) {
+        return Err(io::Error::other(format!("{rows} rows of {channels} samples in {size} bytes")));
+    }
+    Ok((array.into_vec()?, channels as usize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,9 +47,15 @@ mod tests {
         let samples = [1, 2, abi::report::SAMPLE_DISTURBED | 3, 4, 5, 6, 7];
         let mut file = Vec::new();
         write_npy(&mut file, &samples, 3).unwrap();
-        let array = npyz::NpyFile::new(file.as_slice()).unwrap();
-        assert_eq!(array.shape(), [2, 3]);
-        assert_eq!(array.into_vec::<u64>().unwrap(), samples[..6]);
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), &file).unwrap();
+        assert_eq!(read_npy(path.path()).unwrap(), (samples[..6].to_vec(), 3));
+        let lies = String::from_utf8_lossy(&file[..80]).replace("(2, 3", "(9, 9");
+        assert!(lies.contains("(9, 9"), "{lies}");
+        std::fs::write(path.path(), [lies.into_bytes(), file[80..].to_vec()].concat()).unwrap();
+        assert!(read_npy(path.path()).is_err());
+        std::fs::write(path.path(), "no array").unwrap();
+        assert!(read_npy(path.path()).is_err());
     }
 
     #[test]

@@ -114,29 +114,30 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
     if groups.is_empty() {
         return None;
     }
-    let mut rows: Vec<[String; 1 + SCHEMES.len()]> = Vec::new();
+    let mut rows: Vec<TableRow> = Vec::new();
     for group in &groups {
-        let mut row = |what: &str, cell: &dyn Fn(&CaseRecord) -> Option<String>| {
+        let mut row = |what: &str, basis: Basis, cell: &dyn Fn(&CaseRecord) -> Option<String>| {
             let cells = group.cases.map(|case| case.and_then(cell).unwrap_or_default());
             if cells.iter().any(|cell| !cell.is_empty()) {
                 let [user, small, kernel] = cells;
-                rows.push([format!("{}: {what}", group.name), user, small, kernel]);
+                let round_trips = basis_of(group.cases.into_iter().flatten().filter_map(basis));
+                rows.push([format!("{}: {what}", group.name), user, small, kernel, round_trips]);
             }
         };
         let counter =
             |name: &'static str| move |case: &CaseRecord| Some(format::count(case.without_preemption(name)?));
-        row("CR3 loads", &counter("page_table_loads"));
-        row("full flushes", &counter("tlb_full_flushes"));
-        row("segment loads", &counter("segment_loads"));
-        row("instructions", &instructions);
-        row("pages", &pages);
+        row("CR3 loads", counted, &counter("page_table_loads"));
+        row("full flushes", counted, &counter("tlb_full_flushes"));
+        row("segment loads", counted, &counter("segment_loads"));
+        row("instructions", traced, &instructions);
+        row("pages", traced, &pages);
         // A case without a trace has no models; the others have the same ones.
         let models =
             group.cases.iter().flatten().map(|case| &case.tlb_models).max_by_key(|models| models.len());
         for name in models.into_iter().flatten().map(|report| &report.model) {
             let misses =
                 |case: &CaseRecord| tlb::misses(case.tlb_models.iter().find(|report| report.model == *name)?);
-            row(&format!("misses/walks, {name}"), &misses);
+            row(&format!("misses/walks, {name}"), traced, &misses);
         }
     }
     rows.extend(limits(run));
@@ -145,8 +146,29 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
     Some(Section { name: "schemes".to_owned(), heading: heading.to_owned(), columns: columns(&rows) })
 }
 
-fn columns(rows: &[[String; 1 + SCHEMES.len()]]) -> Vec<Column> {
-    let headings = ["per round trip", "own space", "small space", "kernel"];
+/// What is compared, one cell for each scheme, and the round trips that it rests on.
+type TableRow = [String; 2 + SCHEMES.len()];
+
+/// Round trips that a figure of a case rests on.
+type Basis = fn(&CaseRecord) -> Option<u64>;
+
+fn counted(case: &CaseRecord) -> Option<u64> {
+    Some(case.round_trips)
+}
+
+fn traced(case: &CaseRecord) -> Option<u64> {
+    Some(case.traced()?.round_trips)
+}
+
+/// One number where all cases have the same, else each.
+fn basis_of(round_trips: impl Iterator<Item = u64>) -> String {
+    let mut numbers: Vec<u64> = round_trips.collect();
+    numbers.dedup();
+    numbers.into_iter().map(format::grouped).collect::<Vec<_>>().join(", ")
+}
+
+fn columns(rows: &[TableRow]) -> Vec<Column> {
+    let headings = ["per round trip", "own space", "small space", "kernel", "round trips"];
     let column = |(index, heading): (usize, &str)| Column {
         heading: heading.to_owned(),
         cells: rows.iter().map(|row| row[index].clone()).collect(),
@@ -157,12 +179,13 @@ fn columns(rows: &[[String; 1 + SCHEMES.len()]]) -> Vec<Column> {
 }
 
 /// What each scheme has room for, and what a server can reach that it should not.
-fn limits(run: &RunRecord) -> Vec<[String; 1 + SCHEMES.len()]> {
+fn limits(run: &RunRecord) -> Vec<TableRow> {
     let size = |bytes: u64| MemorySize { bytes }.to_string() + "iB";
     let [smallest, .., largest] = SMALL_SLOT_SIZES;
     let slots = |bytes: u64| format!("{} of {}", SMALL_SIZE / bytes, size(bytes));
-    let row =
-        |what: &str, user: String, small: String, kernel: String| [what.to_owned(), user, small, kernel];
+    let row = |what: &str, user: String, small: String, kernel: String| {
+        [what.to_owned(), user, small, kernel, String::new()]
+    };
     let mut rows = vec![
         row("largest server", size(LARGE_SIZE), size(largest), size(REGION_SIZE)),
         row(
@@ -198,7 +221,15 @@ fn limits(run: &RunRecord) -> Vec<[String; 1 + SCHEMES.len()]> {
             }
         });
         let [user, small, kernel] = cells;
-        rows.push([format!("a wild read at {} address gets it", target.owner()), user, small, kernel]);
+        let of_target = reach.iter().filter(|case| case.parameters.target == Some(target));
+        let round_trips = basis_of(of_target.map(|case| case.round_trips));
+        rows.push([
+            format!("a wild read at {} address gets it", target.owner()),
+            user,
+            small,
+            kernel,
+            round_trips,
+        ]);
     }
     rows
 }
@@ -288,13 +319,13 @@ mod tests {
     #[test]
     fn the_schemes_stand_side_by_side() {
         let section = section(&run()).unwrap();
-        assert_eq!(row(&section, "call words=0: CR3 loads"), ["2", "2", "2"]);
-        assert_eq!(row(&section, "largest server"), ["2GiB", "64MiB", "4GiB"]);
+        assert_eq!(row(&section, "call words=0: CR3 loads"), ["2", "2", "2", "6"]);
+        assert_eq!(row(&section, "largest server"), ["2GiB", "64MiB", "4GiB", ""]);
         let most = row(&section, "most servers at once");
-        assert_eq!(most[1..], ["256 of 2MiB, 8 of 64MiB", "30,720 of 4GiB"]);
+        assert_eq!(most[1..3], ["256 of 2MiB, 8 of 64MiB", "30,720 of 4GiB"]);
         assert_eq!(
             row(&section, "a wild read at its client's address gets it"),
-            ["no", "yes", "no, by SMAP"]
+            ["no", "yes", "no, by SMAP", "6"]
         );
         assert_eq!(row(&section, "what keeps it in its place")[1], "segment limits, unchecked here");
         let repeated = section.columns[0].cells.iter().any(|cell| cell.starts_with("again"));

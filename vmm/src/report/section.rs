@@ -1,8 +1,9 @@
 //! One section of a report: the cases of one kind, and the columns that tell them apart.
 
+use super::channel::ChannelRecord;
 use super::grid::{Column, KEEP};
 use super::many_threads;
-use super::record::{CaseRecord, ChannelRecord, CountRecord, OtherCallsRecord, RunRecord};
+use super::record::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
 use super::{crowd, format, lenses, schemes, tlb};
 use crate::experiment::parameter::{Flush, Gate, Workload};
 use crate::experiment::size::MemorySize;
@@ -92,6 +93,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     columns.extend(count_columns(&rows));
     columns.extend(many_threads::count_columns(&rows));
     columns.extend(schemes::count_columns(&rows));
+    columns.extend(basis_columns(&rows));
     columns.extend(time_columns(run, &rows));
     columns.extend(many_threads::time_columns(&rows));
     Section { name: name.to_owned(), heading, columns: columns.into_iter().filter(has_content).collect() }
@@ -102,11 +104,7 @@ fn rows_of(case: &CaseRecord) -> Vec<Row<'_>> {
     if case.cycles.is_empty() || case.parameters.workload == Workload::Reach {
         return vec![(case, None)];
     }
-    // In the order in which the client writes them, which the map has lost.
-    let order = case.parameters.workload.channels();
-    let mut channels: Vec<_> = case.cycles.iter().collect();
-    channels.sort_by_key(|(name, _)| order.iter().position(|known| known == name));
-    channels.into_iter().map(|channel| (case, Some(channel))).collect()
+    case.cycles.iter().map(|channel| (case, Some(channel))).collect()
 }
 
 pub(super) fn column(
@@ -272,16 +270,28 @@ fn total(case: &CaseRecord, name: &str) -> String {
     case.counters.get(name).map_or(String::new(), |count| format::grouped(count.total))
 }
 
-fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 8] {
+/// What a row rests on: samples, and the guests that left them where there were several.
+fn basis_columns(rows: &[Row<'_>]) -> [Column; 2] {
+    let launches = |case: &CaseRecord| case.launches.iter().filter(|launch| launch.round_trips > 0).count();
+    let has_several = rows.iter().any(|(case, _)| launches(case) > 1);
+    [
+        column(rows, "sam-\nples", KEEP, true, |(case, channel)| {
+            format::grouped(channel.map_or(case.round_trips, |(_, channel)| channel.summary.count))
+        }),
+        column(rows, "laun-\nches", KEEP, true, |(case, _)| match has_several {
+            true => launches(case).to_string(),
+            false => String::new(),
+        }),
+    ]
+}
+
+fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
     let unit = if run.host.tsc_counts_instructions { "instructions" } else { "cycles" };
     let all_doubtful = rows.iter().all(|(case, _)| !case.timing_valid);
     let mark = if all_doubtful { "*" } else { "" };
     let cycles = |row: &Row<'_>, value: fn(&ChannelRecord) -> u64| {
         let own_mark = if row.0.timing_valid || all_doubtful { "" } else { "*" };
-        row.1.map_or(String::new(), |(_, channel)| {
-            let about = if channel.includes_disturbed { "~" } else { "" };
-            format!("{about}{}{own_mark}", format::grouped(value(channel)))
-        })
+        row.1.map_or(String::new(), |(_, channel)| format!("{}{own_mark}", format::grouped(value(channel))))
     };
     let of_channel = |row: &Row<'_>, text: fn(&ChannelRecord) -> Option<String>| {
         row.1.and_then(|(_, channel)| text(channel)).unwrap_or_default()
@@ -293,7 +303,18 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 8] {
         }),
         column(rows, "95 %\nCI", 7, true, |row| {
             of_channel(row, |ChannelRecord { summary, .. }| {
-                Some(format::interval(summary.median_ci95_low, summary.median, summary.median_ci95_high))
+                summary.interval.map(|interval| format::interval(interval, summary.median))
+            })
+        }),
+        column(rows, &format!("undisturbed{mark}:\nmedian (of)"), 6, true, |row| {
+            of_channel(row, |ChannelRecord { summary, undisturbed, .. }| {
+                let some = undisturbed.filter(|undisturbed| undisturbed.count < summary.count)?;
+                let median = some.median.map_or("none".to_owned(), format::grouped);
+                Some(format!(
+                    "{median} ({} of {})",
+                    format::grouped(some.count),
+                    format::grouped(summary.count)
+                ))
             })
         }),
         column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| {

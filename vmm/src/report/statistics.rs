@@ -18,6 +18,21 @@ pub const RESAMPLES: usize = 4_000;
 /// Seed of the bootstrap: the same samples give the same interval, everywhere.
 pub const SEED: u64 = 0x696e_6b62_6564;
 
+/// Samples of one launch, or launches where there are several, below which there is no interval: the median lies outside the
+/// whole range of five samples once in 16 times, so nothing that is made of five can hold it with 95 %.
+pub const INTERVAL_COUNT_MIN: usize = 6;
+
+/// Ends of an interval of the median.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The lower one.
+    #[serde(rename = "median_ci95_low")]
+    pub low: u64,
+    /// The upper one.
+    #[serde(rename = "median_ci95_high")]
+    pub high: u64,
+}
+
 /// Summary of a set of samples, in the samples' unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -27,10 +42,9 @@ pub struct Summary {
     pub min: u64,
     /// Half of the samples are not greater.
     pub median: u64,
-    /// Lower end of the interval that holds the median with 95 % confidence.
-    pub median_ci95_low: u64,
-    /// Upper end of that interval.
-    pub median_ci95_high: u64,
+    /// The interval that holds the median with 95 % confidence; absent when less than [`INTERVAL_COUNT_MIN`] went in.
+    #[serde(flatten)]
+    pub interval: Option<Interval>,
     /// Nine of ten are not greater.
     pub p90: u64,
     /// 99 of 100 are not greater.
@@ -58,18 +72,17 @@ impl Summary {
         let sorted: Vec<u64> = tagged.iter().map(|(sample, _)| *sample).collect();
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let filled = launches.iter().filter(|samples| !samples.is_empty()).count();
-        let (low, high) = if filled > 1 {
-            interval_over_launches(&tagged, launches.len())
-        } else {
-            interval_over_samples(&sorted)
-        };
+        let independent = if filled > 1 { filled } else { sorted.len() };
+        let interval = (independent >= INTERVAL_COUNT_MIN).then(|| match filled {
+            0 | 1 => interval_over_samples(&sorted),
+            _ => interval_over_launches(&tagged, launches.len()),
+        });
         let sum: u128 = sorted.iter().map(|sample| u128::from(*sample)).sum();
         Some(Summary {
             count: sorted.len() as u64,
             min,
             median: quantile(&sorted, 50),
-            median_ci95_low: low,
-            median_ci95_high: high,
+            interval,
             p90: quantile(&sorted, 90),
             p99: quantile(&sorted, 99),
             max,
@@ -94,11 +107,11 @@ fn rank(count: usize, percent: usize) -> usize {
 /// Drawing `n` samples with replacement and taking the k-th smallest is drawing `n` places in the sorted samples and
 /// taking the k-th lowest place, and the k-th lowest of `n` uniform numbers has the distribution Beta(k, n + 1 - k).
 /// So each resample costs one draw, however many samples there are.
-fn interval_over_samples(sorted: &[u64]) -> (u64, u64) {
+fn interval_over_samples(sorted: &[u64]) -> Interval {
     let count = sorted.len();
     let rank = rank(count, 50);
     let Ok(place) = Beta::new(rank as f64, (count + 1 - rank) as f64) else {
-        return (sorted[0], sorted[count - 1]); // Both parameters are at least 1: cannot happen.
+        return Interval { low: sorted[0], high: sorted[count - 1] }; // Both parameters are at least 1: cannot happen.
     };
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let medians: Vec<u64> = place
@@ -110,7 +123,7 @@ fn interval_over_samples(sorted: &[u64]) -> (u64, u64) {
 }
 
 /// Percentile interval of the median of all samples when whole launches are drawn with replacement.
-fn interval_over_launches(tagged: &[(u64, u32)], launches: usize) -> (u64, u64) {
+fn interval_over_launches(tagged: &[(u64, u32)], launches: usize) -> Interval {
     let sizes = tagged.iter().fold(vec![0usize; launches], |mut sizes, (_, launch)| {
         sizes[*launch as usize] += 1;
         sizes
@@ -125,11 +138,10 @@ fn interval_over_launches(tagged: &[(u64, u32)], launches: usize) -> (u64, u64) 
     {
         // The median of all samples is no mean of medians; an interval that does not hold it would be absurd.
         let median = tagged[rank(tagged.len(), 50) - 1].0;
-        let (low, high) = (low.min(median), high.max(median));
-        return (low, high);
+        return Interval { low: low.min(median), high: high.max(median) };
     }
     let Ok(any_launch) = Uniform::new(0, filled.len()) else {
-        return (tagged[0].0, tagged[tagged.len() - 1].0); // There is at least one launch: cannot happen.
+        return Interval { low: tagged[0].0, high: tagged[tagged.len() - 1].0 }; // There is at least one launch: cannot happen.
     };
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let mut times = vec![0usize; launches];
@@ -157,10 +169,10 @@ fn weighted_sample(tagged: &[(u64, u32)], times: &[usize], rank: usize) -> u64 {
 }
 
 /// The middle 95 % of the resampled medians.
-fn percentile_interval(mut medians: Vec<u64>) -> (u64, u64) {
+fn percentile_interval(mut medians: Vec<u64>) -> Interval {
     medians.sort_unstable();
     let cut = medians.len() / 40; // 2.5 %
-    (medians[cut], medians[medians.len() - 1 - cut])
+    Interval { low: medians[cut], high: medians[medians.len() - 1 - cut] }
 }
 
 #[cfg(test)]
@@ -177,8 +189,9 @@ mod tests {
         );
         assert_eq!((summary.count, summary.mean), (100, 51));
         // The exact binomial interval of the median of 100 values is [40, 61] (95.2 %).
-        assert!((38..=42).contains(&summary.median_ci95_low), "{summary:?}");
-        assert!((58..=62).contains(&summary.median_ci95_high), "{summary:?}");
+        let interval = summary.interval.unwrap();
+        assert!((38..=42).contains(&interval.low), "{summary:?}");
+        assert!((58..=62).contains(&interval.high), "{summary:?}");
     }
 
     #[test]
@@ -186,17 +199,34 @@ mod tests {
         assert_eq!(Summary::of(&[]), None);
         assert_eq!(Summary::of(&[vec![], vec![]]), None);
         let one = Summary::of(&[vec![7]]).unwrap();
-        assert_eq!(
-            (one.min, one.median, one.median_ci95_low, one.median_ci95_high, one.max),
-            (7, 7, 7, 7, 7)
-        );
+        assert_eq!((one.min, one.median, one.max), (7, 7, 7));
+    }
+
+    #[test]
+    fn fewer_than_six_samples_or_launches_have_no_interval() {
+        let launches = |count, samples: u64| vec![(0..samples).collect::<Vec<u64>>(); count];
+        for (count, samples, has_one) in
+            [(1, 1, false), (1, 5, false), (1, 6, true), (5, 100, false), (6, 1, true)]
+        {
+            let summary = Summary::of(&launches(count, samples)).unwrap();
+            assert_eq!(summary.interval.is_some(), has_one, "{count} launches of {samples}");
+        }
+        let silent = [launches(1, 100), vec![Vec::new(); 3]].concat();
+        assert!(Summary::of(&silent).unwrap().interval.is_some(), "one launch, and some that left nothing");
+        let json = serde_json::to_string(&Summary::of(&[vec![7]])).unwrap();
+        assert!(!json.contains("ci95"), "{json}");
+        assert_eq!(serde_json::from_str::<Option<Summary>>(&json).unwrap(), Summary::of(&[vec![7]]));
+        let summary = Summary::of(&launches(1, 50));
+        let json = serde_json::to_string(&summary).unwrap();
+        assert!(json.contains("median_ci95_low") && json.contains("median_ci95_high"), "{json}");
+        assert_eq!(serde_json::from_str::<Option<Summary>>(&json).unwrap(), summary);
     }
 
     /// The shortcut through the Beta distribution must agree with resampling written out.
     #[test]
     fn the_interval_is_that_of_plain_resampling() {
         let sorted: Vec<u64> = (0..61).map(|index| 1_000 + index * index).collect();
-        let (low, high) = interval_over_samples(&sorted);
+        let Interval { low, high } = interval_over_samples(&sorted);
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let any = Uniform::new(0, sorted.len()).unwrap();
         let medians = (0..20_000).map(|_| {
@@ -204,19 +234,21 @@ mod tests {
             drawn.sort_unstable();
             quantile(&drawn, 50)
         });
-        let (plain_low, plain_high) = percentile_interval(medians.collect());
+        let plain = percentile_interval(medians.collect());
         let place = |value: u64| sorted.iter().position(|sample| *sample == value).unwrap() as i64;
-        assert!((place(low) - place(plain_low)).abs() <= 1, "{low} {plain_low}");
-        assert!((place(high) - place(plain_high)).abs() <= 1, "{high} {plain_high}");
+        assert!((place(low) - place(plain.low)).abs() <= 1, "{low} {plain:?}");
+        assert!((place(high) - place(plain.high)).abs() <= 1, "{high} {plain:?}");
     }
 
     #[test]
     fn launches_that_differ_widen_the_interval() {
         let launch = |base: u64| (base..base + 50).collect::<Vec<u64>>();
-        let alike = Summary::of(&[launch(1000), launch(1000), launch(1000), launch(1000)]).unwrap();
-        let apart = Summary::of(&[launch(1000), launch(2000), launch(3000), launch(4000)]).unwrap();
-        assert!(alike.median_ci95_high - alike.median_ci95_low < 5);
-        assert!(apart.median_ci95_high - apart.median_ci95_low > 900);
+        let width = |bases: [u64; 6]| {
+            let interval = Summary::of(&bases.map(launch)).unwrap().interval.unwrap();
+            interval.high - interval.low
+        };
+        assert!(width([1000; 6]) < 5);
+        assert!(width([1000, 2000, 3000, 4000, 5000, 6000]) > 900);
     }
 
     #[test]
@@ -228,7 +260,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_summary_is_ordered_and_made_of_samples(
-            launches in prop::collection::vec(prop::collection::vec(0u64..1_000_000, 0..80), 1..4)
+            launches in prop::collection::vec(prop::collection::vec(0u64..1_000_000, 0..80), 1..9)
         ) {
             let all: Vec<u64> = launches.iter().flatten().copied().collect();
             let Some(summary) = Summary::of(&launches) else {
@@ -238,7 +270,8 @@ mod tests {
             let ordered = [summary.min, summary.median, summary.p90, summary.p99, summary.max];
             prop_assert!(ordered.is_sorted());
             prop_assert!(ordered.iter().all(|value| all.contains(value)));
-            prop_assert!(summary.median_ci95_low <= summary.median && summary.median <= summary.median_ci95_high);
+            let holds_median = |interval: Interval| interval.low <= summary.median && summary.median <= interval.high;
+            prop_assert!(summary.interval.is_none_or(holds_median));
             prop_assert!(summary.min <= summary.mean && summary.mean <= summary.max);
             prop_assert_eq!(summary.count, all.len() as u64);
             prop_assert_eq!(Summary::of(&launches), Some(summary));

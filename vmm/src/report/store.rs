@@ -10,7 +10,7 @@ use super::guests_csv::{has_guests, write_guests_csv};
 use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::record::{RunRecord, SCHEMA, VERSION};
 use super::replace::{self, SAMPLES_FOLDER};
-use super::{csv, samples, table};
+use super::{csv, samples, table, version_1};
 use crate::printable::json;
 
 /// Name of the file with the record of a run.
@@ -211,12 +211,16 @@ pub fn read_record(folder: &Path) -> Result<RunRecord, StoreError> {
         version: u32,
     }
     let head: Head = serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))?;
-    if head.schema != SCHEMA || head.version != VERSION {
-        let reason =
-            format!("it is {} version {}; this is {SCHEMA} version {VERSION}", head.schema, head.version);
-        return Err(not_a_record(reason));
-    }
-    serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))
+    let read = match (head.schema.as_str(), head.version) {
+        (SCHEMA, VERSION) => serde_json::from_str(&text),
+        (SCHEMA, 1) => serde_json::from_str(&text)
+            .and_then(|record| version_1::read(record, path.parent().unwrap_or(Path::new(".")))),
+        (schema, version) => {
+            let reason = format!("it is {schema} version {version}; this is {SCHEMA} version {VERSION}");
+            return Err(not_a_record(reason));
+        }
+    };
+    read.map_err(|error| not_a_record(error.to_string()))
 }
 
 /// What a folder holds that a run could have.

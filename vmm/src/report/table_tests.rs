@@ -2,6 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::super::channel::Undisturbed;
 use super::super::outcome::OutcomeRecord;
 use super::super::record::RunState;
 use super::super::relate::relate;
@@ -45,7 +46,9 @@ fn troubled_run() -> RunRecord {
     run.cases[2].outcome = OutcomeRecord::Deadlock;
     run.cases[2].cycles.clear();
     run.cases[3].expected.agrees = Some(false);
-    run.cases[4].disturbed_samples = 4_321;
+    run.cases[4].disturbed_samples = Some(4_321);
+    let channel = run.cases[4].cycles.get_mut("round_trip").unwrap();
+    channel.undisturbed = Some(Undisturbed { count: 2, median: Some(1_490) });
     run.absent = vec![Absent { what: "cases with pcid = on".to_owned(), reason: "no PCIDs".to_owned() }];
     run.experiment.overrides.insert("samples".to_owned(), "3".to_owned());
     run
@@ -55,9 +58,17 @@ fn troubled_run() -> RunRecord {
 fn what_cannot_be_trusted_says_so() {
     let text = render(&troubled_run(), FILE_WIDTH);
     assert_golden("troubled.txt", &text);
-    for part in
-        ["FAILED", "not hardware timing", "(!)", "5 of 9", "4,321 of", "no PCIDs", "samples = 3", "median*"]
-    {
+    for part in [
+        "FAILED",
+        "not hardware timing",
+        "(!)",
+        "5 of 9",
+        "4,321 of 30",
+        "1,490 (2 of 6)",
+        "no PCIDs",
+        "samples = 3",
+        "median*",
+    ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
 }

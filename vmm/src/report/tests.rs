@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use abi::report::{Counters, CpuReport};
+use abi::report::{Counters, CpuReport, feature};
 
 use super::agreement::{TraceAbsent, Traced};
 use super::record::{
@@ -29,7 +29,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
     GuestRun {
         outcome: Outcome::Finished { status: 0 },
         state: abi::report::state::FINISHED,
-        features: abi::report::feature::GLOBAL_PAGES,
+        features: feature::GLOBAL_PAGES | feature::STEAL_TIME,
         flush: abi::flush::FlushReport::default(),
         round_trips,
         channel_count: 1,
@@ -60,8 +60,9 @@ pub(crate) fn not_traced() -> Traced {
 }
 
 fn record(name: &str, parameters: Parameters, median: u64, loads_per_round_trip: u64) -> CaseRecord {
-    let samples = vec![median - 10, median, median + 30];
-    let run = guest_run(samples, 3 * loads_per_round_trip);
+    let samples = vec![median - 10, median - 10, median, median, median + 30, median + 30];
+    let run = guest_run(samples, 6 * loads_per_round_trip);
+    let parameters = Parameters { samples: 6, ..parameters };
     case_record(
         &Case { name: name.to_owned(), parameters },
         &[Ok(run).into()],

@@ -11,6 +11,15 @@ pub fn section(run: &RunRecord) -> Option<Section> {
     let cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| !case.tlb_models.is_empty()).collect();
     let names = cases.iter().map(|case| case.name.clone()).collect();
     let mut columns = vec![Column { heading: "case".to_owned(), cells: names, is_number: false, rank: KEEP }];
+    let traced = cases
+        .iter()
+        .map(|case| case.traced().map_or(String::new(), |summary| format::grouped(summary.round_trips)));
+    columns.push(Column {
+        heading: "traced\nround trips".to_owned(),
+        cells: traced.collect(),
+        is_number: true,
+        rank: KEEP,
+    });
     for model in models(&cases) {
         let cells = cases.iter().map(|case| report(case, model).and_then(misses).unwrap_or_default());
         let mark = if is_unverified(&cases, model) { "†" } else { "" };

@@ -27,6 +27,7 @@ mod small;
 mod small_migration;
 mod smp;
 mod start;
+mod steal_time;
 mod stress;
 mod trace;
 mod trust;

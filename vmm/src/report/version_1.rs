@@ -1,0 +1,142 @@
+//! Reads records of version 1 as what they would be today.
+//!
+//! Version 1 left disturbed samples out of its figures and called a sample disturbed whenever KVM had taken the CPU up again,
+//! after any halt. So its figures are taken from the raw samples anew, all of them, and its marks tell nothing.
+
+use std::path::Path;
+
+use abi::report::SAMPLE_DISTURBED;
+use serde_json::{Map, Value, json};
+
+use super::channel::ChannelRecord;
+use super::record::{RunRecord, VERSION};
+use super::reduce::median_ns;
+use super::relate::relate;
+use super::samples::read_npy;
+use super::statistics::{INTERVAL_COUNT_MIN, Summary};
+use crate::experiment::parameter::Workload;
+
+/// Reads the record in `folder`.
+pub(super) fn read(mut record: Value, folder: &Path) -> serde_json::Result<RunRecord> {
+    for case in record.get_mut("cases").and_then(Value::as_array_mut).into_iter().flatten() {
+        upgrade_case(case, folder);
+    }
+    record["version"] = VERSION.into();
+    let mut run: RunRecord = serde_json::from_value(record)?;
+    for case in &mut run.cases {
+        let order = case.parameters.workload.channels();
+        for launch in &mut case.launches {
+            launch.median_cycles.sort_by_cached_key(|name, _| order.iter().position(|known| known == name));
+        }
+    }
+    relate(&mut run);
+    Ok(run)
+}
+
+/// What makes no sense stays as it is, for the reader to refuse.
+fn upgrade_case(case: &mut Value, folder: &Path) {
+    let workload = serde_json::from_value::<Workload>(case["parameters"]["workload"].clone());
+    let (Ok(workload), Some(old)) = (workload, case["cycles"].as_object().cloned()) else { return };
+    let disturbed = case["disturbed_samples"].as_u64().unwrap_or(0);
+    if let Some(case) = case.as_object_mut() {
+        case.remove("disturbed_samples");
+    }
+    if disturbed == 0 {
+        case["cycles"] = kept(workload, &old, launches_of(case).count());
+        return;
+    }
+    match columns(case, workload, folder) {
+        Ok(launches) => {
+            case["cycles"] = anew(case, workload, &launches);
+            for (launch, columns) in launches_of_mut(case).zip(&launches) {
+                launch["median_cycles"] = medians(workload, columns);
+            }
+        }
+        // All were disturbed, so the figures are over all of them.
+        Err(_) if old.values().all(|channel| channel["includes_disturbed"] == true) => {
+            case["cycles"] = kept(workload, &old, launches_of(case).count());
+        }
+        Err(reason) => {
+            case["cycles"] = json!([]);
+            case["cycles_absent_reason"] = format!(
+                "the record is of version 1, whose figures leave out {disturbed} samples, and the raw samples cannot be \
+                 read: {reason}"
+            )
+            .into();
+            launches_of_mut(case).for_each(|launch| launch["median_cycles"] = json!({}));
+        }
+    }
+}
+
+fn launches_of(case: &Value) -> impl Iterator<Item = &Value> {
+    case["launches"].as_array().into_iter().flatten().filter(|launch| launch["samples_file"].is_string())
+}
+
+fn launches_of_mut(case: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let launches = case.get_mut("launches").and_then(Value::as_array_mut).into_iter().flatten();
+    launches.filter(|launch| launch["samples_file"].is_string())
+}
+
+/// Figures that are over all samples already. Those of too few lose their interval.
+fn kept(workload: Workload, old: &Map<String, Value>, launches: usize) -> Value {
+    let channel = |name: &&str| {
+        let mut channel = old.get(*name)?.clone();
+        channel["channel"] = (*name).into();
+        let independent = if launches > 1 { launches as u64 } else { channel["count"].as_u64()? };
+        if independent < INTERVAL_COUNT_MIN as u64 {
+            let fields = channel.as_object_mut()?;
+            fields.remove("median_ci95_low");
+            fields.remove("median_ci95_high");
+        }
+        Some(channel)
+    };
+    workload.channels().iter().filter_map(channel).collect()
+}
+
+/// The samples of one launch by channel.
+type Columns = Vec<Vec<u64>>;
+
+fn columns(case: &Value, workload: Workload, folder: &Path) -> Result<Vec<Columns>, String> {
+    let width = workload.channels().len();
+    let of_launch = |launch: &Value| {
+        let file = folder.join(launch["samples_file"].as_str().unwrap_or_default());
+        let (samples, channels) = read_npy(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        if channels != width {
+            return Err(format!("{} has {channels} columns, not {width}", file.display()));
+        }
+        let column =
+            |index| samples.iter().skip(index).step_by(width).map(|sample| sample & !SAMPLE_DISTURBED);
+        Ok((0..width).map(|index| column(index).collect()).collect())
+    };
+    launches_of(case).map(of_launch).collect()
+}
+
+fn anew(case: &Value, workload: Workload, launches: &[Columns]) -> Value {
+    let hz = case["lenses"]["tsc"]["hz"].as_u64();
+    let channel = |(index, name): (usize, &&str)| {
+        let samples: Vec<Vec<u64>> = launches.iter().map(|columns| columns[index].clone()).collect();
+        let summary = Summary::of(&samples)?;
+        let record = ChannelRecord {
+            summary,
+            undisturbed: None,
+            median_ns: median_ns(&summary, hz),
+            ratio_to_all_user: None,
+            ratio_to_lone_guest: None,
+        };
+        let mut value = serde_json::to_value(record).ok()?;
+        value["channel"] = (*name).into();
+        Some(value)
+    };
+    workload.channels().iter().enumerate().filter_map(channel).collect()
+}
+
+fn medians(workload: Workload, columns: &Columns) -> Value {
+    let median = |(name, samples): (&&str, &Vec<u64>)| {
+        Some(((*name).to_owned(), Summary::of(std::slice::from_ref(samples))?.median.into()))
+    };
+    Value::Object(workload.channels().iter().zip(columns).filter_map(median).collect())
+}
+
+#[cfg(test)]
+#[path = "version_1_tests.rs"]
+mod tests;

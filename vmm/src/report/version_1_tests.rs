@@ -1,0 +1,81 @@
+//! Tests of reading old records: one of this project's own, from before disturbed samples were in the figures.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::super::record::RunRecord;
+use super::super::store::{RECORD_FILE, read_record};
+use super::super::table::{FILE_WIDTH, render};
+use super::super::tests::case_named;
+
+const CENTRAL: &str = "scaling/user-user/central/pcid=off/vcpus=64";
+const ACROSS: &str = "latency/user-user/across/pcid=off/vcpus=2";
+const DIRECTIONS: &str = "directions/kernel-kernel/pcid=off";
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/version-1")
+}
+
+/// The record without its raw samples.
+fn without_samples() -> RunRecord {
+    let alone = tempfile::tempdir().unwrap();
+    fs::copy(folder().join(RECORD_FILE), alone.path().join(RECORD_FILE)).unwrap();
+    read_record(alone.path()).unwrap()
+}
+
+/// 43 of 12,800 calls had not waited for another CPU; their median was printed as that of all.
+#[test]
+fn what_all_samples_show_is_the_headline() {
+    let run = read_record(&folder()).unwrap();
+    let case = case_named(&run, CENTRAL);
+    let channel = case.cycles["round_trip"];
+    assert_eq!((channel.summary.median, channel.summary.count), (83_793_082, 12_800));
+    assert_eq!((channel.undisturbed, case.disturbed_samples), (None, None), "the old marks tell no cause");
+    assert_eq!(case.launches[0].median_cycles["round_trip"], 83_793_082);
+    let interval = channel.summary.interval.unwrap();
+    assert!(interval.low <= 83_793_082 && 83_793_082 <= interval.high && channel.summary.p99 > interval.high);
+    let text = render(&run, FILE_WIDTH);
+    assert!(text.contains("83,793,082") && text.contains("12,800") && !text.contains("508,242"), "{text}");
+}
+
+#[test]
+fn channels_come_in_the_order_of_the_columns() {
+    let run = read_record(&folder()).unwrap();
+    let case = case_named(&run, DIRECTIONS);
+    let names: Vec<&String> = case.cycles.keys().collect();
+    assert_eq!(names, ["round_trip", "client_to_server", "server_to_client"]);
+    assert!(case.cycles["round_trip"].summary.median > case.cycles["client_to_server"].summary.median);
+    assert_eq!(case.launches[0].median_cycles.keys().collect::<Vec<_>>(), names);
+    assert!(case.cycles["round_trip"].median_ns.is_some());
+}
+
+#[test]
+fn figures_that_were_over_all_samples_need_no_samples() {
+    let (with, without) = (read_record(&folder()).unwrap(), without_samples());
+    let channel = |run: &RunRecord| case_named(run, ACROSS).cycles["round_trip"];
+    assert_eq!(channel(&with), channel(&without));
+    assert_eq!(channel(&with).summary.count, 200);
+}
+
+#[test]
+fn figures_that_cannot_be_had_are_absent_with_the_reason() {
+    let run = without_samples();
+    let case = case_named(&run, CENTRAL);
+    assert!(case.cycles.is_empty());
+    assert!(case.cycles_absent_reason.as_ref().unwrap().contains("12757 samples"));
+    let text = render(&run, FILE_WIDTH);
+    assert!(text.contains("No cycles of") && !text.contains("508,242"), "{text}");
+}
+
+/// Every record in the repository, whatever its version.
+#[test]
+fn all_reference_runs_can_be_shown() {
+    let results = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../results");
+    let records = fs::read_dir(results).unwrap().map(|entry| entry.unwrap().path());
+    let records: Vec<PathBuf> = records.filter(|folder| folder.join(RECORD_FILE).exists()).collect();
+    assert!(records.len() > 10, "only {} records", records.len());
+    for folder in records {
+        let run = read_record(&folder).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!render(&run, FILE_WIDTH).is_empty());
+    }
+}

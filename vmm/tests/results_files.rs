@@ -1,0 +1,53 @@
+//! The lines of Python in `docs/results-files.md` do what the text says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use inkbed::report::store::{ResultsFolder, read_record};
+
+fn crate_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The block of Python in the documentation.
+fn documented_lines() -> String {
+    let text = fs::read_to_string(crate_folder().join("../docs/results-files.md")).unwrap();
+    let (_, rest) = text.split_once("```python\n").expect("a block of Python");
+    rest.split_once("```").expect("its end").0.to_owned()
+}
+
+fn python(folder: &Path, program: &str) -> Option<String> {
+    let output = Command::new("python3").current_dir(folder).args(["-c", program]).output().ok()?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if errors.contains("No module named 'numpy'") {
+        return None;
+    }
+    assert!(output.status.success(), "{errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// A case with three channels: the columns that the lines find have the medians that the record has.
+#[test]
+fn the_documented_lines_give_each_channel_its_column() {
+    let old = crate_folder().join("tests/data/version-1");
+    let mut run = read_record(&old).unwrap();
+    run.cases.retain(|case| case.cycles.len() == 3);
+    let folder = tempfile::tempdir().unwrap();
+    let results = ResultsFolder::create(&folder.path().join("run"), false).unwrap();
+    results.write_record(&run).unwrap();
+    let samples = run.cases[0].launches[0].samples_file.as_ref().unwrap();
+    fs::copy(old.join(samples), results.path().join(samples)).unwrap();
+
+    let medians = "print(json.dumps({name: int(numpy.sort(column)[(len(column) + 1) // 2 - 1]) for name, column in columns.items()}))";
+    let Some(text) = python(results.path(), &format!("{}{medians}\n", documented_lines())) else {
+        println!("skipped: this machine has no python3 with numpy (Debian: apt install python3-numpy)");
+        return;
+    };
+    let found: BTreeMap<String, u64> = serde_json::from_str(&text).unwrap();
+    let recorded: BTreeMap<String, u64> =
+        run.cases[0].cycles.iter().map(|(name, channel)| (name.clone(), channel.summary.median)).collect();
+    assert_eq!(found, recorded);
+    assert_eq!(found.len(), 3);
+}
