@@ -143,7 +143,7 @@ fn what_is_wrong_with_the_command_line_is_said_with_the_fix() {
         (&["run", path, "--samples", "0"], "from 1 to"),
         (&["run", path, "--memory", "64X"], "64M or 1G"),
         (&["run", path, "--case", "nothing"], "--dry-run"),
-        (&["run", path, "--pin", "a"], "0,1, or `auto`"),
+        (&["run", path, "--pin", "a"], "0-3,5, or `auto`"),
         (&["run", path, "--kernel", "/dev/null"], "ELF"),
     ];
     for (arguments, fix) in wrong {
