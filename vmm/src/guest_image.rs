@@ -1,6 +1,5 @@
 //! The guest that this VMM carries inside: the kernel and every server program, built by `build.rs`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use abi::program::SUFFIX_32;
@@ -9,6 +8,7 @@ use object::elf::{EM_386, EM_X86_64, FileHeader32, FileHeader64, Machine};
 use object::read::elf::FileHeader;
 use sha2::{Digest, Sha256};
 
+use crate::bounded;
 use crate::machine::guest::Elf;
 
 mod embedded {
@@ -85,8 +85,12 @@ impl GuestImage {
     }
 }
 
+/// Most bytes of a kernel or a program, debug information included.
+const ELF_SIZE_MAX: u64 = 64 << 20;
+
 fn read_elf(path: &Path) -> Result<Elf, GuestImageError> {
-    let bytes = fs::read(path).map_err(|source| GuestImageError::Read { path: path.to_owned(), source })?;
+    let bytes = bounded::read(path, ELF_SIZE_MAX)
+        .map_err(|source| GuestImageError::Read { path: path.to_owned(), source })?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let is_32_bit = name.ends_with(SUFFIX_32);
     let (machine, wanted) = if is_32_bit {
@@ -112,6 +116,8 @@ fn machine_of<Header: FileHeader<Endian = LittleEndian>>(bytes: &[u8]) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

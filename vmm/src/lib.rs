@@ -8,6 +8,7 @@ compile_error!(
     "inkbed is for Linux on x86-64: KVM runs guests of the host's own processor only, and the guest is for x86-64"
 );
 
+mod bounded;
 pub mod cli;
 pub mod experiment;
 pub mod guest_image;
@@ -17,3 +18,6 @@ pub mod lens;
 pub mod machine;
 pub mod printable;
 pub mod report;
+
+#[cfg(test)]
+mod damage;

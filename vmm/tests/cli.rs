@@ -46,6 +46,32 @@ fn help_names_all_commands_and_exit_codes() {
     }
 }
 
+/// `inkbed` with no more address space than so many MiB.
+fn inkbed_within(mebibytes: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("ulimit -v {}; exec \"$0\" \"$@\"", u64::from(mebibytes) << 10));
+    command.arg(assert_cmd::cargo::cargo_bin!("inkbed"));
+    command
+}
+
+#[test]
+fn a_file_without_end_is_refused_in_bounded_memory() {
+    let cases: [(&[&str], u32, i32); 4] = [
+        (&["run", "/dev/zero", "--dry-run"], 256, 2),
+        (&["run", "/dev/zero"], 256, 2),
+        (&["report", "/dev/zero"], 1024, 4),
+        (&["boot", "--kernel", "/dev/zero"], 512, 2),
+    ];
+    for (arguments, mebibytes, code) in cases {
+        let refused =
+            predicate::str::contains("/dev/zero").and(predicate::str::contains("it is longer than"));
+        inkbed_within(mebibytes).args(arguments).assert().code(code).stderr(refused);
+    }
+    let file = experiment(|text| format!("{text}tlb_models = [\"/dev/zero\"]\ntrace_round_trips = 1\n"));
+    let refused = predicate::str::contains("it is longer than");
+    inkbed_within(256).arg("run").arg(file.path()).arg("--dry-run").assert().code(2).stderr(refused);
+}
+
 #[test]
 fn no_command_shows_help_and_is_a_wrong_use() {
     inkbed().assert().code(2).stderr(predicate::str::contains("Usage: inkbed"));

@@ -18,6 +18,7 @@ use super::parameter::{
 };
 use super::quota::QuotaEntry;
 use super::size::MemorySize;
+use crate::bounded::{WRITTEN_BY_HAND, read_text};
 
 /// An experiment file with its text, so that errors can point into it.
 #[derive(Clone, Debug)]
@@ -167,7 +168,7 @@ pub struct CaseEntry {
 impl ExperimentFile {
     /// Reads and takes apart the file at `path`.
     pub fn read(path: &Path) -> Result<ExperimentFile, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = read_text(path, WRITTEN_BY_HAND).map_err(|error| {
             let fix = "give the path of an experiment file; `inkbed list` shows those in bench-config/";
             ConfigError::in_file(path, format!("cannot be read: {error}"), fix)
         })?;

@@ -19,4 +19,6 @@ pub mod size;
 pub mod topology;
 
 #[cfg(test)]
+mod malformed_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -27,3 +27,6 @@ pub use memory::MemoryFigures;
 
 /// First argument of a guest's process. It is no command for people, so `--help` does not name it.
 pub const PROCESS_COMMAND: &str = "guest-process";
+
+#[cfg(test)]
+mod malformed_tests;

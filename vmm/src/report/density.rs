@@ -219,7 +219,8 @@ impl Together {
         let all_begun = spans.iter().map(|(begin, _)| *begin).max()?;
         let none_ended = spans.iter().map(|(_, end)| *end).min()?;
         let window = (last - first) as f64;
-        let cpu: u64 = group.iter().filter_map(|member| member.record.measured_cpu_ns).sum();
+        let cpu =
+            group.iter().filter_map(|member| member.record.measured_cpu_ns).fold(0, u64::saturating_add);
         let slowest = rates.iter().copied().min_by(f64::total_cmp).filter(|rate| *rate > 0.0)?;
         let fastest = rates.iter().copied().max_by(f64::total_cmp)?;
         Some(Together {

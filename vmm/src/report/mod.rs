@@ -34,4 +34,6 @@ pub mod together;
 mod version_1;
 
 #[cfg(test)]
+mod malformed_tests;
+#[cfg(test)]
 pub(crate) mod tests;

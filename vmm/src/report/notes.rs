@@ -150,9 +150,11 @@ fn stood_still(run: &RunRecord) -> Option<String> {
 
 fn disturbed(run: &RunRecord) -> Option<String> {
     let known = || run.cases.iter().filter_map(|case| Some((case, case.disturbed_samples?)));
-    let disturbed: u64 = known().map(|(_, disturbed)| disturbed).sum();
-    let samples = |case: &CaseRecord| case.round_trips * case.parameters.workload.channels().len() as u64;
-    let all: u64 = known().map(|(case, _)| samples(case)).sum();
+    // A record may say anything, even more than there can be.
+    let disturbed = known().map(|(_, disturbed)| disturbed).fold(0, u64::saturating_add);
+    let samples =
+        |case: &CaseRecord| case.round_trips.saturating_mul(case.parameters.workload.channels().len() as u64);
+    let all = known().map(|(case, _)| samples(case)).fold(0, u64::saturating_add);
     (disturbed > 0).then(|| {
         format!(
             "{} of {} samples were disturbed: the host let a vCPU wait for more than {} µs meanwhile. All figures are over \

@@ -11,10 +11,14 @@ use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::record::{RunRecord, SCHEMA, VERSION};
 use super::replace::{self, SAMPLES_FOLDER};
 use super::{csv, samples, table, version_1};
+use crate::bounded::read_text;
 use crate::printable::json;
 
 /// Name of the file with the record of a run.
 pub const RECORD_FILE: &str = "results.json";
+
+/// Most bytes of a record that is read: some hundred times the longest that a run has written.
+const RECORD_SIZE_MAX: u64 = 256 << 20;
 
 /// Name of the file with one line per guest, where there were several at once.
 pub const GUESTS_FILE: &str = "guests.csv";
@@ -203,7 +207,7 @@ pub fn write_json(writer: &mut dyn io::Write, run: &RunRecord) -> io::Result<()>
 /// Reads the record of the run in `folder` (or the file itself), finished or not.
 pub fn read_record(folder: &Path) -> Result<RunRecord, StoreError> {
     let path = if folder.is_dir() { folder.join(RECORD_FILE) } else { folder.to_owned() };
-    let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+    let text = read_text(&path, RECORD_SIZE_MAX).map_err(io_error("read", &path))?;
     let not_a_record = |reason: String| StoreError::NotARecord { path: path.clone(), reason };
     #[derive(serde::Deserialize)]
     struct Head {

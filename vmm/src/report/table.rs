@@ -59,7 +59,7 @@ fn facts(run: &RunRecord) -> String {
     let host = [run.host.name.as_str(), run.host.summary.as_str()];
     let host = host.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ");
     let guest = run.guest.sha256.get(..12).unwrap_or(&run.guest.sha256);
-    let round_trips: u64 = run.cases.iter().map(|case| case.round_trips).sum();
+    let round_trips = run.cases.iter().map(|case| case.round_trips).fold(0, u64::saturating_add);
     format!(
         "{host} · guest {guest} · {} cases, {} round trips · {}",
         run.cases.len(),

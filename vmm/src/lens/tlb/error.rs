@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum GeometryError {
     /// The file cannot be read.
-    #[error("cannot read geometry file {}", path.display())]
+    #[error("cannot read geometry file {}: {source}", path.display())]
     Read {
         /// Which.
         path: PathBuf,

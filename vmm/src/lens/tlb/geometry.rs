@@ -1,10 +1,10 @@
 //! What a processor's TLBs are made of: read from TOML, checked, and never changed after.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded::{WRITTEN_BY_HAND, read_text};
 use crate::lens::stream::{AccessKind, PageSize};
 use crate::lens::tlb::check;
 use crate::lens::tlb::error::GeometryError;
@@ -211,7 +211,7 @@ impl Model {
             let known = BUILT_IN.map(|(name, _)| name).join(", ");
             return Err(GeometryError::Unknown { name: name_or_path.to_owned(), known });
         }
-        let text = fs::read_to_string(path)
+        let text = read_text(path, WRITTEN_BY_HAND)
             .map_err(|source| GeometryError::Read { path: path.to_owned(), source })?;
         Model::from_toml(&text)
     }

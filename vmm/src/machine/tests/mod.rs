@@ -2,6 +2,7 @@
 
 mod kernel_image;
 mod layout;
+mod malformed;
 mod page_tables;
 mod report;
 
