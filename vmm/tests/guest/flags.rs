@@ -86,7 +86,7 @@ fn assert_clean(config: &GuestConfig, door: &str) -> Option<GuestRun> {
 }
 
 /// Address of the entry of SYSCALL: the only one of the kernel that a page fault takes for a system call.
-fn system_call_entry() -> u64 {
+pub fn system_call_entry() -> u64 {
     let kernel = GuestImage::embedded().kernel;
     let file = object::File::parse(&kernel.bytes[..]).expect("the kernel is an ELF file");
     let symbol =

@@ -11,6 +11,7 @@ mod features;
 mod flags;
 mod flush;
 mod harness;
+mod hostile_servers;
 #[path = "../support/kvm.rs"]
 mod kvm;
 mod lifecycle;
