@@ -102,8 +102,8 @@ fn four_guests_measure_together_and_each_has_a_row() {
         four.per_round_trip("page_table_loads_elided"),
         lone.per_round_trip("page_table_loads_elided")
     );
-    assert_eq!(lone.cycles["round_trip"].ratio_to_lone_guest, Some(1.0));
-    assert!(four.cycles["round_trip"].ratio_to_lone_guest.is_some());
+    assert_eq!(lone.ticks["round_trip"].ratio_to_lone_guest, Some(1.0));
+    assert!(four.ticks["round_trip"].ratio_to_lone_guest.is_some());
     for (index, launch) in four.launches.iter().enumerate() {
         let process = launch.process.as_ref().unwrap();
         assert_eq!(process.guest as usize, index);

@@ -33,7 +33,7 @@ fn python(folder: &Path, program: &str) -> Option<String> {
 fn the_documented_lines_give_each_channel_its_column() {
     let old = crate_folder().join("tests/data/version-1");
     let mut run = read_record(&old).unwrap();
-    run.cases.retain(|case| case.cycles.len() == 3);
+    run.cases.retain(|case| case.ticks.len() == 3);
     let folder = tempfile::tempdir().unwrap();
     let results = ResultsFolder::create(&folder.path().join("run"), false).unwrap();
     results.write_record(&run).unwrap();
@@ -47,7 +47,7 @@ fn the_documented_lines_give_each_channel_its_column() {
     };
     let found: BTreeMap<String, u64> = serde_json::from_str(&text).unwrap();
     let recorded: BTreeMap<String, u64> =
-        run.cases[0].cycles.iter().map(|(name, channel)| (name.clone(), channel.summary.median)).collect();
+        run.cases[0].ticks.iter().map(|(name, channel)| (name.clone(), channel.summary.median)).collect();
     assert_eq!(found, recorded);
     assert_eq!(found.len(), 3);
 }

@@ -84,6 +84,9 @@ pub struct RunArguments {
     /// Print the record of the run as JSON instead of the table
     #[arg(long)]
     pub json: bool,
+    /// Print ticks of the time-stamp counter where they are no time, too (files have them anyhow)
+    #[arg(long)]
+    pub ticks: bool,
     /// Only name the cases that would be run
     #[arg(long)]
     pub dry_run: bool,
@@ -99,6 +102,9 @@ pub struct RunArguments {
     /// Memory of every guest, such as 64M or 1G
     #[arg(long, value_name = "SIZE", help_heading = "Instead of what the file says")]
     pub memory: Option<MemorySize>,
+    /// Trace no round trips: the same as --set trace_round_trips=0
+    #[arg(long, help_heading = "Instead of what the file says")]
+    pub no_trace: bool,
     /// Any of samples, warm_up, launches, deadline_seconds, vcpus, memory, huge_pages, guests, pcid
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Instead of what the file says")]
     pub set: Vec<String>,
@@ -203,6 +209,9 @@ pub struct ReportArguments {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// Show ticks of the time-stamp counter where they are no time, too
+    #[arg(long)]
+    pub ticks: bool,
 }
 
 /// Forms of a report.

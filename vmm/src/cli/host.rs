@@ -54,17 +54,18 @@ impl Host {
             Fact::Absent { absent } => (Err(absent.clone()), BTreeMap::new()),
         };
         // Where time is measured the launch is the unit: below six there is no interval. Counts are the same in each.
-        let launches = if self.facts.timing.valid { 6 } else { 1 };
+        let launches = if self.facts.timing.is_time() { 6 } else { 1 };
         Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches }
     }
 
     /// What results say about the host, where vCPU threads are pinned like this.
     pub(super) fn record(&self, pin: &Pin) -> HostRecord {
-        let ring0 = self.facts.ring0.known();
+        let (ring0, timing) = (self.facts.ring0.known(), &self.facts.timing);
         HostRecord {
             name: name(),
             summary: summary(&self.facts),
-            timing_problem: (!self.facts.timing.valid).then(|| self.facts.timing.reason.clone()),
+            timing_problem: (!timing.is_time()).then(|| timing.reasons().join("; ")),
+            timing_doubts: if timing.is_time() { timing.reasons().to_vec() } else { Vec::new() },
             user_timing_is_native: ring0.is_some_and(|ring0| ring0.is_emulated),
             tsc_counts_instructions: ring0.is_some_and(|ring0| ring0.tsc_counts_instructions),
             cpus: self.facts.cpu.online_cpus.known().copied().unwrap_or(0),

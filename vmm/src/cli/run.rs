@@ -23,6 +23,7 @@ use crate::report::record::{
 };
 use crate::report::store::{ResultsFolder, StoreError, read_record};
 use crate::report::table;
+use crate::report::ticks::Ticks;
 
 /// A file and what it asks for.
 struct Planned {
@@ -72,6 +73,9 @@ fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
     let mut overrides = Overrides::default();
     for assignment in &arguments.set {
         overrides.set(assignment)?;
+    }
+    if arguments.no_trace {
+        overrides.trace_round_trips = Some(0);
     }
     overrides.samples = arguments.samples.or(overrides.samples);
     overrides.vcpus = arguments.vcpus.or(overrides.vcpus);
@@ -138,7 +142,8 @@ fn run_one(
     let guests = KvmRunner { stop: interrupt.stop.clone() };
     let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
     let quotas = planned.experiment.quotas.as_ref();
-    let runner = Runner { guests: &guests, image, pin: &pin, quotas, results: &results };
+    let trace_budget = planned.experiment.trace_budget;
+    let runner = Runner { guests: &guests, image, pin: &pin, quotas, trace_budget, results: &results };
     let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);
     progress.finish();
     results.notes().iter().for_each(|text| note!("note: {}", line(text)));
@@ -162,7 +167,8 @@ fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
     if arguments.json {
         output::print_json(record)
     } else {
-        output::print(&table::render(record, output::width()))
+        let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
+        output::print(&table::render(record, output::width(), ticks))
     }
 }
 

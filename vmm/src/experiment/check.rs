@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE, SLOT_COUNT};
 use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
@@ -12,6 +13,7 @@ use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::{List, span_of};
+use super::overrides::Overrides;
 use super::parameter::{Gate, HandlerShape, Migration, Placement, Serving, Transfer, Workload};
 use super::size::MemorySize;
 use crate::machine::guest::HugePages;
@@ -412,4 +414,18 @@ pub(super) fn no_pcid(file: &ExperimentFile, span: Option<Range<usize>>, reason:
         Some(span) => file.error_at(span, message, fix),
         None => ConfigError::on_command_line(message, fix),
     }
+}
+/// What the traces of a run may take together. Who asks for traces on the command line has the time.
+pub fn trace_budget(file: &ExperimentFile, overrides: &Overrides) -> Result<Option<Duration>, ConfigError> {
+    const SECONDS: RangeInclusive<i64> = 1..=86_400;
+    let Some(seconds) = &file.content.trace_budget_seconds else { return Ok(None) };
+    if !SECONDS.contains(seconds.get_ref()) {
+        let message = format!("`trace_budget_seconds` is {}", seconds.get_ref());
+        let fix = "use 1 to 86400, or set `trace_round_trips` to 0 to trace nothing";
+        return Err(file.error_at(seconds.span(), message, fix));
+    }
+    Ok(match overrides.trace_round_trips {
+        Some(_) => None,
+        None => Some(Duration::from_secs(seconds.get_ref().unsigned_abs())),
+    })
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::Spanned;
 
@@ -34,6 +35,8 @@ pub struct Experiment {
     pub description: Option<String>,
     /// What each of several guests at once may take of the host.
     pub quotas: Option<Quotas>,
+    /// What the traces of a run may take together; `None`: as long as they take.
+    pub trace_budget: Option<Duration>,
     /// The cases, in the order in which they are run.
     pub cases: Vec<Case>,
     /// Cases that this host cannot run, by name, with the reason.
@@ -115,6 +118,7 @@ pub fn expand(
     }
     Ok(Experiment {
         quotas,
+        trace_budget: check::trace_budget(file, overrides)?,
         name: content.name.get_ref().clone(),
         question: content.question.get_ref().clone(),
         description: content.description.clone(),

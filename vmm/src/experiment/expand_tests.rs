@@ -505,3 +505,19 @@ fn no_fix_puts_the_client_into_a_small_space() {
     let server = refused("[[case]]\nworkload = \"call\"\nclient = \"large\"\n").1;
     assert!(server.contains("`\"small\"`"), "{server}");
 }
+
+#[test]
+fn traces_have_a_budget_unless_the_command_line_asks_for_them() {
+    let file = |seconds: &str| {
+        let text = format!(
+            "# Why?\nname = \"x\"\nquestion = \"Why?\"\ntrace_budget_seconds = {seconds}\n[[case]]\nworkload = \"empty\"\nclient = \"user\"\n"
+        );
+        ExperimentFile::parse(Path::new("x.toml"), text).unwrap()
+    };
+    let budget =
+        |overrides: &Overrides| expand(&file("90"), overrides, &Limits::any_host()).unwrap().trace_budget;
+    assert_eq!(budget(&Overrides::default()), Some(Duration::from_secs(90)));
+    assert_eq!(budget(&Overrides { trace_round_trips: Some(4), ..Overrides::default() }), None);
+    let error = expand(&file("0"), &Overrides::default(), &Limits::any_host()).unwrap_err();
+    assert_eq!(error.place.unwrap().line, 4);
+}

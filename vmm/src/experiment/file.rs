@@ -41,6 +41,8 @@ pub struct Content {
     pub question: Spanned<String>,
     /// More for those who read the file or the report.
     pub description: Option<String>,
+    /// Seconds that the traces of a run may take together.
+    pub trace_budget_seconds: Option<Spanned<i64>>,
     /// Values for all cases that say nothing else.
     #[serde(default)]
     pub defaults: Common,

@@ -1,5 +1,7 @@
 //! Running an experiment: case after case, each in guests of its own, each on the disk before the next begins.
 
+use std::time::{Duration, Instant};
+
 use super::case::{Case, Parameters};
 use super::plan::{guest_config, traced_guest_config};
 use super::quota::Quotas;
@@ -103,6 +105,8 @@ pub struct Runner<'a> {
     pub pin: &'a Pin,
     /// What each of several guests at once may take.
     pub quotas: Option<&'a Quotas>,
+    /// What all traces may take together.
+    pub trace_budget: Option<Duration>,
     /// Where results go.
     pub results: &'a ResultsFolder,
 }
@@ -121,12 +125,14 @@ impl Runner<'_> {
         self.results.write_record(record)?;
         let mut measured: Vec<Measured> = cases.iter().map(|_| Measured::default()).collect();
         let mut state = RunState::Finished;
+        let mut traces_took = Duration::ZERO;
         for (index, number) in turns(cases) {
             let (case, so_far) = (&cases[index], &mut measured[index]);
             observer.launch_begins(case);
             let is_last = number + 1 == case.parameters.launches;
             let ended = self.launch(case, number).and_then(|launches| {
-                let traced = if is_last { self.trace(case, record)? } else { traced_later() };
+                let traced =
+                    if is_last { self.trace(case, record, &mut traces_took)? } else { traced_later() };
                 Some((launches, traced))
             });
             let Some((launches, (traced, tlb_models))) = ended else {
@@ -191,7 +197,12 @@ impl Runner<'_> {
     }
 
     /// The traced guest of a case, and what its trace does to models of TLBs; `None` when the user stopped it.
-    fn trace(&self, case: &Case, record: &RunRecord) -> Option<(Traced, Vec<TlbReport>)> {
+    fn trace(
+        &self,
+        case: &Case,
+        record: &RunRecord,
+        traces_took: &mut Duration,
+    ) -> Option<(Traced, Vec<TlbReport>)> {
         let absent = |error: &dyn std::fmt::Display| Some((Err(TraceAbsent::new(error)), Vec::new()));
         let round_trips = case.parameters.trace_round_trips;
         if round_trips == 0 {
@@ -200,7 +211,11 @@ impl Runner<'_> {
         if let Some(reason) = record.host.absent_lenses.get("trace") {
             return absent(reason);
         }
-        let config = match traced_guest_config(&case.parameters, round_trips, self.image, self.pin) {
+        let left = self.trace_budget.map(|budget| budget.saturating_sub(*traces_took));
+        if left.is_some_and(|left| left.is_zero()) {
+            return absent(&over_budget(self.trace_budget));
+        }
+        let mut config = match traced_guest_config(&case.parameters, round_trips, self.image, self.pin) {
             Ok(config) => config,
             Err(error) => return absent(&error),
         };
@@ -210,7 +225,16 @@ impl Runner<'_> {
             Ok(models) => models,
             Err(error) => return absent(&error),
         };
-        match self.guests.trace(&config, &models) {
+        config.deadline =
+            left.map_or(config.deadline, |left| config.deadline.map(|deadline| deadline.min(left)));
+        let began = Instant::now();
+        let result = self.guests.trace(&config, &models);
+        *traces_took += began.elapsed();
+        let is_spent = self.trace_budget.is_some_and(|budget| *traces_took >= budget);
+        match result {
+            Err(TraceError::Outcome(outcome)) if is_spent && matches!(*outcome, Outcome::Hang { .. }) => {
+                absent(&over_budget(self.trace_budget))
+            }
             Ok((summary, reports)) => Some((Ok(summary), reports)),
             Err(TraceError::Outcome(outcome)) if *outcome == Outcome::Interrupted => None,
             Err(TraceError::Disagreement(disagreement)) => {
@@ -272,6 +296,12 @@ fn turns(cases: &[Case]) -> Vec<(usize, u32)> {
 /// What stands for the trace until the last launch has ended.
 fn traced_later() -> (Traced, Vec<TlbReport>) {
     (Err(TraceAbsent::new("it comes behind the last launch")), Vec::new())
+}
+
+/// Why a case has no trace although one was asked for.
+fn over_budget(budget: Option<Duration>) -> String {
+    let seconds = budget.unwrap_or_default().as_secs();
+    format!("the {seconds} s for traces of the run were used up (`--set trace_round_trips=4` sets no limit)")
 }
 
 /// The result of a guest's process apart from the figures of the process.

@@ -102,12 +102,22 @@ fn run_cases(
     cases: Vec<Case>,
     script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
 ) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
+    run_within(None, folder, cases, script)
+}
+
+fn run_within(
+    trace_budget: Option<Duration>,
+    folder: &Path,
+    cases: Vec<Case>,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
     let results = ResultsFolder::create(folder, false).unwrap();
     let mut record = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
     (record.state, record.finished_utc) = (RunState::Running, None);
     let guests = Script { guests: RefCell::new(0), script };
-    let image = image();
-    let runner = Runner { guests: &guests, image: &image, pin: &Pin::None, quotas: None, results: &results };
+    let (image, pin) = (image(), Pin::None);
+    let runner =
+        Runner { guests: &guests, image: &image, pin: &pin, quotas: None, trace_budget, results: &results };
     let mut reader = Reader { folder, seen: Vec::new() };
     let outcome = runner.run(&cases, &mut record, &mut reader);
     (outcome, record, reader.seen)
@@ -118,6 +128,21 @@ fn good(config: &GuestConfig) -> GuestRun {
     let between_user_spaces = config.servers.iter().all(|server| server.placement == 0);
     let loads = if between_user_spaces { 2 * samples.len() as u64 } else { 0 };
     guest_run(samples, loads)
+}
+
+#[test]
+fn when_the_time_for_traces_is_used_up_cases_are_measured_without() {
+    let mut cases = experiment().cases;
+    cases.iter_mut().for_each(|case| case.parameters.trace_round_trips = 4);
+    let reasons = |budget: Option<Duration>| {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, record, _) = run_within(budget, folder.path(), cases.clone(), |_, config| Ok(good(config)));
+        assert_eq!((record.cases.len(), record.failures().count()), (4, 0));
+        record.cases.iter().map(|case| case.lenses["trace"].reason.clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(reasons(Some(Duration::ZERO)).iter().all(|reason| reason.contains("used up")));
+    let within = [None, Some(Duration::from_secs(3_600))];
+    assert!(within.into_iter().flat_map(reasons).all(|reason| reason.contains("no complete round trip")));
 }
 
 #[test]
@@ -196,7 +221,7 @@ fn a_guest_that_dies_is_reported_by_its_index_and_the_others_count() {
     assert!(matches!(case.outcome, OutcomeRecord::Lost { .. }) && !case.succeeded());
     let dead = case.launches.iter().position(|launch| !launch.outcome.is_success()).unwrap();
     assert_eq!(case.launches[dead].process.as_ref().unwrap().guest, 1);
-    assert_eq!(case.cycles["round_trip"].summary.count, 600, "what the others measured stays");
+    assert_eq!(case.ticks["round_trip"].summary.count, 600, "what the others measured stays");
     assert_eq!(std::fs::read_dir(folder.path().join("samples")).unwrap().count(), 2, "one file per guest");
     assert!(folder.path().join("guests.csv").exists());
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::host::HostFacts;
 use crate::host::fact::Fact;
 use crate::host::lens::Availability;
+use crate::host::timing::Timing;
 
 /// One line of `inkbed doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,7 +39,8 @@ pub(crate) fn all(facts: &HostFacts) -> Vec<Check> {
     checks.extend(segments(facts));
     checks.push(vcpus(facts));
     checks.push(clock(facts));
-    checks.extend(steadiness(facts));
+    checks.push(nesting(facts));
+    checks.extend(facts.tuning.checks());
     checks.extend(facts.lenses.iter().map(|lens| Check {
         name: format!("lens {}", lens.name),
         status: match lens.availability {
@@ -91,10 +93,17 @@ fn ring0(facts: &HostFacts) -> Check {
 }
 
 fn timing(facts: &HostFacts) -> Check {
-    let status = if facts.timing.valid { Status::Ok } else { Status::Warning };
-    let remedy =
-        (!facts.timing.valid).then_some("use the counts from here, and take cycles on real hardware");
-    check("timing", status, &facts.timing.reason, remedy)
+    let reasons = facts.timing.reasons().join("; ");
+    match &facts.timing {
+        Timing::Valid => check("timing", Status::Ok, "valid: ring 0 runs natively", None),
+        Timing::Doubtful { .. } => {
+            check("timing", Status::Warning, format!("valid, with doubts: {reasons}"), None)
+        }
+        Timing::Invalid { .. } => {
+            let remedy = "use the counts from here, and take times on real hardware";
+            check("timing", Status::Warning, format!("invalid: {reasons}; counts are exact"), Some(remedy))
+        }
+    }
 }
 
 fn nested_paging(facts: &HostFacts) -> Check {
@@ -194,19 +203,14 @@ fn clock(facts: &HostFacts) -> Check {
     check("time-stamp counter", Status::Warning, detail, Some(remedy))
 }
 
-/// Settings of the host that make figures scatter. What the host does not have cannot disturb.
-fn steadiness(facts: &HostFacts) -> Vec<Check> {
-    let mut checks = Vec::new();
-    if let Some(governor) = facts.cpu.governor.known() {
-        let is_steady = governor == "performance";
-        let remedy = (!is_steady).then_some("sudo cpupower frequency-set -g performance");
-        let status = if is_steady { Status::Ok } else { Status::Warning };
-        checks.push(check("frequency governor", status, governor, remedy));
+/// Whether this host is a guest itself.
+fn nesting(facts: &HostFacts) -> Check {
+    match facts.cpu.hypervisor.known().map(String::as_str) {
+        Some("none") => check("nesting", Status::Ok, "this host is no guest itself", None),
+        Some(hypervisor) => {
+            let detail = format!("this host is itself a guest of {hypervisor}");
+            check("nesting", Status::Warning, detail, Some("take times on bare metal"))
+        }
+        None => check("nesting", Status::Warning, facts.cpu.hypervisor.to_string(), None),
     }
-    if facts.cpu.smt_active.known() == Some(&true) {
-        let remedy =
-            "leave each core's second thread idle, or echo off > /sys/devices/system/cpu/smt/control";
-        checks.push(check("SMT", Status::Warning, "two threads share each core", Some(remedy)));
-    }
-    checks
 }

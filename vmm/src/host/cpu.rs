@@ -19,12 +19,8 @@ pub struct CpuFacts {
     pub signature: Fact<String>,
     /// CPUs that are online.
     pub online_cpus: Fact<u32>,
-    /// Whether two hardware threads share a core.
-    pub smt_active: Fact<bool>,
     /// The kinds of cores of a hybrid processor; empty where all cores are alike.
     pub core_kinds: Vec<CoreKind>,
-    /// Frequency governor of CPU 0.
-    pub governor: Fact<String>,
     /// The time-stamp counter runs at one rate in all power states.
     pub invariant_tsc: Fact<bool>,
     /// The hypervisor that this host itself runs under, as it calls itself; `none` on bare metal.
@@ -51,9 +47,7 @@ impl CpuFacts {
                 },
             ),
             online_cpus: read("/sys/devices/system/cpu/online").and_then(|list| count_list(&list)),
-            smt_active: read("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
             core_kinds: cores::probe(),
-            governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             invariant_tsc: Fact::Known(
                 cpuid.get_advanced_power_mgmt_info().is_some_and(|power| power.has_invariant_tsc()),
             ),

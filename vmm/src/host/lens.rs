@@ -48,10 +48,13 @@ fn lens(name: &'static str, availability: Availability, reason: &str, remedy: Op
 }
 
 fn tsc(timing: &Timing) -> Lens {
-    if timing.valid {
-        lens("tsc", Availability::Available, &timing.reason, None)
+    let reasons = timing.reasons().join("; ");
+    if timing.is_time() {
+        let what = "ticks are time: ring 0 runs natively";
+        let what = if reasons.is_empty() { what.to_owned() } else { format!("{what}; in doubt: {reasons}") };
+        lens("tsc", Availability::Available, &what, None)
     } else {
-        lens("tsc", Availability::Limited, &timing.reason, Some(HARDWARE_REMEDY))
+        lens("tsc", Availability::Limited, &format!("ticks are no time: {reasons}"), Some(HARDWARE_REMEDY))
     }
 }
 

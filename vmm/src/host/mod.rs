@@ -1,7 +1,7 @@
 //! What this host is and what can be measured on it: the library behind `inkbed doctor`.
 //!
 //! [`HostFacts::probe`] collects facts; none is required, and each one that cannot be had says why. [`Timing`] decides
-//! whether cycle figures from here are hardware timing, [`Lens`] what each way of counting can do, and [`Check`] sums it
+//! whether ticks from here are hardware timing, [`Lens`] what each way of counting can do, and [`Check`] sums it
 //! up with the remedy for each thing missing.
 
 mod checks;
@@ -15,6 +15,7 @@ mod ring0;
 mod segments;
 mod system;
 mod timing;
+mod tuning;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use ring0::Ring0Facts;
 pub use segments::SegmentFacts;
 pub use system::SystemFacts;
 pub use timing::Timing;
+pub use tuning::{IdleState, TuningFacts};
 
 /// Everything that is known about this host.
 #[derive(Clone, Debug, Serialize)]
@@ -43,13 +45,15 @@ pub struct HostFacts {
     pub system: SystemFacts,
     /// KVM and what guests may have.
     pub kvm: KvmFacts,
+    /// How it is set up where that moves times.
+    pub tuning: TuningFacts,
     /// How privilege level 0 of a guest runs, measured.
     pub ring0: Fact<Ring0Facts>,
     /// Whether segments have bases and limits in compatibility mode; absent unless [`HostFacts::with_segments`] asked.
     pub segments: Fact<SegmentFacts>,
     /// Whether a hardware counter can be opened for a guest: its name.
     pub perf_hardware_counter: Fact<String>,
-    /// Whether cycle figures from here are hardware timing.
+    /// Whether ticks from here are hardware timing.
     pub timing: Timing,
     /// What each way of counting can do here.
     pub lenses: Vec<Lens>,
@@ -66,12 +70,14 @@ impl HostFacts {
         let ring0 = Fact::from(ring0::measure());
         let kvm = KvmFacts::probe(&cpu, &ring0);
         let perf_hardware_counter = perf::probe(&system);
-        let timing = Timing::decide(&cpu, &ring0);
+        let tuning = TuningFacts::read(&tuning::Sys);
+        let timing = Timing::decide(&cpu, &kvm, &tuning, &ring0);
         let lenses = lens::all(&cpu.core_kinds, &kvm, &timing, &perf_hardware_counter);
         let mut facts = HostFacts {
             cpu,
             system,
             kvm,
+            tuning,
             ring0,
             segments: Fact::absent("not asked: nothing that runs needs it"),
             perf_hardware_counter,

@@ -24,23 +24,34 @@ fn ring0(is_emulated: bool, tsc_counts_instructions: bool) -> Fact<Ring0Facts> {
 }
 
 fn cpu(hypervisor: &str) -> CpuFacts {
-    CpuFacts { hypervisor: Fact::Known(hypervisor.to_owned()), ..CpuFacts::probe() }
+    CpuFacts {
+        hypervisor: Fact::Known(hypervisor.to_owned()),
+        invariant_tsc: Fact::Known(true),
+        ..CpuFacts::probe()
+    }
+}
+
+/// The verdict on a host that is set up for measuring.
+fn decide(hypervisor: &str, ring0: &Fact<Ring0Facts>) -> Timing {
+    let cpu = cpu(hypervisor);
+    let kvm = KvmFacts { nested_paging: Fact::Known(true), ..KvmFacts::probe(&cpu, ring0) };
+    Timing::decide(&cpu, &kvm, &tuning::tests::steady(), ring0)
 }
 
 #[test]
 fn timing_is_valid_only_on_real_hardware() {
-    assert!(Timing::decide(&cpu("none"), &ring0(false, false)).valid);
-    let nested = Timing::decide(&cpu("KVM"), &ring0(false, false));
-    assert!(nested.valid && nested.reason.contains("guest of KVM"), "{nested:?}");
+    assert_eq!(decide("none", &ring0(false, false)), Timing::Valid);
+    let nested = decide("KVM", &ring0(false, false));
+    assert!(nested.is_time() && nested.reasons()[0].contains("guest of KVM"), "{nested:?}");
     let cases = [
         ("none", ring0(true, false), "emulated by KVM"),
-        ("none", ring0(false, true), "counts instructions"),
+        ("none", ring0(false, true), "advances by one for every instruction"),
         ("TCG", ring0(false, false), "QEMU"),
         ("none", Fact::absent("no device"), "no device"),
     ];
     for (hypervisor, ring0, reason) in cases {
-        let timing = Timing::decide(&cpu(hypervisor), &ring0);
-        assert!(!timing.valid && timing.reason.contains(reason), "{timing:?}");
+        let timing = decide(hypervisor, &ring0);
+        assert!(!timing.is_time() && timing.reasons()[0].contains(reason), "{timing:?}");
     }
 }
 

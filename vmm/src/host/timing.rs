@@ -1,59 +1,105 @@
-//! Whether cycle figures measured here are hardware timing.
+//! Whether ticks of the time-stamp counter measured here are time.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host::cpu::CpuFacts;
 use crate::host::fact::Fact;
+use crate::host::kvm::KvmFacts;
 use crate::host::ring0::Ring0Facts;
+use crate::host::tuning::TuningFacts;
 
-/// The verdict, to be printed with every figure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Timing {
-    /// Cycle figures are hardware timing.
-    pub valid: bool,
-    /// Why not; or what to bear in mind.
-    pub reason: String,
+/// The verdict on times, of a host and of each case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Timing {
+    /// Ticks are time of the hardware.
+    #[default]
+    Valid,
+    /// They are, and something makes them scatter, or larger than elsewhere.
+    Doubtful {
+        /// What.
+        reasons: Vec<String>,
+    },
+    /// They are not: they tell how fast an emulator is, or count something else.
+    Invalid {
+        /// Why.
+        reasons: Vec<String>,
+    },
 }
 
 impl Timing {
-    pub(crate) fn decide(cpu: &CpuFacts, ring0: &Fact<Ring0Facts>) -> Timing {
-        let invalid = |reason: String| Timing { valid: false, reason };
+    /// Whether ticks are time.
+    pub fn is_time(&self) -> bool {
+        !matches!(self, Timing::Invalid { .. })
+    }
+
+    /// Why it is not valid without reserve.
+    pub fn reasons(&self) -> &[String] {
+        match self {
+            Timing::Valid => &[],
+            Timing::Doubtful { reasons } | Timing::Invalid { reasons } => reasons,
+        }
+    }
+
+    /// The verdict in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Timing::Valid => "valid",
+            Timing::Doubtful { .. } => "doubtful",
+            Timing::Invalid { .. } => "invalid",
+        }
+    }
+
+    /// Valid, unless there are doubts.
+    pub fn with_doubts(reasons: Vec<String>) -> Timing {
+        if reasons.is_empty() { Timing::Valid } else { Timing::Doubtful { reasons } }
+    }
+
+    /// Invalid for one reason.
+    pub fn invalid(reason: impl Into<String>) -> Timing {
+        Timing::Invalid { reasons: vec![reason.into()] }
+    }
+
+    pub(crate) fn decide(
+        cpu: &CpuFacts,
+        kvm: &KvmFacts,
+        tuning: &TuningFacts,
+        ring0: &Fact<Ring0Facts>,
+    ) -> Timing {
         let measured = match ring0 {
             Fact::Known(measured) => measured,
             Fact::Absent { absent } => {
-                return invalid(format!("no guest could be run to measure it: {absent}"));
+                return Timing::invalid(format!("no guest could be run to measure it: {absent}"));
             }
         };
         if measured.is_emulated {
-            return invalid(format!(
-                "ring 0 is emulated by KVM on this host ({:.0} ns per instruction): cycle figures are not hardware \
-                 timing; counts are exact",
+            return Timing::invalid(format!(
+                "ring 0 is emulated by KVM on this host ({:.0} ns per instruction)",
                 measured.ns_per_instruction
             ));
         }
         if measured.tsc_counts_instructions {
-            return invalid(
-                "the time-stamp counter of this host counts instructions exactly (an emulator such as Bochs): \
-                 differences are instruction counts, not time"
-                    .to_owned(),
+            return Timing::invalid(
+                "the time-stamp counter of this host advances by one for every instruction (an emulator such as Bochs)",
             );
         }
         let hypervisor = cpu.hypervisor.known().map_or("none", String::as_str);
         if hypervisor == "TCG" {
-            return invalid(
-                "this host is itself emulated by QEMU (TCG): cycle figures are an emulator's; counts are exact"
-                    .to_owned(),
-            );
+            return Timing::invalid("this host is itself emulated by QEMU (TCG)");
         }
-        let mut notes = vec!["ring 0 runs natively".to_owned()];
+        let mut doubts = Vec::new();
         if hypervisor != "none" {
-            notes.push(format!(
+            doubts.push(format!(
                 "this host is itself a guest of {hypervisor}: exits and interrupts cost more than on bare metal"
             ));
         }
         if cpu.invariant_tsc.known() == Some(&false) {
-            notes.push("the time-stamp counter is not invariant: compare only within one run".to_owned());
+            doubts.push("the time-stamp counter is not invariant: compare only within one run".to_owned());
         }
-        Timing { valid: true, reason: notes.join("; ") }
+        if kvm.nested_paging.known() == Some(&false) {
+            doubts.push("nested paging is off: every page-table change of a guest costs an exit".to_owned());
+        }
+        doubts.extend(tuning.doubts());
+        Timing::with_doubts(doubts)
     }
 }

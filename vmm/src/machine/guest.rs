@@ -194,8 +194,8 @@ pub struct GuestRun {
     /// Raw samples, [`abi::report::SAMPLE_DISTURBED`] included; never more than fit in the region.
     #[serde(skip)]
     pub samples: Vec<u64>,
-    /// Cycles of the guest's time-stamp counter between the marks.
-    pub measured_tsc_cycles: u64,
+    /// Ticks of the guest's time-stamp counter between the marks.
+    pub measured_ticks: u64,
     /// Calls of others that were answered while the driver had servers moved, between the marks.
     pub calls_answered_meanwhile: u64,
     /// Calls of others that failed, between the marks.

@@ -41,7 +41,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
     // A guest that was stopped half-way, or that lies, has no result; what it looked like is in the outcome.
     let report = checked.ok().flatten().unwrap_or_default();
     let pmu = (report.state >= state::MEASURED).then_some(&report.pmu);
-    let pmu = guest.pmu.read(pmu, report.round_trips, report.measured_tsc_cycles);
+    let pmu = guest.pmu.read(pmu, report.round_trips, report.measured_ticks);
     Ok(GuestRun {
         samples: report::read_samples(guest.memory, guest.layout, &report)?,
         cpus: report::read_cpus(guest.memory, guest.layout, guest.config.vcpus)?,
@@ -51,7 +51,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         flush: report.flush,
         round_trips: report.round_trips,
         channel_count: report.channel_count.max(1),
-        measured_tsc_cycles: report.measured_tsc_cycles,
+        measured_ticks: report.measured_ticks,
         calls_answered_meanwhile: report.calls_answered_meanwhile,
         calls_failed: report.calls_failed,
         frames_in_use: report.frames_in_use,

@@ -21,7 +21,7 @@ pub(crate) struct CheckedReport {
     /// At least 1.
     pub channel_count: u32,
     pub driver_status: u32,
-    pub measured_tsc_cycles: u64,
+    pub measured_ticks: u64,
     pub calls_answered_meanwhile: u64,
     pub calls_failed: u64,
     pub frames_in_use: u64,
@@ -98,7 +98,7 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
         sample_count: report.sample_count as usize,
         channel_count: report.channel_count.max(1),
         driver_status: report.driver_status,
-        measured_tsc_cycles: if is_measured { report.end_tsc - report.begin_tsc } else { 0 },
+        measured_ticks: if is_measured { report.end_tsc - report.begin_tsc } else { 0 },
         calls_answered_meanwhile: report.calls_answered_meanwhile,
         calls_failed: report.calls_failed,
         frames_in_use: report.frames_in_use,

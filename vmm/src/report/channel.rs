@@ -8,7 +8,7 @@ use super::statistics::Summary;
 /// Figures by the name of the channel, in the order in which the client writes the samples of a round trip.
 pub type Channels = IndexMap<String, ChannelRecord>;
 
-/// Figures of one channel in cycles of the time-stamp counter.
+/// Figures of one channel in ticks of the time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelRecord {
     /// Order statistics of all samples.

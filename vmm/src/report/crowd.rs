@@ -34,15 +34,15 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
         column("huge pages", KEEP, &|case, _| case.parameters.huge_pages.name().to_owned()),
         column(format::placements_heading(workload), KEEP, &|case, _| format::placements(&case.parameters)),
         column("round\ntrips", KEEP, &|case, _| format::grouped(case.round_trips)),
-        column("first output\nms*", KEEP, &|_, density| spread(density.started_ns, milliseconds)),
-        column("first mark\nms*", 5, &|_, density| spread(density.first_mark_ns, milliseconds)),
-        column("guest\nmemory MiB*", 4, &|_, density| spread(density.guest_rss_bytes, mebibytes)),
-        column("PSS beyond\nit, KiB*", KEEP, &|_, density| spread(density.overhead_pss_bytes, kibibytes)),
+        column("first output\nms", KEEP, &|_, density| spread(density.started_ns, milliseconds)),
+        column("first mark\nms", 5, &|_, density| spread(density.first_mark_ns, milliseconds)),
+        column("guest\nmemory MiB", 4, &|_, density| spread(density.guest_rss_bytes, mebibytes)),
+        column("PSS beyond\nit, KiB", KEEP, &|_, density| spread(density.overhead_pss_bytes, kibibytes)),
         column("all PSS\nMiB", 2, &|_, density| density.total_pss_bytes.map_or(String::new(), mebibytes)),
         column("round\ntrips/s", 7, &|_, density| {
             density.round_trips_per_second.map_or(String::new(), |rate| format::grouped(rate.round() as u64))
         }),
-        column("fair-\nness", KEEP, &|_, density| number(density.fairness, 3)),
+        column("fairness", KEEP, &|_, density| number(density.fairness, 3)),
         column("fastest:\nslowest", 3, &|_, density| number(density.fastest_to_slowest, 2)),
         column("CPUs\nbusy", 8, &|_, density| number(density.busy_cpus, 2)),
         column("steal", 9, &|_, density| percent(density.steal)),
@@ -60,8 +60,9 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
     };
     columns =
         columns.iter().enumerate().filter(|pair| tells(*pair)).map(|(_, column)| column.clone()).collect();
-    let heading =
-        format!("{name}, all guests together · *median / greatest, time from the start of the process");
+    let heading = format!(
+        "{name}, all guests together · where there are two figures, median / greatest; time from the start of the process"
+    );
     Some(Section { name: format!("{name}-guests"), heading, columns })
 }
 
@@ -104,9 +105,9 @@ mod tests {
             column.unwrap_or_else(|| panic!("no column {heading}")).cells.join("|")
         };
         assert_eq!(cells("guests"), "1|64");
-        assert_eq!(cells("first output\nms*"), "4.2 / 250|4.2 / 250");
-        assert_eq!(cells("PSS beyond\nit, KiB*"), "1,024|1,024");
-        assert_eq!((cells("fair-\nness").as_str(), cells("steal").as_str()), ("0.988|0.988", "50%|50%"));
+        assert_eq!(cells("first output\nms"), "4.2 / 250|4.2 / 250");
+        assert_eq!(cells("PSS beyond\nit, KiB"), "1,024|1,024");
+        assert_eq!((cells("fairness").as_str(), cells("steal").as_str()), ("0.988|0.988", "50%|50%"));
         assert_eq!(cells("failed"), "|2");
         assert!(section.columns.iter().all(|column| column.heading != "all PSS\nMiB"), "nothing to show");
     }

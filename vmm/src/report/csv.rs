@@ -7,6 +7,7 @@ use abi::report::COUNTER_NAMES;
 use super::channel::ChannelRecord;
 use super::record::{CaseRecord, RunRecord};
 use crate::experiment::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
+use crate::lens::tlb::Counts;
 use crate::printable::line;
 
 /// Columns before the counters.
@@ -44,33 +45,38 @@ const COLUMNS: [&str; 50] = [
     "round_trips",
     "channel",
     "samples",
-    "min_cycles",
-    "median_cycles",
-    "median_ci95_low_cycles",
-    "median_ci95_high_cycles",
-    "p90_cycles",
-    "p99_cycles",
-    "max_cycles",
-    "mean_cycles",
+    "min_ticks",
+    "median_ticks",
+    "median_ci95_low_ticks",
+    "median_ci95_high_ticks",
+    "p90_ticks",
+    "p99_ticks",
+    "max_ticks",
+    "mean_ticks",
     "undisturbed_samples",
-    "undisturbed_median_cycles",
+    "undisturbed_median_ticks",
     "median_ns",
     "ratio_to_all_user",
     "ratio_to_lone_guest",
     "fairness",
-    "empty_pair_median_cycles",
-    "timing_valid",
+    "empty_pair_median_ticks",
+    "timing",
     "disturbed_samples",
 ];
 
 /// Columns behind the counters.
-const LAST_COLUMNS: [&str; 6] = [
+const LAST_COLUMNS: [&str; 11] = [
     "kvm_exits_per_round_trip",
     "other_calls_answered_meanwhile_per_round_trip",
     "other_calls_failed_per_round_trip",
     "round_trips_per_second",
     "guest_memory_bytes",
     "overcommitted",
+    "traced_path_instructions",
+    "traced_instructions",
+    "tlb_model",
+    "tlb_model_first_level_misses",
+    "tlb_model_walks",
 ];
 
 /// Writes all cases. What was not measured is an empty field. Counters are per round trip.
@@ -80,10 +86,10 @@ pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
     let last = LAST_COLUMNS.iter().map(|name| (*name).to_owned());
     csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(counters).chain(last))?;
     for case in &run.cases {
-        if case.cycles.is_empty() {
+        if case.ticks.is_empty() {
             csv.write_record(row(case, None).iter().map(|cell| line(cell).into_owned()))?;
         }
-        for channel in &case.cycles {
+        for channel in &case.ticks {
             csv.write_record(row(case, Some(channel)).iter().map(|cell| line(cell).into_owned()))?;
         }
     }
@@ -147,8 +153,8 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(channel.and_then(|(_, channel)| channel.ratio_to_all_user)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_lone_guest)),
         text(case.density.as_ref().and_then(|density| density.fairness)),
-        text(case.empty_pair_median_cycles),
-        case.timing_valid.to_string(),
+        text(case.empty_pair_median_ticks),
+        case.timing.name().to_owned(),
         text(case.disturbed_samples),
     ];
     row.extend(COUNTER_NAMES.iter().map(|name| text(case.per_round_trip(name))));
@@ -158,6 +164,14 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     row.push(text(case.round_trips_per_second));
     row.push(case.guest_memory_bytes.to_string());
     row.push(case.is_overcommitted.to_string());
+    let traced = super::traced::steady(case).ok();
+    row.push(text(traced.as_ref().map(|traced| traced.counts.path_instructions)));
+    row.push(text(traced.as_ref().map(|traced| traced.counts.instructions)));
+    let model = case.tlb_models.first();
+    let steady = model.and_then(|report| report.steady.as_ref()).map(Counts::total);
+    row.push(text(model.map(|report| &report.model)));
+    row.push(text(steady.map(|total| total.first_level_misses)));
+    row.push(text(steady.map(|total| total.walks)));
     row
 }
 

@@ -8,9 +8,9 @@ use super::record::LaunchRecord;
 /// two percent slower. Empty for fewer than two launches.
 pub fn drift(launches: &[LaunchRecord]) -> BTreeMap<String, f64> {
     let mut drifts = BTreeMap::new();
-    for name in launches.iter().flat_map(|launch| launch.median_cycles.keys()) {
+    for name in launches.iter().flat_map(|launch| launch.median_ticks.keys()) {
         let mut medians =
-            launches.iter().filter_map(|launch| launch.median_cycles.get(name)).filter(|median| **median > 0);
+            launches.iter().filter_map(|launch| launch.median_ticks.get(name)).filter(|median| **median > 0);
         if let (Some(first), Some(last)) = (medians.next(), medians.next_back()) {
             let share = *last as f64 / *first as f64 - 1.0;
             drifts.insert(name.clone(), super::reduce::rounded(share, 4));
@@ -29,7 +29,7 @@ mod tests {
         let launch = |median: Option<u64>| {
             let medians = median.map(|median| ("round_trip".to_owned(), median));
             LaunchRecord {
-                median_cycles: medians.into_iter().collect(),
+                median_ticks: medians.into_iter().collect(),
                 ..run_record().cases[0].launches[0].clone()
             }
         };

@@ -18,15 +18,17 @@ pub struct FlushRecord {
     pub points: Vec<FlushPoint>,
 }
 
-/// Cycles to forget so many pages and to touch them and a working set again.
+/// Ticks to forget so many pages and to touch them and a working set again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushPoint {
     /// Pages to forget.
     pub pages: u32,
     /// By INVLPG, one by one.
-    pub by_page_cycles: u32,
+    #[serde(alias = "by_page_cycles")]
+    pub by_page_ticks: u32,
     /// By a full flush.
-    pub full_cycles: u32,
+    #[serde(alias = "full_cycles")]
+    pub full_ticks: u32,
 }
 
 impl FlushRecord {
@@ -52,10 +54,10 @@ impl FlushRecord {
         };
         let measured = report.source == source::MEASURED;
         let points = POINT_PAGES.iter().zip(report.by_page_cycles).zip(report.full_cycles);
-        let points = points.filter(|_| measured).map(|((&pages, by_page_cycles), full_cycles)| FlushPoint {
+        let points = points.filter(|_| measured).map(|((&pages, by_page_ticks), full_ticks)| FlushPoint {
             pages,
-            by_page_cycles,
-            full_cycles,
+            by_page_ticks,
+            full_ticks,
         });
         Some(FlushRecord {
             threshold_pages: (report.source != source::PLAN_BY_PAGE).then_some(report.threshold_pages),

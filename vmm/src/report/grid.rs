@@ -25,6 +25,10 @@ pub const KEEP: u8 = u8::MAX;
 const GAP: usize = 2;
 
 impl Column {
+    fn longest_word(&self) -> usize {
+        self.heading.split_whitespace().map(UnicodeWidthStr::width).max().unwrap_or(0)
+    }
+
     fn width(&self) -> usize {
         let heading = self.heading.lines().map(UnicodeWidthStr::width).max().unwrap_or(0);
         self.cells.iter().map(|cell| line(cell).width()).max().unwrap_or(0).max(heading)
@@ -48,7 +52,7 @@ fn total_width(columns: &[Column]) -> usize {
 
 /// The table as text, with a line under the headings.
 pub fn text(columns: &[Column], width: usize) -> String {
-    use comfy_table::{ContentLineStyle, LineStyle};
+    use comfy_table::{ColumnConstraint, ContentLineStyle, LineStyle, Width};
     let style = presets::NOTHING
         .header_lines(ContentLineStyle::none())
         .header_separator(LineStyle::none().fill('─').junction('─'));
@@ -57,7 +61,15 @@ pub fn text(columns: &[Column], width: usize) -> String {
         .set_width(u16::try_from(width).unwrap_or(u16::MAX))
         .set_content_arrangement(ContentArrangement::Dynamic);
     let last = columns.len().saturating_sub(1);
+    // Where not all fits, cells break before a word of a heading does.
+    let words: Vec<usize> = columns.iter().map(Column::longest_word).collect();
+    let is_room = words.iter().sum::<usize>() + GAP * last <= width;
     for (index, column) in table.column_iter_mut().enumerate() {
+        if is_room {
+            let gap = if index == last { 0 } else { GAP - 1 };
+            let least = u16::try_from(words[index] + gap).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+        }
         // The style adds one blank between columns.
         column.set_padding((0, if index == last { 0 } else { GAP as u16 - 1 }));
     }

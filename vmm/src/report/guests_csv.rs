@@ -6,7 +6,7 @@ use super::density::ProcessRecord;
 use super::record::{CaseRecord, LaunchRecord, RunRecord};
 use crate::printable::line;
 
-/// Columns of every guest; the medians of the channels follow as `<channel>_median_cycles` in a column of their own each.
+/// Columns of every guest; the medians of the channels follow as `<channel>_median_ticks` in a column of their own each.
 const COLUMNS: [&str; 23] = [
     "case",
     "guests",
@@ -47,7 +47,7 @@ pub fn write_guests_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<(
         }
     }
     let mut csv = csv::Writer::from_writer(writer);
-    let medians = channels.iter().map(|name| format!("{name}_median_cycles"));
+    let medians = channels.iter().map(|name| format!("{name}_median_ticks"));
     csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(medians))?;
     for case in &run.cases {
         for launch in &case.launches {
@@ -92,7 +92,7 @@ fn row(case: &CaseRecord, launch: &LaunchRecord, process: &ProcessRecord, channe
         process.system_ns.to_string(),
         text(process.cgroup.map(|cgroup| cgroup.throttled_us)),
     ];
-    row.extend(channels.iter().map(|name| text(launch.median_cycles.get(*name))));
+    row.extend(channels.iter().map(|name| text(launch.median_ticks.get(*name))));
     row
 }
 
@@ -112,7 +112,7 @@ mod tests {
         write_guests_csv(&mut file, &run).unwrap();
         let mut reader = csv::Reader::from_reader(file.as_slice());
         let headers = reader.headers().unwrap().clone();
-        assert_eq!(&headers[COLUMNS.len()], "empty_pair_median_cycles");
+        assert_eq!(&headers[COLUMNS.len()], "empty_pair_median_ticks");
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!((rows.len(), rows[0].len()), (1, headers.len()));
         assert_eq!((&rows[0][3], &rows[0][4]), ("3", "finished"));

@@ -32,7 +32,7 @@ pub fn section(run: &RunRecord) -> Option<Section> {
             let row = case.agreements.iter().find(is_it);
             row.map_or(String::new(), cell)
         });
-        let heading = format!("{}\n{lenses}", broken(what));
+        let heading = format!("{}\n{}", broken(what), in_two_lines(&lenses));
         Column { cells: cells.collect(), heading, is_number: true, rank: KEEP }
     }));
     let heading = "lenses side by side, per round trip: what must be equal".to_owned();
@@ -52,6 +52,14 @@ fn lenses_of(row: &AgreementRecord) -> String {
 /// Long names on two lines.
 fn broken(what: &str) -> String {
     what.replacen(" in ", "\nin ", 1).replacen(" from ", "\nfrom ", 1)
+}
+
+/// More than two lenses on two lines: cells would break before a long heading does.
+fn in_two_lines(lenses: &str) -> String {
+    match (lenses.matches(" = ").count(), lenses.rsplit_once(" = ")) {
+        (2.., Some((first, last))) => format!("{first}\n= {last}"),
+        _ => lenses.to_owned(),
+    }
 }
 
 /// Equal counts are one number for a round trip; others stand side by side, each by the number of round trips.
@@ -93,7 +101,7 @@ mod tests {
             [
                 "case",
                 "round trips\ncounted, traced",
-                "CR3 loads\nkernel = rule = trace",
+                "CR3 loads\nkernel = rule\n= trace",
                 "thread switches\nkernel = trace"
             ]
         );

@@ -1,5 +1,6 @@
 //! Damaged records.
 
+use super::ticks::Ticks;
 use std::fs;
 
 use proptest::prelude::*;
@@ -12,9 +13,10 @@ use crate::damage::{config, damaged, hits};
 
 fn show_in_every_form(run: &RunRecord) {
     for width in [60, 110] {
-        table::render(run, width);
+        table::render(run, width, Ticks::All);
+        table::render(run, width, Ticks::Meaningful);
     }
-    table::render_markdown(run);
+    table::render_markdown(run, Ticks::All);
     csv::write_csv(&mut std::io::sink(), run).unwrap();
     guests_csv::write_guests_csv(&mut std::io::sink(), run).unwrap();
 }

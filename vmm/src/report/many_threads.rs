@@ -31,7 +31,7 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
     [
         column(rows, "IPC\nremote", 10, true, count("ipc_remote")),
         column(rows, "IPIs", 11, true, count("ipis")),
-        column(rows, "shoot-\ndowns", 5, true, count("shootdowns")),
+        column(rows, "shootdowns", 5, true, count("shootdowns")),
         column(rows, "threads\nended", KEEP, true, |(case, _)| {
             after_fault(case, total(case, "threads_ended"))
         }),
@@ -46,7 +46,7 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
 /// How long it took until all servers ran, and what all threads did together.
 pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
     [
-        column(rows, "kernel's\nstart, ms*", KEEP, true, |(case, _)| {
+        column(rows, "kernel's\nstart, ms", KEEP, true, |(case, _)| {
             let mut boots: Vec<u64> = case.launches.iter().filter_map(|launch| launch.boot_ns).collect();
             boots.sort_unstable();
             match boots.get(boots.len() / 2) {
@@ -54,7 +54,7 @@ pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
                 _ => String::new(),
             }
         }),
-        column(rows, "round trips\nper s*", KEEP, true, |(case, _)| {
+        column(rows, "round trips\nper s", KEEP, true, |(case, _)| {
             let measures_together = case.parameters.workload.measures_on_all_cpus();
             let rate = case.round_trips_per_second.filter(|_| measures_together);
             rate.map_or(String::new(), |rate| format::grouped(rate as u64))
@@ -72,7 +72,7 @@ mod tests {
         let mut run = run_record();
         let mut case = run.cases.remove(1);
         let cells = |case: &CaseRecord| -> Vec<String> {
-            let rows: [Row<'_>; 1] = [(case, case.cycles.iter().next())];
+            let rows: [Row<'_>; 1] = [(case, case.ticks.iter().next())];
             let columns = count_columns(&rows).into_iter().chain(time_columns(&rows));
             columns.map(|column| column.cells[0].clone()).collect()
         };

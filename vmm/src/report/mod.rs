@@ -28,9 +28,11 @@ pub mod section;
 pub mod statistics;
 pub mod store;
 pub mod table;
+pub mod ticks;
 pub mod timing;
 mod tlb;
 pub mod together;
+mod traced;
 mod version_1;
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use abi::report::STEAL_FLOOR_NS;
 use super::agreement::CR3_LOADS;
 use super::record::{CaseRecord, RunRecord, RunState};
 use super::{cause, format};
+use crate::host::Timing;
 use crate::machine::guest::HugePages;
 
-/// The notes of a run, most important first.
-pub fn notes(run: &RunRecord) -> Vec<String> {
+/// The notes of a run, most important first; `run` is what tables show of what was `measured`.
+pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(failures(run));
+    notes.extend(super::ticks::note(measured, run));
     notes.extend(timing(run));
     notes.extend(disagreements(run));
     notes.extend(unfinished(run));
@@ -24,9 +26,10 @@ pub fn notes(run: &RunRecord) -> Vec<String> {
     notes.extend(without_figures(run));
     notes.extend(cause::note(run));
     notes.extend(flush_thresholds(run));
-    notes.extend(not_measured(run));
+    notes.extend(super::traced::notes(run));
     notes.extend(not_compared(run));
     notes.extend(absent_lenses(run));
+    notes.extend(not_on_this_host(run));
     notes.extend(super::tlb::note(run));
     notes.extend(super::schemes::note(run));
     notes.extend(explanations(run));
@@ -57,41 +60,27 @@ fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
     })
 }
 
+/// What is to be known of the ticks that are shown: one note for all cases with the same verdict.
 fn timing(run: &RunRecord) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut reasons: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
-    for case in &run.cases {
-        if let Some(reason) = &case.timing_reason {
-            reasons.entry(reason).or_default().push(case);
+    let mut by_verdict: Vec<(&Timing, usize)> = Vec::new();
+    for case in run.cases.iter().filter(|case| !case.ticks.is_empty()) {
+        match by_verdict.iter_mut().find(|(verdict, _)| *verdict == &case.timing) {
+            Some((_, cases)) => *cases += 1,
+            None => by_verdict.push((&case.timing, 1)),
         }
     }
-    if let Some(problem) = run.host.timing_problem.as_deref()
-        && let Some(cases) = reasons.remove(problem)
-    {
-        notes.push(format!("* {}. ({} of {} cases)", with_counts(problem), cases.len(), run.cases.len()));
-    }
-    for (reason, cases) in reasons {
-        let names: Vec<&str> = cases.iter().take(3).map(|case| case.name.as_str()).collect();
-        let more = if cases.len() > 3 { ", …" } else { "" };
-        notes.push(format!("* {}. ({}{more})", with_counts(reason), names.join(", ")));
-    }
-    if run.host.tsc_counts_instructions {
-        notes.push(
-            "The time-stamp counter of this host advances by one for every instruction: figures are exact numbers of \
-             instructions, not time."
-                .to_owned(),
-        );
-    }
-    notes
-}
-
-/// The reason, and that it does not concern counts.
-fn with_counts(reason: &str) -> String {
-    if reason.contains("counts are exact") {
-        reason.to_owned()
-    } else {
-        format!("{reason}; counts are exact")
-    }
+    let note = |(timing, cases): (&Timing, usize)| {
+        let reasons = timing.reasons().join("; ");
+        let of = format!("({cases} of {} cases)", run.cases.len());
+        match timing {
+            Timing::Valid => None,
+            Timing::Doubtful { .. } => Some(format!(
+                "Times are valid, with doubts: {reasons}. `inkbed doctor` tells what helps. {of}"
+            )),
+            Timing::Invalid { .. } => Some(format!("* no time: {reasons}. Counts are exact. {of}")),
+        }
+    };
+    by_verdict.into_iter().filter_map(note).collect()
 }
 
 fn unfinished(run: &RunRecord) -> Option<String> {
@@ -149,7 +138,8 @@ fn stood_still(run: &RunRecord) -> Option<String> {
 }
 
 fn disturbed(run: &RunRecord) -> Option<String> {
-    let known = || run.cases.iter().filter_map(|case| Some((case, case.disturbed_samples?)));
+    let shown = || run.cases.iter().filter(|case| !case.ticks.is_empty());
+    let known = || shown().filter_map(|case| Some((case, case.disturbed_samples?)));
     // A record may say anything, even more than there can be.
     let disturbed = known().map(|(_, disturbed)| disturbed).fold(0, u64::saturating_add);
     let samples =
@@ -168,7 +158,7 @@ fn disturbed(run: &RunRecord) -> Option<String> {
 
 /// Cases of which nobody knows what the host disturbed.
 fn no_steal_time(run: &RunRecord) -> Option<String> {
-    let measured = || run.cases.iter().filter(|case| !case.cycles.is_empty());
+    let measured = || run.cases.iter().filter(|case| !case.ticks.is_empty());
     let unknown: Vec<&CaseRecord> = measured().filter(|case| case.disturbed_samples.is_none()).collect();
     let reason = if unknown.iter().any(|case| case.features.iter().any(|feature| feature == "steal-time")) {
         "the record is of version 1, whose marks tell no cause"
@@ -185,11 +175,11 @@ fn no_steal_time(run: &RunRecord) -> Option<String> {
 fn without_figures(run: &RunRecord) -> Vec<String> {
     let mut cases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for case in &run.cases {
-        if let Some(reason) = &case.cycles_absent_reason {
+        if let Some(reason) = &case.ticks_absent_reason {
             cases.entry(reason).or_default().push(&case.name);
         }
     }
-    cases.into_iter().map(|(reason, names)| format!("No cycles of {}: {reason}.", names.join(", "))).collect()
+    cases.into_iter().map(|(reason, names)| format!("No ticks of {}: {reason}.", names.join(", "))).collect()
 }
 
 /// The flush thresholds of cases in which pages were flushed.
@@ -206,31 +196,40 @@ fn flush_thresholds(run: &RunRecord) -> Vec<String> {
     notes.into_iter().map(|(note, cases)| format!("{note}. ({cases} of {} cases)", run.cases.len())).collect()
 }
 
-/// What this host does not have, one note for each reason.
-fn not_measured(run: &RunRecord) -> impl Iterator<Item = String> {
+/// What this host does not have, in one line; `inkbed doctor` is the place for reasons.
+fn not_on_this_host(run: &RunRecord) -> Option<String> {
     const NAMED: usize = 3;
-    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
-    for absent in &run.absent {
-        match by_reason.iter_mut().find(|(reason, _)| *reason == absent.reason) {
-            Some((_, what)) => what.push(&absent.what),
-            None => by_reason.push((&absent.reason, vec![&absent.what])),
-        }
+    let cases: Vec<&str> = run.absent.iter().map(|absent| absent.what.as_str()).collect();
+    let mut missing = cases[..cases.len().min(NAMED)].to_vec();
+    let more = format!("{} more cases", cases.len().saturating_sub(NAMED));
+    if cases.len() > NAMED {
+        missing.push(&more);
     }
-    by_reason.into_iter().map(|(reason, what)| {
-        let more = match what.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("Not measured: {}{more}: {reason}.", what[..what.len().min(NAMED)].join(", "))
-    })
+    let lenses: Vec<&str> = run.host.absent_lenses.keys().map(String::as_str).collect();
+    let noun = if lenses.len() == 1 { "lens" } else { "lenses" };
+    let lenses = format!("the {noun} {}", lenses.join(" and "));
+    if !run.host.absent_lenses.is_empty() {
+        missing.push(&lenses);
+    }
+    (!missing.is_empty())
+        .then(|| format!("Not on this host: {}. `inkbed doctor` tells why.", missing.join(", ")))
 }
 
-/// Lenses that did not count, by reason; with the cases, where it is not so in all of them.
+/// How reasons begin that nobody needs to be told.
+const NOT_ASKED_FOR: &str = "not asked for";
+
+/// Lenses that did not count although this host has them and they were asked for, by reason; with the cases, where it is not
+/// so in all of them.
 fn absent_lenses(run: &RunRecord) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
     for case in &run.cases {
         for (name, lens) in &case.lenses {
-            if let (false, Some(reason)) = (lens.available, &lens.reason) {
+            // Told elsewhere: what the host lacks, and cases that were to be traced.
+            let is_told = run.host.absent_lenses.contains_key(name)
+                || name == "trace" && case.parameters.trace_round_trips > 0;
+            if let (false, Some(reason)) = (lens.available || is_told, &lens.reason)
+                && !reason.starts_with(NOT_ASKED_FOR)
+            {
                 by_reason.entry(reason).or_default().entry(name).or_default().push(&case.name);
             }
         }
@@ -277,12 +276,16 @@ fn explanations(run: &RunRecord) -> Vec<String> {
         let changes = run.experiment.overrides.iter().map(|(key, value)| format!("{key} = {value}"));
         notes.push(format!("Set on the command line: {}.", changes.collect::<Vec<_>>().join(", ")));
     }
-    if run.cases.iter().any(|case| !case.cycles.is_empty()) {
+    notes.extend(super::traced::explanation(run));
+    if run.cases.iter().any(|case| !case.ticks.is_empty()) {
         notes.push(
-            "Counts are per round trip. CI: 95 % bootstrap interval of the median, where there are six samples or \
-             launches. The empty clock pair is part of every figure and not subtracted."
+            "Counts are per round trip. Ticks are those of the time-stamp counter, not cycles of a core. CI: 95 % bootstrap \
+             interval of the median, where there are six samples or launches. The empty clock pair is part of every figure \
+             and not subtracted."
                 .to_owned(),
         );
+    } else if !run.cases.is_empty() {
+        notes.push("Counts are per round trip.".to_owned());
     }
     notes
 }
@@ -325,18 +328,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_for_one_reason_is_one_note() {
+    fn what_the_host_lacks_is_one_line() {
         let mut run = run_record();
-        let absent = |what: &str, reason: &str| Absent { what: what.to_owned(), reason: reason.to_owned() };
-        run.absent = ["a", "b", "c", "d", "e"].map(|case| absent(case, "no segments")).to_vec();
-        run.absent.push(absent("cases with pcid = on", "no PCIDs"));
-        let notes: Vec<String> = not_measured(&run).collect();
-        assert_eq!(
-            notes,
-            [
-                "Not measured: a, b, c and 2 more: no segments.",
-                "Not measured: cases with pcid = on: no PCIDs."
-            ]
-        );
+        assert_eq!(not_on_this_host(&run), None);
+        let absent = |what: &str| Absent { what: what.to_owned(), reason: "no segments".to_owned() };
+        run.absent = ["a", "b", "c", "d", "e"].map(absent).to_vec();
+        run.host.absent_lenses = ["pmu", "perf"].map(|lens| (lens.to_owned(), "none".to_owned())).into();
+        let expected =
+            "Not on this host: a, b, c, 2 more cases, the lenses perf and pmu. `inkbed doctor` tells why.";
+        assert_eq!(not_on_this_host(&run).unwrap(), expected);
     }
 }

@@ -16,6 +16,7 @@ use super::together::TogetherRecord;
 use crate::experiment::case::Parameters;
 use crate::experiment::expand::Absent;
 use crate::experiment::quota::Quotas;
+use crate::host::Timing;
 use crate::lens::tlb::TlbReport;
 use crate::lens::trace::Summary as TraceSummary;
 
@@ -110,13 +111,16 @@ pub struct HostRecord {
     pub name: String,
     /// CPU, KVM and kernel in one line.
     pub summary: String,
-    /// Why cycles of code that passes through the kernel are no hardware timing; absent when they are.
+    /// Why ticks of code that passes through the kernel are no time; absent when they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing_problem: Option<String>,
+    /// What makes times scatter here, or larger than elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timing_doubts: Vec<String>,
     /// The problem concerns ring 0 only: ring 3 runs on the hardware.
     #[serde(default)]
     pub user_timing_is_native: bool,
-    /// The time-stamp counter counts instructions: every figure in cycles is an exact number of instructions.
+    /// The time-stamp counter counts instructions: every figure in ticks is an exact number of instructions.
     #[serde(default)]
     pub tsc_counts_instructions: bool,
     /// Number of its CPUs, 0 where that is not known.
@@ -159,22 +163,20 @@ pub struct CaseRecord {
     /// Round trips measured, over all launches.
     pub round_trips: u64,
     /// Figures by the time-stamp counter, one entry per channel of the workload, in the order of the samples' columns.
-    #[serde(with = "channel::list")]
-    pub cycles: Channels,
+    #[serde(alias = "cycles", with = "channel::list")]
+    pub ticks: Channels,
     /// Why there are none, though the case was measured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cycles_absent_reason: Option<String>,
+    #[serde(default, alias = "cycles_absent_reason", skip_serializing_if = "Option::is_none")]
+    pub ticks_absent_reason: Option<String>,
     /// Samples during which the host gave the CPU to somebody else; absent where it does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disturbed_samples: Option<u64>,
     /// Median of the empty clock pair where the client runs; part of every figure, never subtracted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub empty_pair_median_cycles: Option<u64>,
-    /// Whether cycles are hardware timing.
-    pub timing_valid: bool,
-    /// Why not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timing_reason: Option<String>,
+    #[serde(default, alias = "empty_pair_median_cycles", skip_serializing_if = "Option::is_none")]
+    pub empty_pair_median_ticks: Option<u64>,
+    /// Whether ticks are time.
+    #[serde(flatten, with = "super::timing::field")]
+    pub timing: Timing,
     /// The kernel's exact counters, summed over vCPUs and launches.
     pub counters: BTreeMap<String, CountRecord>,
     /// Calls besides the measured ones, where there are any.
@@ -288,11 +290,12 @@ pub struct LaunchRecord {
     pub console_tail: Option<String>,
     /// Round trips measured.
     pub round_trips: u64,
-    /// Median of each channel's samples, cycles, in the order of the columns.
-    #[serde(default)]
-    pub median_cycles: IndexMap<String, u64>,
-    /// Cycles between the marks.
-    pub measured_tsc_cycles: u64,
+    /// Median of each channel's samples, ticks, in the order of the columns.
+    #[serde(default, alias = "median_cycles")]
+    pub median_ticks: IndexMap<String, u64>,
+    /// Ticks between the marks.
+    #[serde(alias = "measured_tsc_cycles")]
+    pub measured_ticks: u64,
     /// Wall time between the marks, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_ns: Option<u64>,

@@ -77,7 +77,7 @@ pub fn case_record(
     let outcomes: Vec<OutcomeRecord> = launches.iter().map(|launch| outcome_of(case, launch)).collect();
     let successes: Vec<bool> = outcomes.iter().map(OutcomeRecord::is_success).collect();
     let first_failure = outcomes.iter().find(|outcome| !outcome.is_success());
-    let timing_reason = timing::problem(host, &case.parameters, &kvm_stats, round_trips);
+    let timing = timing::judge(host, &case.parameters, &kvm_stats, round_trips);
     let tsc_hz = runs.iter().map(|run| run.tsc_hz).find(|hz| *hz > 0);
     let channels = channels(case, &runs, tsc_hz);
     let topology = Topology::of(&case.parameters);
@@ -106,16 +106,15 @@ pub fn case_record(
         parameters: case.parameters.clone(),
         outcome: first_failure.or(outcomes.first()).cloned().unwrap_or(OutcomeRecord::Interrupted),
         round_trips,
-        cycles: channels,
-        cycles_absent_reason: None,
+        ticks: channels,
+        ticks_absent_reason: None,
         agreements: agreements(&counted, traced).into_iter().chain(by_cause).collect(),
         not_compared: not_compared(&counted, traced),
         tlb_models: Vec::new(),
         drift: BTreeMap::new(),
         disturbed_samples: disturbed_samples(&runs),
-        empty_pair_median_cycles: None,
-        timing_valid: timing_reason.is_none(),
-        timing_reason,
+        empty_pair_median_ticks: None,
+        timing,
         other_calls: other_calls(case, &runs, round_trips),
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
         round_trips_per_second: rate(case, &runs),
@@ -396,8 +395,8 @@ fn launch_record(
             server_faults: Vec::new(),
             console_tail: None,
             round_trips: 0,
-            median_cycles: IndexMap::new(),
-            measured_tsc_cycles: 0,
+            median_ticks: IndexMap::new(),
+            measured_ticks: 0,
             measured_ns: None,
             together: None,
             create_ns: 0,
@@ -416,8 +415,8 @@ fn launch_record(
         outcome,
         server_faults: run.faults.iter().map(ServerFaultRecord::from).collect(),
         round_trips: run.round_trips,
-        median_cycles: medians.collect(),
-        measured_tsc_cycles: run.measured_tsc_cycles,
+        median_ticks: medians.collect(),
+        measured_ticks: run.measured_ticks,
         measured_ns: run.measured_ns,
         together: together(&run.cpus, run.tsc_hz),
         create_ns: run.create_ns,

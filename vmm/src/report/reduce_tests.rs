@@ -40,12 +40,12 @@ fn calls(samples: Vec<u64>) -> GuestRun {
 #[test]
 fn disturbed_samples_are_in_every_figure_and_the_others_stand_beside() {
     let record = reduced(&case(Workload::Call), &[Ok(calls(vec![10, SAMPLE_DISTURBED | 9_999, 30]))]);
-    let channel = record.cycles["round_trip"];
+    let channel = record.ticks["round_trip"];
     assert_eq!((channel.summary.count, channel.summary.median, channel.summary.max), (3, 30, 9_999));
     assert_eq!(channel.median_ns, Some(15.0));
     assert_eq!(channel.undisturbed, Some(Undisturbed { count: 2, median: Some(10) }));
     assert_eq!(record.disturbed_samples, Some(1));
-    assert_eq!(record.launches[0].median_cycles["round_trip"], 30);
+    assert_eq!(record.launches[0].median_ticks["round_trip"], 30);
     assert!(record.succeeded());
 }
 
@@ -53,7 +53,7 @@ fn disturbed_samples_are_in_every_figure_and_the_others_stand_beside() {
 fn when_all_are_disturbed_there_is_no_second_figure() {
     let samples = [10, 20, 30].map(|sample| SAMPLE_DISTURBED | sample).to_vec();
     let record = reduced(&case(Workload::Call), &[Ok(calls(samples))]);
-    let channel = record.cycles["round_trip"];
+    let channel = record.ticks["round_trip"];
     assert_eq!((channel.summary.median, record.disturbed_samples), (20, Some(3)));
     assert_eq!(channel.undisturbed, Some(Undisturbed { count: 0, median: None }));
     assert_eq!(channel.median_without_others(), None);
@@ -64,8 +64,8 @@ fn where_nobody_tells_no_sample_is_called_undisturbed() {
     let mut silent = calls(vec![10; 3]);
     silent.features &= !feature::STEAL_TIME;
     let record = reduced(&case(Workload::Call), &[Ok(calls(vec![10; 3])), Ok(silent)]);
-    assert_eq!((record.cycles["round_trip"].undisturbed, record.disturbed_samples), (None, None));
-    assert_eq!(record.cycles["round_trip"].median_without_others(), Some(10));
+    assert_eq!((record.ticks["round_trip"].undisturbed, record.disturbed_samples), (None, None));
+    assert_eq!(record.ticks["round_trip"].median_without_others(), Some(10));
 }
 
 /// 64 CPUs call one server on two host CPUs: all but 43 of 12,800 calls waited for others, as they do.
@@ -79,7 +79,7 @@ fn those_that_never_wait_do_not_speak_for_all() {
     let mut run = calls(samples);
     run.measured_ns = Some(16_000_000_000);
     let record = reduced(&central, &[Ok(run)]);
-    let channel = record.cycles["round_trip"];
+    let channel = record.ticks["round_trip"];
     assert_eq!((channel.summary.count, channel.summary.median), (12_800, 83_793_082));
     assert_eq!(channel.undisturbed, Some(Undisturbed { count: 43, median: Some(508_242) }));
 }
@@ -91,16 +91,16 @@ fn channels_are_columns() {
     let mut two = case(Workload::Directions);
     two.parameters.samples = 2;
     let record = reduced(&two, &[Ok(run)]);
-    let median = |name: &str| record.cycles[name].summary.median;
+    let median = |name: &str| record.ticks[name].summary.median;
     let written = serde_json::to_value(&record).unwrap();
-    let names: Vec<&str> = written["cycles"]
+    let names: Vec<&str> = written["ticks"]
         .as_array()
         .unwrap()
         .iter()
         .map(|channel| channel["channel"].as_str().unwrap())
         .collect();
     assert_eq!(names, Workload::Directions.channels(), "a list, in the order of the columns");
-    assert_eq!(record.launches[0].median_cycles.keys().collect::<Vec<_>>(), Workload::Directions.channels());
+    assert_eq!(record.launches[0].median_ticks.keys().collect::<Vec<_>>(), Workload::Directions.channels());
     assert_eq!((median("round_trip"), median("client_to_server"), median("server_to_client")), (30, 10, 20));
 }
 
@@ -111,11 +111,11 @@ fn a_guest_that_claims_nonsense_is_recorded_all_the_same() {
     run.cpus[0].begin.ipc_fast = u64::MAX;
     run.cpus[0].end.ipc_slow = u64::MAX;
     let record = reduced(&case(Workload::Call), &[Ok(run.clone()), Ok(run.clone())]);
-    assert!(record.cycles.is_empty());
+    assert!(record.ticks.is_empty());
     assert!(matches!(record.outcome, OutcomeRecord::Corrupt { .. }));
     assert_eq!(record.counters["ipc_fast"].total, 0);
     run.channel_count = u32::MAX;
-    assert!(reduced(&case(Workload::Call), &[Ok(run)]).cycles.is_empty());
+    assert!(reduced(&case(Workload::Call), &[Ok(run)]).ticks.is_empty());
 }
 
 #[test]
@@ -128,13 +128,13 @@ fn the_first_failure_is_the_cases_outcome() {
     assert_eq!(record.launches[0].console_tail, None);
     assert_eq!(record.launches[1].console_tail.as_deref(), Some("booting\nready"));
     assert_eq!(record.launches[2].outcome, OutcomeRecord::NotStarted { reason: "no memory".to_owned() });
-    assert_eq!(record.cycles["round_trip"].summary.count, 3, "what was measured stays");
+    assert_eq!(record.ticks["round_trip"].summary.count, 3, "what was measured stays");
 }
 
 #[test]
 fn a_case_without_a_guest_has_nothing_instead_of_zeros() {
     let record = reduced(&case(Workload::Call), &[Err("no kvm".to_owned())]);
-    assert!(record.cycles.is_empty());
+    assert!(record.ticks.is_empty());
     assert_eq!(
         (record.expected.agrees, record.kvm_exits_per_round_trip, record.run_delay_ns),
         (None, None, None)

@@ -16,12 +16,12 @@ pub fn relate(run: &mut RunRecord) {
         run.cases.iter().filter(|case| case.parameters.guests == Some(1)).map(medians).collect();
     for case in &mut run.cases {
         relate_to_lone_guest(case, &lone);
-        case.empty_pair_median_cycles = best_empty_pair(&empty_pairs, &case.parameters);
+        case.empty_pair_median_ticks = best_empty_pair(&empty_pairs, &case.parameters);
         let wanted = in_user_spaces(&case.parameters);
         let Some((_, baseline)) = baselines.iter().find(|(parameters, _)| *parameters == wanted) else {
             continue;
         };
-        for (name, channel) in &mut case.cycles {
+        for (name, channel) in &mut case.ticks {
             let base = baseline.get(name).filter(|base| **base > 0);
             channel.ratio_to_all_user =
                 base.map(|base| rounded(channel.summary.median as f64 / *base as f64, 3));
@@ -34,7 +34,7 @@ fn relate_to_lone_guest(case: &mut CaseRecord, lone: &[(Parameters, BTreeMap<Str
     let parameters = &case.parameters;
     let wanted = Parameters { guests: parameters.guests.map(|_| 1), ..what_is_measured(parameters) };
     let Some((_, baseline)) = lone.iter().find(|(parameters, _)| *parameters == wanted) else { return };
-    for (name, channel) in &mut case.cycles {
+    for (name, channel) in &mut case.ticks {
         let base = baseline.get(name).filter(|base| **base > 0);
         channel.ratio_to_lone_guest =
             base.map(|base| rounded(channel.summary.median as f64 / *base as f64, 3));
@@ -43,7 +43,7 @@ fn relate_to_lone_guest(case: &mut CaseRecord, lone: &[(Parameters, BTreeMap<Str
 
 fn empty_pair(case: &CaseRecord) -> Option<(Parameters, u64)> {
     let is_pair = case.parameters.workload == Workload::Empty;
-    let median = case.cycles.values().next().filter(|_| is_pair)?.summary.median;
+    let median = case.ticks.values().next().filter(|_| is_pair)?.summary.median;
     Some((case.parameters.clone(), median))
 }
 
@@ -54,7 +54,7 @@ fn best_empty_pair(pairs: &[(Parameters, u64)], case: &Parameters) -> Option<u64
 }
 
 fn medians(case: &CaseRecord) -> (Parameters, BTreeMap<String, u64>) {
-    let medians = case.cycles.iter().map(|(name, channel)| (name.clone(), channel.summary.median));
+    let medians = case.ticks.iter().map(|(name, channel)| (name.clone(), channel.summary.median));
     (what_is_measured(&case.parameters), medians.collect())
 }
 
@@ -107,11 +107,11 @@ mod tests {
     fn ratios_are_to_the_user_case_of_the_same_setting() {
         let mut run = run_record();
         relate(&mut run);
-        let ratio = |name: &str| case_named(&run, name).cycles["round_trip"].ratio_to_all_user;
+        let ratio = |name: &str| case_named(&run, name).ticks["round_trip"].ratio_to_all_user;
         assert_eq!(ratio("call/user-user/words=0/pcid=off"), Some(1.0));
         assert_eq!(ratio("call/user-kernel/words=0/pcid=off"), Some(0.5));
         assert_eq!(ratio("call/same-space/words=0/pcid=off"), Some(0.75));
-        assert_eq!(case_named(&run, "empty/user/pcid=off").cycles["empty_pair"].ratio_to_all_user, None);
+        assert_eq!(case_named(&run, "empty/user/pcid=off").ticks["empty_pair"].ratio_to_all_user, None);
     }
 
     #[test]
@@ -125,12 +125,12 @@ mod tests {
             parameters.slot_bytes = (server == Placement::Small).then_some(4 << 20);
         }
         relate(&mut run);
-        let ratio = |index: usize| run.cases[index].cycles["round_trip"].ratio_to_all_user;
+        let ratio = |index: usize| run.cases[index].ticks["round_trip"].ratio_to_all_user;
         assert_eq!([1, 2, 3].map(ratio), [Some(1.0), Some(0.5), Some(0.6)]);
         run.cases[2].parameters.gate = Some(Gate::Sysenter);
-        run.cases[2].cycles.get_mut("round_trip").unwrap().ratio_to_all_user = None;
+        run.cases[2].ticks.get_mut("round_trip").unwrap().ratio_to_all_user = None;
         relate(&mut run);
-        assert_eq!(run.cases[2].cycles["round_trip"].ratio_to_all_user, None, "another gate, another case");
+        assert_eq!(run.cases[2].ticks["round_trip"].ratio_to_all_user, None, "another gate, another case");
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         run.cases[2].parameters =
             Parameters { guests: Some(8), samples: 5, ..run.cases[1].parameters.clone() };
         relate(&mut run);
-        let ratio = |index: usize| run.cases[index].cycles["round_trip"].ratio_to_lone_guest;
+        let ratio = |index: usize| run.cases[index].ticks["round_trip"].ratio_to_lone_guest;
         assert_eq!((ratio(1), ratio(2), ratio(3)), (Some(1.0), Some(0.5), None));
     }
 
@@ -148,7 +148,7 @@ mod tests {
     fn the_empty_pair_is_that_of_the_clients_placement() {
         let mut run = run_record();
         relate(&mut run);
-        assert_eq!(case_named(&run, "call/user-user/words=0/pcid=off").empty_pair_median_cycles, Some(50));
-        assert_eq!(case_named(&run, "call/kernel-user/words=0/pcid=off").empty_pair_median_cycles, None);
+        assert_eq!(case_named(&run, "call/user-user/words=0/pcid=off").empty_pair_median_ticks, Some(50));
+        assert_eq!(case_named(&run, "call/kernel-user/words=0/pcid=off").empty_pair_median_ticks, None);
     }
 }

@@ -31,10 +31,7 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
     if !migrates {
         columns.push(column(rows, "full\nflushes", 9, true, counter("tlb_full_flushes")));
     }
-    columns.push(column(rows, "traced in-\nstructions", KEEP, true, |(case, _)| {
-        instructions(case).unwrap_or_default()
-    }));
-    columns.push(column(rows, "pages", 8, true, |(case, _)| pages(case).unwrap_or_default()));
+    columns.push(column(rows, "pages\ntouched", 1, true, |(case, _)| pages(case).unwrap_or_default()));
     columns
 }
 

@@ -4,7 +4,7 @@ use super::channel::ChannelRecord;
 use super::grid::{Column, KEEP};
 use super::many_threads;
 use super::record::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
-use super::{crowd, format, lenses, schemes, tlb};
+use super::{crowd, format, lenses, schemes, tlb, traced};
 use crate::experiment::parameter::{Flush, Gate, Workload};
 use crate::experiment::size::MemorySize;
 use crate::machine::guest::HugePages;
@@ -84,7 +84,11 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     columns.push(column(&rows, format::placements_heading(workload), KEEP, false, |(case, _)| {
         format::placements(&case.parameters)
     }));
-    if rows.iter().any(|(case, _)| case.cycles.len() > 1) {
+    columns.push(column(&rows, "outcome", KEEP, false, |(case, _)| match case.outcome.is_success() {
+        true => String::new(),
+        false => "failed".to_owned(),
+    }));
+    if rows.iter().any(|(case, _)| case.ticks.len() > 1) {
         columns.push(column(&rows, "way", KEEP, false, |(case, channel)| {
             let is_32_bit = case.parameters.has_32_bit();
             channel.map_or(String::new(), |(name, _)| format::channel(name, is_32_bit).to_owned())
@@ -93,6 +97,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     columns.extend(count_columns(&rows));
     columns.extend(many_threads::count_columns(&rows));
     columns.extend(schemes::count_columns(&rows));
+    columns.extend(traced::columns(&rows));
     columns.extend(basis_columns(&rows));
     columns.extend(time_columns(run, &rows));
     columns.extend(many_threads::time_columns(&rows));
@@ -101,10 +106,10 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
 
 fn rows_of(case: &CaseRecord) -> Vec<Row<'_>> {
     // The one sample of a wild read says nothing about times.
-    if case.cycles.is_empty() || case.parameters.workload == Workload::Reach {
+    if case.ticks.is_empty() || case.parameters.workload == Workload::Reach {
         return vec![(case, None)];
     }
-    case.cycles.iter().map(|channel| (case, Some(channel))).collect()
+    case.ticks.iter().map(|channel| (case, Some(channel))).collect()
 }
 
 pub(super) fn column(
@@ -228,7 +233,7 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
         }
     };
     [
-        column(rows, "CR3\nloads", KEEP, true, |row @ (case, _)| {
+        column(rows, "page-table\nloads", KEEP, true, |row @ (case, _)| {
             if !is_whole(row) {
                 return String::new();
             }
@@ -236,13 +241,13 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
             if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
         }),
         column(rows, "pages\nremapped", 9, true, moving("pages_remapped")),
-        column(rows, "INV-\nLPGs", 9, true, moving("invlpg")),
+        column(rows, "INVLPGs", 9, true, moving("invlpg")),
         column(rows, "full\nflushes", 9, true, moving("tlb_full_flushes")),
         column(rows, "calls\nmeanwhile", 9, true, others(|calls| calls.answered_meanwhile)),
         column(rows, "calls\nfailed", 9, true, others(|calls| calls.failed)),
         column(rows, "all\nfaults", 9, true, faulting("faults")),
         column(rows, "restarts\nby kernel", 9, true, faulting("restarts")),
-        column(rows, "demo-\ntions", 9, true, faulting("demotions")),
+        column(rows, "demotions", 9, true, faulting("demotions")),
         column(rows, "frames\ntaken", 9, true, |row| match row.0.parameters.workload {
             Workload::Slots if is_whole(row) => count(row.0, "frames_taken").unwrap_or_default(),
             _ => String::new(),
@@ -275,10 +280,10 @@ fn basis_columns(rows: &[Row<'_>]) -> [Column; 2] {
     let launches = |case: &CaseRecord| case.launches.iter().filter(|launch| launch.round_trips > 0).count();
     let has_several = rows.iter().any(|(case, _)| launches(case) > 1);
     [
-        column(rows, "sam-\nples", KEEP, true, |(case, channel)| {
+        column(rows, "samples", KEEP, true, |(case, channel)| {
             format::grouped(channel.map_or(case.round_trips, |(_, channel)| channel.summary.count))
         }),
-        column(rows, "laun-\nches", KEEP, true, |(case, _)| match has_several {
+        column(rows, "launches", KEEP, true, |(case, _)| match has_several {
             true => launches(case).to_string(),
             false => String::new(),
         }),
@@ -286,20 +291,19 @@ fn basis_columns(rows: &[Row<'_>]) -> [Column; 2] {
 }
 
 fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
-    let unit = if run.host.tsc_counts_instructions { "instructions" } else { "cycles" };
-    let all_doubtful = rows.iter().all(|(case, _)| !case.timing_valid);
+    let unit = if run.host.tsc_counts_instructions { "instructions" } else { "ticks" };
+    let all_doubtful = rows.iter().all(|(case, _)| !case.timing.is_time());
     let mark = if all_doubtful { "*" } else { "" };
-    let cycles = |row: &Row<'_>, value: fn(&ChannelRecord) -> u64| {
-        let own_mark = if row.0.timing_valid || all_doubtful { "" } else { "*" };
+    let ticks = |row: &Row<'_>, value: fn(&ChannelRecord) -> u64| {
+        let own_mark = if row.0.timing.is_time() || all_doubtful { "" } else { "*" };
         row.1.map_or(String::new(), |(_, channel)| format!("{}{own_mark}", format::grouped(value(channel))))
     };
     let of_channel = |row: &Row<'_>, text: fn(&ChannelRecord) -> Option<String>| {
         row.1.and_then(|(_, channel)| text(channel)).unwrap_or_default()
     };
     [
-        column(rows, &format!("median{mark}\n{unit}"), KEEP, true, |row| match row.0.outcome.is_success() {
-            true => cycles(row, |channel| channel.summary.median),
-            false => "failed".to_owned(),
+        column(rows, &format!("median{mark}\n{unit}"), KEEP, true, |row| {
+            ticks(row, |channel| channel.summary.median)
         }),
         column(rows, "95 %\nCI", 7, true, |row| {
             of_channel(row, |ChannelRecord { summary, .. }| {
@@ -317,24 +321,22 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
                 ))
             })
         }),
-        column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| {
-            cycles(row, |channel| channel.summary.p99)
-        }),
+        column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| ticks(row, |channel| channel.summary.p99)),
         // What a caller has to be prepared for.
         column(rows, &format!("worst{mark}\n{unit}"), KEEP, true, |row| match row.0.parameters.workload {
-            workload if workload.migrates() => cycles(row, |channel| channel.summary.max),
+            workload if workload.migrates() => ticks(row, |channel| channel.summary.max),
             _ => String::new(),
         }),
         column(rows, "median\nns", 2, true, |row| {
             // Nanoseconds of what is no time would only invite comparison.
-            let is_time = row.0.timing_valid && !run.host.tsc_counts_instructions;
+            let is_time = row.0.timing.is_time() && !run.host.tsc_counts_instructions;
             let text = of_channel(row, |channel| channel.median_ns.map(|ns| format!("{ns:.1}")));
             if is_time { text } else { String::new() }
         }),
         column(rows, "of it\nempty pair", 3, true, |(case, channel)| {
             let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
             let median = case
-                .empty_pair_median_cycles
+                .empty_pair_median_ticks
                 .filter(|_| case.parameters.workload != Workload::Reach && !is_the_pair);
             median.map_or(String::new(), format::grouped)
         }),

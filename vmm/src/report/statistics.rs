@@ -1,7 +1,7 @@
 //! What is said about a set of samples: order statistics, and how sure the median is.
 //!
 //! Quantiles are samples themselves (nearest rank, definition 1 of Hyndman and Fan, "Sample Quantiles in Statistical
-//! Packages", The American Statistician 50, 1996): whole cycles stay whole. The interval of the median is the
+//! Packages", The American Statistician 50, 1996): whole ticks stay whole. The interval of the median is the
 //! percentile bootstrap (Efron, "Bootstrap Methods", Annals of Statistics 7, 1979).
 
 use rand::SeedableRng;

@@ -10,6 +10,7 @@ use super::guests_csv::{has_guests, write_guests_csv};
 use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::record::{RunRecord, SCHEMA, VERSION};
 use super::replace::{self, SAMPLES_FOLDER};
+use super::ticks::Ticks;
 use super::{csv, samples, table, version_1};
 use crate::bounded::read_text;
 use crate::printable::json;
@@ -181,7 +182,8 @@ impl ResultsFolder {
         if has_guests(run) {
             self.write(GUESTS_FILE, |writer| write_guests_csv(writer, run))?;
         }
-        self.write("table.txt", |writer| writer.write_all(table::render(run, table::FILE_WIDTH).as_bytes()))
+        let text = table::render(run, table::FILE_WIDTH, Ticks::Meaningful);
+        self.write("table.txt", |writer| writer.write_all(text.as_bytes()))
     }
 
     fn write(
@@ -350,6 +352,18 @@ mod tests {
             fs::write(&file, text).unwrap();
             assert!(matches!(read_record(folder.path()), Err(StoreError::NotARecord { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_read() {
+        let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/results.json");
+        let run = read_record(&stored).unwrap();
+        let case = &run.cases[1];
+        let channel = case.ticks["round_trip"];
+        assert!(channel.summary.median > 0 && case.launches[0].median_ticks["round_trip"] > 0);
+        assert!(case.launches[0].measured_ticks > 0 && case.empty_pair_median_ticks.is_some());
+        let reason = "ring 0 is emulated by KVM on this host (2187 ns per instruction)";
+        assert_eq!(case.timing, crate::host::Timing::invalid(reason));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::notes::notes;
 use super::record::RunRecord;
 use super::section::{Section, sections};
+use super::ticks::{Ticks, shown};
 use super::{format, grid};
 use crate::printable::line;
 
@@ -10,13 +11,14 @@ use crate::printable::line;
 pub const FILE_WIDTH: usize = 110;
 
 /// The report as text no wider than `width`.
-pub fn render(run: &RunRecord, width: usize) -> String {
+pub fn render(measured: &RunRecord, width: usize, ticks: Ticks) -> String {
+    let run = &shown(measured, ticks);
     let mut blocks = vec![head(run, width)];
     let mut left_out = Vec::new();
     for section in sections(run) {
         blocks.push(section_text(section, width, &mut left_out));
     }
-    let mut notes = notes(run);
+    let mut notes = notes(run, measured);
     left_out.sort();
     left_out.dedup();
     if !left_out.is_empty() {
@@ -33,7 +35,8 @@ pub fn render(run: &RunRecord, width: usize) -> String {
 }
 
 /// The report in Markdown.
-pub fn render_markdown(run: &RunRecord) -> String {
+pub fn render_markdown(measured: &RunRecord, ticks: Ticks) -> String {
+    let run = &shown(measured, ticks);
     let mut blocks = vec![
         format!("## {}", line(&run.experiment.question)),
         format!("`{}` · {}", line(&run.experiment.name), line(&facts(run))),
@@ -43,7 +46,7 @@ pub fn render_markdown(run: &RunRecord) -> String {
         blocks.push(grid::markdown(&section.columns));
     }
     let notes: Vec<String> =
-        notes(run).iter().map(|note| format!("- {}", line(note).replace('*', "\\*"))).collect();
+        notes(run, measured).iter().map(|note| format!("- {}", line(note).replace('*', "\\*"))).collect();
     blocks.push(notes.join("\n"));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n\n") + "\n"

@@ -34,7 +34,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         round_trips,
         channel_count: 1,
         samples,
-        measured_tsc_cycles: 1_000_000,
+        measured_ticks: 1_000_000,
         calls_answered_meanwhile: 0,
         calls_failed: 0,
         frames_in_use: 512,

@@ -6,9 +6,9 @@ use super::record::{CaseRecord, RunRecord};
 use super::section::Section;
 use crate::lens::tlb::{Counts, TlbReport};
 
-/// `None` when no case was run on a model.
+/// `None` when no case was run on several models: of one, the figures stand beside the other counts.
 pub fn section(run: &RunRecord) -> Option<Section> {
-    let cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| !case.tlb_models.is_empty()).collect();
+    let cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| case.tlb_models.len() > 1).collect();
     let names = cases.iter().map(|case| case.name.clone()).collect();
     let mut columns = vec![Column { heading: "case".to_owned(), cells: names, is_number: false, rank: KEEP }];
     let traced = cases
@@ -22,8 +22,7 @@ pub fn section(run: &RunRecord) -> Option<Section> {
     });
     for model in models(&cases) {
         let cells = cases.iter().map(|case| report(case, model).and_then(misses).unwrap_or_default());
-        let mark = if is_unverified(&cases, model) { "†" } else { "" };
-        let heading = format!("{model}{mark}\nmisses/walks");
+        let heading = format!("{model}{}\nmisses/walks", mark(&cases, model));
         columns.push(Column { heading, cells: cells.collect(), is_number: true, rank: KEEP });
     }
     let heading =
@@ -46,6 +45,11 @@ fn models<'a>(cases: &[&'a CaseRecord]) -> Vec<&'a str> {
 
 fn report<'a>(case: &'a CaseRecord, model: &str) -> Option<&'a TlbReport> {
     case.tlb_models.iter().find(|report| report.model == model)
+}
+
+/// The mark of a model in headings.
+pub(super) fn mark(cases: &[&CaseRecord], model: &str) -> &'static str {
+    if is_unverified(cases, model) { "†" } else { "" }
 }
 
 fn is_unverified(cases: &[&CaseRecord], model: &str) -> bool {

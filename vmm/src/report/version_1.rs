@@ -26,7 +26,7 @@ pub(super) fn read(mut record: Value, folder: &Path) -> serde_json::Result<RunRe
     for case in &mut run.cases {
         let order = case.parameters.workload.channels();
         for launch in &mut case.launches {
-            launch.median_cycles.sort_by_cached_key(|name, _| order.iter().position(|known| known == name));
+            launch.median_ticks.sort_by_cached_key(|name, _| order.iter().position(|known| known == name));
         }
     }
     relate(&mut run);
@@ -40,25 +40,27 @@ fn upgrade_case(case: &mut Value, folder: &Path) {
     let disturbed = case["disturbed_samples"].as_u64().unwrap_or(0);
     if let Some(case) = case.as_object_mut() {
         case.remove("disturbed_samples");
+        // Both forms of one field would be a field twice.
+        case.remove("cycles");
     }
     if disturbed == 0 {
-        case["cycles"] = kept(workload, &old, launches_of(case).count());
+        case["ticks"] = kept(workload, &old, launches_of(case).count());
         return;
     }
     match columns(case, workload, folder) {
         Ok(launches) => {
-            case["cycles"] = anew(case, workload, &launches);
+            case["ticks"] = anew(case, workload, &launches);
             for (launch, columns) in launches_of_mut(case).zip(&launches) {
                 launch["median_cycles"] = medians(workload, columns);
             }
         }
         // All were disturbed, so the figures are over all of them.
         Err(_) if old.values().all(|channel| channel["includes_disturbed"] == true) => {
-            case["cycles"] = kept(workload, &old, launches_of(case).count());
+            case["ticks"] = kept(workload, &old, launches_of(case).count());
         }
         Err(reason) => {
-            case["cycles"] = json!([]);
-            case["cycles_absent_reason"] = format!(
+            case["ticks"] = json!([]);
+            case["ticks_absent_reason"] = format!(
                 "the record is of version 1, whose figures leave out {disturbed} samples, and the raw samples cannot be \
                  read: {reason}"
             )

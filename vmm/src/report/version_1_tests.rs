@@ -1,5 +1,6 @@
 //! Tests of reading old records: one of this project's own, from before disturbed samples were in the figures.
 
+use super::super::ticks::Ticks;
 use std::fs;
 use std::path::PathBuf;
 
@@ -28,13 +29,13 @@ fn without_samples() -> RunRecord {
 fn what_all_samples_show_is_the_headline() {
     let run = read_record(&folder()).unwrap();
     let case = case_named(&run, CENTRAL);
-    let channel = case.cycles["round_trip"];
+    let channel = case.ticks["round_trip"];
     assert_eq!((channel.summary.median, channel.summary.count), (83_793_082, 12_800));
     assert_eq!((channel.undisturbed, case.disturbed_samples), (None, None), "the old marks tell no cause");
-    assert_eq!(case.launches[0].median_cycles["round_trip"], 83_793_082);
+    assert_eq!(case.launches[0].median_ticks["round_trip"], 83_793_082);
     let interval = channel.summary.interval.unwrap();
     assert!(interval.low <= 83_793_082 && 83_793_082 <= interval.high && channel.summary.p99 > interval.high);
-    let text = render(&run, FILE_WIDTH);
+    let text = render(&run, FILE_WIDTH, Ticks::All);
     assert!(text.contains("83,793,082") && text.contains("12,800") && !text.contains("508,242"), "{text}");
 }
 
@@ -42,17 +43,17 @@ fn what_all_samples_show_is_the_headline() {
 fn channels_come_in_the_order_of_the_columns() {
     let run = read_record(&folder()).unwrap();
     let case = case_named(&run, DIRECTIONS);
-    let names: Vec<&String> = case.cycles.keys().collect();
+    let names: Vec<&String> = case.ticks.keys().collect();
     assert_eq!(names, ["round_trip", "client_to_server", "server_to_client"]);
-    assert!(case.cycles["round_trip"].summary.median > case.cycles["client_to_server"].summary.median);
-    assert_eq!(case.launches[0].median_cycles.keys().collect::<Vec<_>>(), names);
-    assert!(case.cycles["round_trip"].median_ns.is_some());
+    assert!(case.ticks["round_trip"].summary.median > case.ticks["client_to_server"].summary.median);
+    assert_eq!(case.launches[0].median_ticks.keys().collect::<Vec<_>>(), names);
+    assert!(case.ticks["round_trip"].median_ns.is_some());
 }
 
 #[test]
 fn figures_that_were_over_all_samples_need_no_samples() {
     let (with, without) = (read_record(&folder()).unwrap(), without_samples());
-    let channel = |run: &RunRecord| case_named(run, ACROSS).cycles["round_trip"];
+    let channel = |run: &RunRecord| case_named(run, ACROSS).ticks["round_trip"];
     assert_eq!(channel(&with), channel(&without));
     assert_eq!(channel(&with).summary.count, 200);
 }
@@ -61,10 +62,10 @@ fn figures_that_were_over_all_samples_need_no_samples() {
 fn figures_that_cannot_be_had_are_absent_with_the_reason() {
     let run = without_samples();
     let case = case_named(&run, CENTRAL);
-    assert!(case.cycles.is_empty());
-    assert!(case.cycles_absent_reason.as_ref().unwrap().contains("12757 samples"));
-    let text = render(&run, FILE_WIDTH);
-    assert!(text.contains("No cycles of") && !text.contains("508,242"), "{text}");
+    assert!(case.ticks.is_empty());
+    assert!(case.ticks_absent_reason.as_ref().unwrap().contains("12757 samples"));
+    let text = render(&run, FILE_WIDTH, Ticks::All);
+    assert!(text.contains("No ticks of") && !text.contains("508,242"), "{text}");
 }
 
 /// Every record in the repository, whatever its version.
@@ -76,6 +77,6 @@ fn all_reference_runs_can_be_shown() {
     assert!(records.len() > 10, "only {} records", records.len());
     for folder in records {
         let run = read_record(&folder).unwrap_or_else(|error| panic!("{error}"));
-        assert!(!render(&run, FILE_WIDTH).is_empty());
+        assert!(!render(&run, FILE_WIDTH, Ticks::All).is_empty());
     }
 }

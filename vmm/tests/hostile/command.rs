@@ -70,7 +70,7 @@ fn a_kernel_that_measures_less_than_it_was_asked_to_has_failed() {
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains(&format!("{round_trips} of 20 round trips")), "{stderr}");
         assert_eq!(case.outcome, OutcomeRecord::Incomplete { round_trips: round_trips.into(), asked: 20 });
-        assert!(case.cycles.is_empty(), "no figure is made of it");
+        assert!(case.ticks.is_empty(), "no figure is made of it");
     }
     let (output, case) = Scene::new(|a| claim(a, 21)).run();
     assert_eq!(output.status.code(), Some(1));
