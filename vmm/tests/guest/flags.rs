@@ -13,17 +13,17 @@ use object::{Object, ObjectSymbol};
 use crate::harness::{Place, boot, config, counted};
 use crate::raw::{self, Assembled, assemble, call_stub, raw};
 
-const TRAP: u32 = 1 << 8;
+pub const TRAP: u32 = 1 << 8;
 const DIRECTION: u32 = 1 << 10;
 const NESTED_TASK: u32 = 1 << 14;
 const ALIGNMENT_CHECK: u32 = 1 << 18;
 /// What a server in the kernel must find clear. Interrupts are on there, and IOPL is ring 0's to set.
-const UNWANTED: u32 = TRAP | DIRECTION | 3 << 12 | NESTED_TASK | ALIGNMENT_CHECK;
+pub const UNWANTED: u32 = TRAP | DIRECTION | 3 << 12 | NESTED_TASK | ALIGNMENT_CHECK;
 /// What ring 3 sets, one by one. The trap flag ends the program unless the door takes it.
 const FLAGS: [u32; 3] = [DIRECTION, NESTED_TASK, ALIGNMENT_CHECK];
 
 /// The server in the kernel: answers each message with its flags, and with those that it had when the one before came.
-fn flag_reader() -> Vec<u8> {
+pub fn flag_reader() -> Vec<u8> {
     assemble(64, |a| {
         let mut again = a.create_label();
         a.xor(ebx, ebx)?;
@@ -40,7 +40,7 @@ fn flag_reader() -> Vec<u8> {
 }
 
 /// Sets flags in ring 3, in 64-bit mode.
-fn set(a: &mut CodeAssembler, flags: u32) -> Assembled {
+pub fn set(a: &mut CodeAssembler, flags: u32) -> Assembled {
     a.pushfq()?;
     a.or(dword_ptr(rsp), flags as i32)?;
     a.popfq()
@@ -53,7 +53,7 @@ fn clear(a: &mut CodeAssembler) -> Assembled {
 }
 
 /// Calls handle 0 and keeps the flags that its server has had in EBX.
-fn ask(a: &mut CodeAssembler) -> Assembled {
+pub fn ask(a: &mut CodeAssembler) -> Assembled {
     a.xor(edi, edi)?;
     a.xor(esi, esi)?;
     call_stub(a, number::CALL)?;

@@ -29,6 +29,7 @@ mod small_migration;
 mod smp;
 mod start;
 mod steal_time;
+mod stepping;
 mod stress;
 mod trace;
 mod trust;

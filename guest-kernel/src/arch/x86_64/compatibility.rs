@@ -201,7 +201,7 @@ unsafe extern "sysv64" fn interrupt_gate() {
 /// SYSCALL from compatibility mode arrives here (IA32_CSTAR), with interrupts off (IA32_FMASK). RCX = where to return to, RSP =
 /// the caller's.
 #[unsafe(naked)]
-unsafe extern "sysv64" fn syscall_gate() {
+pub unsafe extern "sysv64" fn syscall_gate() {
     naked_asm!(
         "swapgs",
         "mov rdx, rcx",
@@ -364,15 +364,15 @@ unsafe extern "sysv64" fn back_with_everything() {
     )
 }
 
-/// Whether an address is that of one of the two instructions in ring 0 that run with the user's GS: the IRETQ of the way back, and
-/// the first one behind SYSENTER.
+/// Whether an address is that of one of the instructions in ring 0 that run with a 32-bit user's GS: the IRETQ of the way back, and
+/// the first ones behind SYSENTER and SYSCALL.
 pub fn runs_with_users_gs(rip: u64) -> bool {
     let iret: u64;
     // SAFETY: reads no memory.
     unsafe {
         asm!("lea {}, [rip + inkbed_compatibility_iret]", out(reg) iret, options(nomem, nostack, preserves_flags));
     }
-    rip == iret || rip == sysenter_gate as *const () as u64
+    [iret, sysenter_gate as *const () as u64, syscall_gate as *const () as u64].contains(&rip)
 }
 
 /// Puts a thread's segments in the GDT and loads them. CS and SS come with IRETQ. FS and GS must not keep another thread's; the

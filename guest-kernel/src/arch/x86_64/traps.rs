@@ -13,7 +13,7 @@ use core::mem::offset_of;
 
 use abi::report::{Fault, Registers};
 
-use super::compatibility::{self, RFLAGS_INTERRUPTS_OFF, sysenter_gate};
+use super::compatibility::{self, RFLAGS_INTERRUPTS_OFF, syscall_gate, sysenter_gate};
 use super::descriptors::GATE_COUNT;
 use super::entry::{resume, system_call_entry};
 use super::last_words;
@@ -157,13 +157,20 @@ unsafe extern "sysv64" fn common() {
         "mov rdi, rsp",
         "test byte ptr [rsp + {cs}], 3",
         "jnz 2f",
-        // From ring 0, at one of the two instructions there that run with the user's GS: a 32-bit thread that cannot go back to
-        // where it was, or has had a debug exception before the first instruction behind SYSENTER.
+        // From ring 0, at one of the instructions there that run with the user's GS: a 32-bit thread that cannot go back to where
+        // it was, or a thread that has had a debug exception before the first instruction behind SYSENTER, or, on processors that
+        // look at the trap flag of before, SYSCALL.
         "mov rax, [rsp + {rip}]",
         "lea rcx, [rip + inkbed_compatibility_iret]",
         "cmp rax, rcx",
         "je 2f",
         "lea rcx, [rip + {sysenter_gate}]",
+        "cmp rax, rcx",
+        "je 2f",
+        "lea rcx, [rip + {syscall_gate}]",
+        "cmp rax, rcx",
+        "je 2f",
+        "lea rcx, [rip + {system_call_entry}]",
         "cmp rax, rcx",
         "je 2f",
         // From ring 0: from the kernel's own code exactly if the stack pointer is in the per-CPU areas.
@@ -212,6 +219,8 @@ unsafe extern "sysv64" fn common() {
         rsp = const offset_of!(TrapFrame, rsp),
         rip = const offset_of!(TrapFrame, rip),
         sysenter_gate = sym sysenter_gate,
+        syscall_gate = sym syscall_gate,
+        system_call_entry = sym system_call_entry,
         cpu_areas = const abi::address::CPU_AREA_BASE >> 39,
         kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
         this = const offset_of!(Cpu, this),
@@ -308,9 +317,13 @@ fn save(frame: &TrapFrame, thread: &Thread) {
     }
 }
 
-/// As [`fault`]; of a 32-bit thread that faulted on its way to ring 3, where that leads to.
+/// As [`fault`]; of a thread that faulted on its way to ring 3 or from there, where it is in ring 3.
 fn fault_of_thread(frame: &TrapFrame, thread: &Thread) -> Fault {
     let mut fault = fault(frame, thread.server);
+    if frame.rip == system_call_entry as *const () as u64 && !frame.is_from_ring_3() {
+        let [_, rcx, ..] = frame.general;
+        fault.rip = rcx;
+    }
     if let Some(compatibility) = thread.compatibility.get()
         && compatibility::runs_with_users_gs(frame.rip)
     {
