@@ -63,9 +63,9 @@ pub fn text(columns: &[Column], width: usize) -> String {
     let last = columns.len().saturating_sub(1);
     // Where not all fits, cells break before a word of a heading does.
     let words: Vec<usize> = columns.iter().map(Column::longest_word).collect();
-    let is_room = words.iter().sum::<usize>() + GAP * last <= width;
+    let is_tight = total_width(columns) > width && words.iter().sum::<usize>() + GAP * last <= width;
     for (index, column) in table.column_iter_mut().enumerate() {
-        if is_room {
+        if is_tight {
             let gap = if index == last { 0 } else { GAP - 1 };
             let least = u16::try_from(words[index] + gap).unwrap_or(u16::MAX);
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
