@@ -18,6 +18,7 @@ pub mod lens;
 pub mod machine;
 pub mod printable;
 pub mod report;
+pub mod selftest;
 
 #[cfg(test)]
 mod damage;

@@ -36,7 +36,7 @@ fn experiment(change: impl FnOnce(&str) -> String) -> tempfile::NamedTempFile {
 
 #[test]
 fn help_names_all_commands_and_exit_codes() {
-    let commands = ["run", "trace", "boot", "doctor", "list", "report", "completions", "man"];
+    let commands = ["run", "trace", "boot", "doctor", "selftest", "list", "report", "completions", "man"];
     let assert =
         inkbed().arg("--help").assert().success().stdout(predicate::str::contains("130  interrupted"));
     let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();

@@ -41,6 +41,8 @@ pub enum Command {
     Boot(BootArguments),
     /// Tell what this host is and what can be measured on it
     Doctor(DoctorArguments),
+    /// Ask the processor what only it can answer, and leave one file to send
+    Selftest(SelftestArguments),
     /// List experiments with their questions
     List(ListArguments),
     /// Print the report of an earlier run again
@@ -184,6 +186,23 @@ pub struct DoctorArguments {
     /// Print the facts as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Takes a few minutes at most. Checks that this host cannot answer say why.\n\nExample: inkbed selftest"
+)]
+pub struct SelftestArguments {
+    /// File for the answers [default: inkbed-selftest-<host>-<UTC time>.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace the file of --out
+    #[arg(long, requires = "out")]
+    pub overwrite: bool,
+    /// Few round trips: only a look at whether it runs
+    #[arg(long)]
+    pub short: bool,
 }
 
 /// Arguments of `list`.

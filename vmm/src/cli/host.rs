@@ -58,6 +58,11 @@ impl Host {
         Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches }
     }
 
+    /// Everything that it says of itself.
+    pub(super) fn facts(&self) -> &HostFacts {
+        &self.facts
+    }
+
     /// What results say about the host, where vCPU threads are pinned like this.
     pub(super) fn record(&self, pin: &Pin) -> HostRecord {
         let (ring0, timing) = (self.facts.ring0.known(), &self.facts.timing);

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod selftest;
 mod trace;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Trace(arguments) => trace::trace(&arguments),
         Command::Boot(arguments) => boot::boot(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Selftest(arguments) => selftest::selftest(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Completions(arguments) => generate::completions(&arguments),

@@ -218,7 +218,7 @@ fn record(
     RunRecord {
         schema: SCHEMA.to_owned(),
         version: VERSION,
-        inkbed: ToolRecord { version: env!("CARGO_PKG_VERSION").to_owned(), abi_version: abi::VERSION },
+        inkbed: ToolRecord::this(),
         experiment: ExperimentRecord {
             name: experiment.name.clone(),
             question: experiment.question.clone(),

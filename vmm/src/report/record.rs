@@ -344,6 +344,13 @@ impl CaseRecord {
     }
 }
 
+impl ToolRecord {
+    /// This one.
+    pub fn this() -> ToolRecord {
+        ToolRecord { version: env!("CARGO_PKG_VERSION").to_owned(), abi_version: abi::VERSION }
+    }
+}
+
 impl HostRecord {
     /// CPUs that vCPU threads may use, where anything is known about them. Records of old know the host's only.
     pub fn cpus_for_guests(&self) -> Option<u32> {
