@@ -14,11 +14,14 @@ use crate::lens::trace::{self, TraceError};
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::report::agreement::{TraceAbsent, Traced};
+use crate::report::channel::Channels;
 use crate::report::drift::drift;
+use crate::report::few_launches::BOOTSTRAP_LAUNCHES_MIN;
+use crate::report::launch::{Launch, Process, Reduced};
 use crate::report::record::{CaseRecord, RunRecord, RunState};
-use crate::report::reduce::{Launch, Process, case_record};
+use crate::report::reduce::{case_record, channels};
 use crate::report::relate::relate;
-use crate::report::samples::file_name;
+use crate::report::samples::{SamplesFile, every, file_name};
 use crate::report::store::{ResultsFolder, StoreError};
 
 /// What runs guests: KVM, or a stand-in for tests.
@@ -139,9 +142,11 @@ impl Runner<'_> {
                 state = RunState::Interrupted;
                 break;
             };
-            so_far.files.extend(self.write_samples(case, number, &launches)?);
-            so_far.launches.extend(launches);
-            let done = case_record(case, &so_far.launches, &traced, &so_far.files, &record.host);
+            for launch in launches {
+                so_far.launches.push(self.reduce(case, number, launch)?);
+            }
+            let channels = so_far.channels(case, is_last);
+            let done = case_record(case, &so_far.launches, channels, &traced, &record.host);
             let done = CaseRecord { tlb_models, drift: drift(&done.launches), ..done };
             // In the first round each case adds itself, in their order.
             match record.cases.get_mut(index) {
@@ -156,6 +161,12 @@ impl Runner<'_> {
                 *so_far = Measured::default();
             }
         }
+        for ((case, so_far), done) in cases.iter().zip(&mut measured).zip(&mut record.cases) {
+            if !so_far.launches.is_empty() {
+                done.ticks = so_far.channels(case, true);
+            }
+        }
+        relate(record);
         record.state = state;
         record.finished_utc = Some(now());
         self.results.write_record(record)
@@ -246,34 +257,46 @@ impl Runner<'_> {
         }
     }
 
-    fn write_samples(
-        &self,
-        case: &Case,
-        number: u32,
-        launches: &[Launch],
-    ) -> Result<Vec<Option<String>>, StoreError> {
-        let write = |launch: &Launch| {
-            let Ok(run) = &launch.result else { return Ok(None) };
-            if run.samples.is_empty() {
-                return Ok(None);
-            }
-            // A guest may claim any number of channels; then its samples are kept in the order they came.
-            let channels = case.parameters.workload.channels().len();
-            let columns = if run.samples.len().is_multiple_of(channels) { channels } else { 1 };
-            let guest = launch.process.as_ref().map(|process| process.index);
-            let file = file_name(&case.name, number as usize, case.parameters.launches, guest);
-            self.results.write_samples(&file, &run.samples, columns)?;
-            Ok(Some(file))
+    /// Puts the raw samples of a launch on the disk, and keeps what fits into memory.
+    fn reduce(&self, case: &Case, number: u32, launch: Launch) -> Result<Reduced, StoreError> {
+        let Some(run) = launch.result.as_ref().ok().filter(|run| !run.samples.is_empty()) else {
+            return Ok(Reduced::new(case, launch, None));
         };
-        launches.iter().map(write).collect()
+        // A guest may claim any number of channels; then its samples are kept in the order they came.
+        let channels = case.parameters.workload.channels().len();
+        let columns = if run.samples.len().is_multiple_of(channels) { channels } else { 1 };
+        let guest = launch.process.as_ref().map(|process| process.index);
+        let file = SamplesFile {
+            path: file_name(&case.name, number as usize, case.parameters.launches, guest),
+            every: every(case.parameters.round_trips(), (run.samples.len() / columns) as u64),
+        };
+        self.results.write_samples(&file, &run.samples, columns)?;
+        Ok(Reduced::new(case, launch, Some(file)))
     }
 }
 
-/// The launches of a case that have ended, with the files of their samples.
+/// The launches of a case that have ended.
 #[derive(Default)]
 struct Measured {
-    launches: Vec<Launch>,
-    files: Vec<Option<String>>,
+    launches: Vec<Reduced>,
+    /// The figures of the first launches, and of how many.
+    figures: (Channels, usize),
+}
+
+impl Measured {
+    /// The figures of the case; of all launches when there comes no other.
+    fn channels(&mut self, case: &Case, is_last: bool) -> Channels {
+        if is_last || is_due(self.figures.1, self.launches.len()) {
+            self.figures = (channels(case, &self.launches), self.launches.len());
+        }
+        self.figures.0.clone()
+    }
+}
+
+/// Whether figures that are over so many launches are made anew for more. Each time they look at all that is kept; so from some
+/// number on they wait until there is an eighth more, and all times together cost what a few of the last ones do.
+fn is_due(over: usize, launches: usize) -> bool {
+    launches <= BOOTSTRAP_LAUNCHES_MIN || launches >= over + over.div_ceil(8)
 }
 
 /// Case and number of every launch, in the order in which they take turns: A B C, C B A, A B C, ….

@@ -12,6 +12,7 @@ use super::*;
 use crate::guests::Times;
 use crate::report::outcome::OutcomeRecord;
 use crate::report::record::HostRecord;
+use crate::report::samples::read_npy;
 use crate::report::store::read_record;
 use crate::report::tests::{guest_run, run_record};
 
@@ -224,6 +225,65 @@ fn a_guest_that_dies_is_reported_by_its_index_and_the_others_count() {
     assert_eq!(case.ticks["round_trip"].summary.count, 600, "what the others measured stays");
     assert_eq!(std::fs::read_dir(folder.path().join("samples")).unwrap().count(), 2, "one file per guest");
     assert!(folder.path().join("guests.csv").exists());
+}
+
+#[test]
+fn of_many_round_trips_the_file_has_each_so_many_th_and_the_record_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cases = experiment().cases;
+    cases.truncate(1);
+    cases[0].parameters.samples = 50_000;
+    let (outcome, record, _) = run_cases(folder.path(), cases, |_, config| {
+        let mut run = good(config);
+        run.measured_ns = Some(1_000_000_000);
+        Ok(run)
+    });
+    outcome.unwrap();
+    assert_eq!(record.failures().count(), 0);
+    let (case, launch) = (&record.cases[0], &record.cases[0].launches[1]);
+    assert_eq!((launch.samples_every, case.ticks["round_trip"].summary.count), (Some(3), 100_000));
+    let (samples, _) = read_npy(&folder.path().join(launch.samples_file.as_ref().unwrap())).unwrap();
+    assert_eq!((samples.len(), &samples[..3]), (16_667, [1_000, 1_003, 1_006].as_slice()));
+}
+
+#[test]
+fn figures_are_made_anew_so_rarely_that_all_times_cost_what_the_last_ones_do() {
+    // What is looked at, launches, when figures are made anew as they become due.
+    let looked_at = |launches: usize| {
+        let mut over = 0;
+        let due = |count: &usize| {
+            let is_due = is_due(over, *count);
+            over = if is_due { *count } else { over };
+            is_due
+        };
+        (1..=launches).filter(due).sum::<usize>()
+    };
+    assert_eq!(looked_at(20), 210, "each time");
+    for launches in [100, 1_000, 10_000] {
+        assert!(looked_at(launches) <= 10 * launches + 210, "{launches}: {}", looked_at(launches));
+    }
+}
+
+/// However a run ends, what its figures are over is what it has.
+#[test]
+fn figures_are_over_all_launches_at_the_end() {
+    for interrupted_at in [None, Some(27)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cases = experiment().cases;
+        cases.truncate(1);
+        cases[0].parameters.launches = 30;
+        let (outcome, record, _) = run_cases(folder.path(), cases, |index, config| {
+            let mut run = good(config);
+            if Some(index) == interrupted_at {
+                run.outcome = Outcome::Interrupted;
+            }
+            Ok(run)
+        });
+        outcome.unwrap();
+        let launches = interrupted_at.unwrap_or(30) as u64;
+        assert_eq!(record.launches_done(), launches);
+        assert_eq!(record.cases[0].ticks["round_trip"].summary.count, 300 * launches);
+    }
 }
 
 #[test]

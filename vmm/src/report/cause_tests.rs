@@ -1,8 +1,7 @@
 //! Tests of the rule cause by cause: a busy machine fails nothing, a wrong kernel fails whatever happens beside it.
 
 use super::super::record::HostRecord;
-use super::super::reduce::case_record;
-use super::super::tests::{guest_run, not_traced, run_record};
+use super::super::tests::{case_of, guest_run, run_record};
 use super::*;
 use crate::experiment::case::{Case, Parameters};
 use crate::experiment::parameter::{Placement, Workload};
@@ -23,7 +22,7 @@ fn preempted(server: Placement, change: impl FnOnce(&mut abi::report::Counters))
     change(end);
     let parameters = Parameters { server: Some(server), ..parameters(Workload::Call) };
     let case = Case { name: "x".to_owned(), parameters };
-    case_record(&case, &[Ok(run).into()], &not_traced(), &[], &HostRecord::default())
+    case_of(&case, vec![Ok(run).into()], &HostRecord::default())
 }
 
 #[test]
@@ -83,7 +82,7 @@ fn a_kernel_that_is_not_preempted_has_no_rows_of_it() {
         name: "x".to_owned(),
         parameters: Parameters { server: Some(Placement::User), ..parameters(Workload::Call) },
     };
-    let record = case_record(&case, &[Ok(run).into()], &not_traced(), &[], &HostRecord::default());
+    let record = case_of(&case, vec![Ok(run).into()], &HostRecord::default());
     assert_eq!(record.agreements.len(), 1);
     assert!(note(&run_record()).is_none());
 }

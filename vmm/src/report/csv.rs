@@ -11,7 +11,7 @@ use crate::lens::tlb::Counts;
 use crate::printable::line;
 
 /// Columns before the counters.
-const COLUMNS: [&str; 50] = [
+const COLUMNS: [&str; 51] = [
     "case",
     "workload",
     "client",
@@ -62,6 +62,7 @@ const COLUMNS: [&str; 50] = [
     "empty_pair_median_ticks",
     "timing",
     "disturbed_samples",
+    "raw_samples_every",
 ];
 
 /// Columns behind the counters.
@@ -156,6 +157,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(case.empty_pair_median_ticks),
         case.timing.name().to_owned(),
         text(case.disturbed_samples),
+        text(case.launches.iter().filter_map(|launch| launch.samples_every).max()),
     ];
     row.extend(COUNTER_NAMES.iter().map(|name| text(case.per_round_trip(name))));
     row.push(text(case.kvm_exits_per_round_trip));
@@ -191,6 +193,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[34], &call[50]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[34], &call[51]), ("call", "2000", "2"));
     }
 }

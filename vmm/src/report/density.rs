@@ -1,8 +1,11 @@
 //! What many guests at once did to each other: start-up, memory, fairness, the host's CPUs.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
-use super::reduce::{Launch, rounded};
+use super::launch::Launch;
+use super::reduce::rounded;
 use crate::guests::MemoryFigures;
 use crate::guests::cgroup::CgroupUse;
 
@@ -129,9 +132,13 @@ pub fn process_record(launch: &Launch) -> Option<ProcessRecord> {
 }
 
 /// The figures of all guests of a case; `None` where they were not processes of their own. `guests`: how many at once.
-pub fn density(guests: Option<u32>, launches: &[Launch], succeeded: &[bool]) -> Option<DensityRecord> {
+pub fn density(
+    guests: Option<u32>,
+    launches: &[impl Borrow<Launch>],
+    succeeded: &[bool],
+) -> Option<DensityRecord> {
     let guests = guests?;
-    let members: Vec<Member> = launches.iter().filter_map(Member::of).collect();
+    let members: Vec<Member> = launches.iter().filter_map(|launch| Member::of(launch.borrow())).collect();
     let finished = succeeded.iter().filter(|success| **success).count() as u32;
     let memory = |field: fn(&MemoryFigures) -> u64| {
         spread(members.iter().filter_map(|member| member.record.memory.as_ref().map(field)))

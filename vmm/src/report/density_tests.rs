@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::reduce::{Launch, Process};
+use super::super::launch::{Launch, Process};
 use super::super::tests::guest_run;
 use super::*;
 use crate::guests::{Guest, Lost, Times};

@@ -3,7 +3,8 @@
 //! A bootstrap of few launches is too narrow: what it draws from varies less than what they were drawn from, and its ends are
 //! launches themselves. So below [`BOOTSTRAP_LAUNCHES_MIN`] launches the interval is Student's ("The Probable Error of a
 //! Mean", Biometrika 6, 1908) over the logarithms of the launches' medians: what differs between launches (placement of pages,
-//! neighbours, clock) makes all of a launch faster or slower by a factor. A test holds its coverage against the bootstrap's.
+//! neighbours, clock) makes all of a launch faster or slower by a factor. Tests show
+//! by simulated launches that 94 to 97 % of these intervals hold the true median, and that fewer of the bootstrap's do.
 
 /// From so many launches on the bootstrap covers as well, and assumes less.
 pub const BOOTSTRAP_LAUNCHES_MIN: usize = 20;
@@ -36,45 +37,58 @@ pub fn interval(medians: &[u64]) -> Option<(u64, u64)> {
 mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-    use rand_distr::{Distribution, LogNormal};
+    use rand_distr::{Distribution as _, LogNormal};
 
-    use super::super::statistics::Summary;
+    use super::super::distribution::Distribution;
+    use super::super::statistics::{Interval, Merged, Summary, bootstrap_of_launches};
     use super::*;
 
     /// Median of all launches that there could be, ticks.
     const TRUE_MEDIAN: f64 = 10_000.0;
-    const RUNS: u32 = 4_000;
     const SAMPLES: usize = 41;
 
-    /// Runs of 6 to 19 launches whose speed differs by a few percent: how many of 1,000 intervals hold the true median.
-    fn coverage(launches: usize, seed: u64) -> u32 {
+    /// How many of 1,000 intervals of such a kind hold the true median, when the speed of launches differs by a few percent.
+    fn coverage(
+        launches: usize,
+        runs: u32,
+        seed: u64,
+        interval: impl Fn(&[&Distribution]) -> Option<Interval>,
+    ) -> u32 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let effect = LogNormal::new(0.0, 0.05).unwrap();
         let noise = LogNormal::new(0.0, 0.02).unwrap();
-        let covered = (0..RUNS).filter(|_| {
-            let launches: Vec<Vec<u64>> = (0..launches)
-                .map(|_| {
+        let covered = (0..runs).filter(|_| {
+            let launches: Vec<Distribution> = (0..launches)
+                .filter_map(|_| {
                     let speed = TRUE_MEDIAN * effect.sample(&mut random);
-                    (0..SAMPLES).map(|_| (speed * noise.sample(&mut random)).round() as u64).collect()
+                    let samples = (0..SAMPLES).map(|_| (speed * noise.sample(&mut random)).round() as u64);
+                    Distribution::of(samples.map(|sample| (sample, false)).collect::<Vec<_>>().into_iter())
                 })
                 .collect();
-            let Some((low, high)) = Summary::of(&launches).map(ends) else { return false };
-            (low..=high).contains(&(TRUE_MEDIAN as u64))
+            let interval = interval(&launches.iter().collect::<Vec<_>>());
+            interval.is_some_and(|Interval { low, high }| (low..=high).contains(&(TRUE_MEDIAN as u64)))
         });
-        (covered.count() as u32 * 1_000).div_ceil(RUNS)
-    }
-
-    fn ends(summary: Summary) -> (u64, u64) {
-        summary.interval.map(|interval| (interval.low, interval.high)).unwrap()
+        (covered.count() as u32 * 1_000).div_ceil(runs)
     }
 
     #[test]
     fn below_twenty_launches_94_to_97_of_100_intervals_hold_the_median() {
         for (launches, seed) in [(6, 1), (8, 2), (12, 3), (19, 4)] {
-            let coverage = coverage(launches, seed);
+            let coverage = coverage(launches, 4_000, seed, |launches| {
+                Summary::over(launches).and_then(|summary| summary.interval)
+            });
             println!("{launches} launches: {coverage} of 1,000");
             assert!((940..=970).contains(&coverage), "{launches} launches: {coverage} of 1,000");
         }
+    }
+
+    /// Why the bootstrap is not used for so few.
+    #[test]
+    fn of_few_launches_a_bootstrap_holds_it_less_often() {
+        let coverage =
+            coverage(6, 400, 1, |launches| Some(bootstrap_of_launches(&Merged::of(launches), launches)));
+        println!("6 launches: {coverage} of 1,000");
+        assert!(coverage < 930, "6 launches: {coverage} of 1,000");
     }
 
     #[test]

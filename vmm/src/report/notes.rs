@@ -279,9 +279,9 @@ fn explanations(run: &RunRecord) -> Vec<String> {
     notes.extend(super::traced::explanation(run));
     if run.cases.iter().any(|case| !case.ticks.is_empty()) {
         notes.push(
-            "Counts are per round trip. Ticks are those of the time-stamp counter, not cycles of a core. CI: 95 % bootstrap \
-             interval of the median, where there are six samples or launches. The empty clock pair is part of every figure \
-             and not subtracted."
+            "Counts are per round trip. Ticks are those of the time-stamp counter, not cycles of a core. CI: 95 % interval \
+             of the median, over launches where there are several, and none below six samples or launches. The empty clock \
+             pair is part of every figure and not subtracted."
                 .to_owned(),
         );
     } else if !run.cases.is_empty() {

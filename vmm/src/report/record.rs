@@ -293,6 +293,9 @@ pub struct LaunchRecord {
     /// Median of each channel's samples, ticks, in the order of the columns.
     #[serde(default, alias = "median_cycles")]
     pub median_ticks: IndexMap<String, u64>,
+    /// Samples of each channel, as a histogram: HdrHistogram V2, compressed, in base64.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub histograms: IndexMap<String, String>,
     /// Ticks between the marks.
     #[serde(alias = "measured_tsc_cycles")]
     pub measured_ticks: u64,
@@ -314,6 +317,10 @@ pub struct LaunchRecord {
     /// Raw samples, relative to the results folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples_file: Option<String>,
+    /// That file has the samples of each so many-th round trip: of each one, or of 20,000 at most. Absent in records of old, whose
+    /// files have all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_every: Option<u64>,
     /// The process of its own that it had among several guests at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRecord>,

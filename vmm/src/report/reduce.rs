@@ -3,83 +3,43 @@
 use std::collections::BTreeMap;
 
 use abi::address::PAGE_SIZE;
-use abi::report::{COUNTER_NAMES, SAMPLE_DISTURBED, feature};
-use indexmap::IndexMap;
+use abi::report::{COUNTER_NAMES, feature};
 use serde_json::Value;
 
 use super::agreement::{Counted, Traced, agreements, not_compared};
 use super::cause;
 use super::channel::{ChannelRecord, Channels, Undisturbed};
-use super::density::{density, process_record};
+use super::density::density;
+use super::distribution::Distribution;
 use super::flush::FlushRecord;
-use super::outcome::{OutcomeRecord, ServerFaultRecord};
-use super::record::{
-    CaseRecord, CountRecord, ExpectedRecord, HostRecord, LaunchRecord, LensRecord, OtherCallsRecord,
-};
-use super::statistics::{Summary, quantile};
+use super::launch::{Launch, Reduced};
+use super::outcome::OutcomeRecord;
+use super::record::{CaseRecord, CountRecord, ExpectedRecord, HostRecord, LensRecord, OtherCallsRecord};
+use super::statistics::{Summary, middle};
 use super::timing;
-use super::together::together;
 use crate::experiment::case::Case;
-use crate::experiment::claims::{self, Claim};
 use crate::experiment::parameter::Workload;
 use crate::experiment::topology::Topology;
-use crate::guests::{Guest, Lost};
-use crate::lens::{LensValues, Reading};
-use crate::machine::guest::{GuestRun, Outcome};
+use crate::lens::Reading;
+use crate::machine::guest::GuestRun;
 
-/// One guest of a case.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// What it left, or how it was lost.
-    pub result: Result<GuestRun, Lost>,
-    /// What its hardware counters showed.
-    pub lenses: LensValues,
-    /// The process that it had of its own.
-    pub process: Option<Process>,
-}
-
-/// The process of a guest.
-#[derive(Clone, Debug)]
-pub struct Process {
-    /// Which of the guests at once.
-    pub index: u32,
-    /// Which launch of the case.
-    pub launch: u32,
-    /// Everything but the result, which has moved to [`Launch::result`].
-    pub guest: Guest,
-}
-
-impl From<Result<GuestRun, String>> for Launch {
-    fn from(result: Result<GuestRun, String>) -> Launch {
-        let lenses = result.as_ref().map_or_else(|_| LensValues::default(), |run| (&run.lenses).into());
-        Launch { result: result.map_err(Lost::NotStarted), lenses, process: None }
-    }
-}
-
-/// Lines of the console that a failed launch keeps.
-const CONSOLE_TAIL_LINES: usize = 20;
-
-/// And bytes: a line may be as long as the whole console.
-const CONSOLE_TAIL_BYTES: usize = 4096;
-
-/// The record of a case. `samples_files` names the raw samples of each launch that has any.
+/// The record of a case whose channels have these figures.
 pub fn case_record(
     case: &Case,
-    launches: &[Launch],
+    launches: &[Reduced],
+    channels: Channels,
     traced: &Traced,
-    samples_files: &[Option<String>],
     host: &HostRecord,
 ) -> CaseRecord {
-    let runs: Vec<&GuestRun> = launches.iter().filter_map(|launch| launch.result.as_ref().ok()).collect();
+    let runs: Vec<&GuestRun> = launches.iter().filter_map(Reduced::run).collect();
     let round_trips = runs.iter().fold(0u64, |sum, run| sum.saturating_add(run.round_trips));
     let kvm_stats = sum_of_stats(&runs);
     let counters = counters(&runs, round_trips);
-    let outcomes: Vec<OutcomeRecord> = launches.iter().map(|launch| outcome_of(case, launch)).collect();
-    let successes: Vec<bool> = outcomes.iter().map(OutcomeRecord::is_success).collect();
-    let first_failure = outcomes.iter().find(|outcome| !outcome.is_success());
+    let outcomes = || launches.iter().map(|launch| &launch.record.outcome);
+    let successes: Vec<bool> = outcomes().map(OutcomeRecord::is_success).collect();
+    let guests: Vec<&Launch> = launches.iter().map(|launch| &launch.launch).collect();
+    let first_failure = outcomes().find(|outcome| !outcome.is_success());
     let timing = timing::judge(host, &case.parameters, &kvm_stats, round_trips);
-    let tsc_hz = runs.iter().map(|run| run.tsc_hz).find(|hz| *hz > 0);
-    let channels = channels(case, &runs, tsc_hz);
     let topology = Topology::of(&case.parameters);
     let count = |name: &str| total(&counters, name);
     let by_cause = cause::agreements(&topology, count, round_trips);
@@ -104,7 +64,7 @@ pub fn case_record(
     CaseRecord {
         name: case.name.clone(),
         parameters: case.parameters.clone(),
-        outcome: first_failure.or(outcomes.first()).cloned().unwrap_or(OutcomeRecord::Interrupted),
+        outcome: first_failure.or(outcomes().next()).cloned().unwrap_or(OutcomeRecord::Interrupted),
         round_trips,
         ticks: channels,
         ticks_absent_reason: None,
@@ -112,12 +72,12 @@ pub fn case_record(
         not_compared: not_compared(&counted, traced),
         tlb_models: Vec::new(),
         drift: BTreeMap::new(),
-        disturbed_samples: disturbed_samples(&runs),
+        disturbed_samples: disturbed_samples(launches, &runs),
         empty_pair_median_ticks: None,
         timing,
         other_calls: other_calls(case, &runs, round_trips),
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
-        round_trips_per_second: rate(case, &runs),
+        round_trips_per_second: rate(launches),
         is_overcommitted: host.cpus_for_guests().is_some_and(|cpus| case.parameters.vcpus > cpus),
         expected: expected(&topology, &counters, round_trips),
         kvm_pages: runs.last().map(|run| run.kvm_pages.clone()).unwrap_or_default(),
@@ -127,31 +87,18 @@ pub fn case_record(
         run_delay_ns: sum_of_delays(&runs),
         flush: runs.iter().rev().find_map(|run| FlushRecord::new(&run.flush)),
         features: features(&runs),
-        lenses: lenses(host, launches, traced, tsc_hz, !kvm_stats.is_empty()),
-        density: density(case.parameters.guests, launches, &successes),
-        launches: launches
-            .iter()
-            .zip(outcomes.iter().cloned())
-            .enumerate()
-            .map(|(index, (launch, outcome))| {
-                launch_record(case, launch, outcome, samples_files.get(index).cloned().flatten())
-            })
-            .collect(),
+        lenses: lenses(host, launches, traced, !kvm_stats.is_empty()),
+        density: density(case.parameters.guests, &guests, &successes),
+        launches: launches.iter().map(|launch| launch.record.clone()).collect(),
         counters,
         kvm_stats,
     }
 }
 
-/// Whether the samples of a run make figures: those that have the right shape, unless the run claims to be whole and is not.
-fn has_figures(case: &Case, run: &GuestRun) -> bool {
-    match run.outcome {
-        Outcome::Finished { status: 0 } => claims::check(&case.parameters, run).is_ok(),
-        _ => claims::check_shape(&case.parameters, run).is_ok(),
-    }
-}
-
-fn is_disturbed(sample: u64) -> bool {
-    sample & SAMPLE_DISTURBED != 0
+/// `None` where nobody can tell.
+fn disturbed_samples(launches: &[Reduced], runs: &[&GuestRun]) -> Option<u64> {
+    let is_told = !runs.is_empty() && runs.iter().all(|run| tells_steal_time(run));
+    is_told.then(|| launches.iter().map(|launch| launch.disturbed_samples).sum())
 }
 
 /// Whether the kernel of a guest found KVM's steal time: without it no sample can be marked.
@@ -159,39 +106,19 @@ fn tells_steal_time(run: &GuestRun) -> bool {
     run.features & feature::STEAL_TIME != 0
 }
 
-/// `None` where nobody can tell.
-fn disturbed_samples(runs: &[&GuestRun]) -> Option<u64> {
-    let count = |run: &&GuestRun| run.samples.iter().filter(|sample| is_disturbed(**sample)).count() as u64;
-    (!runs.is_empty() && runs.iter().all(|run| tells_steal_time(run))).then(|| runs.iter().map(count).sum())
-}
-
-/// The samples of the channel with this index, with their marks, of a run whose samples have been checked.
-fn marked_samples<'run>(
-    case: &Case,
-    run: &'run GuestRun,
-    channel: usize,
-) -> impl Iterator<Item = u64> + 'run {
-    let rows = run.samples.chunks_exact(case.parameters.workload.channels().len());
-    rows.map(move |row| row[channel])
-}
-
-/// The same without the marks.
-fn samples_of<'run>(case: &Case, run: &'run GuestRun, channel: usize) -> impl Iterator<Item = u64> + 'run {
-    marked_samples(case, run, channel).map(|sample| sample & !SAMPLE_DISTURBED)
-}
-
 /// The figures of all channels: over all samples, whatever disturbed them. To leave out those that had to wait would leave
 /// the lucky ones.
-fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> Channels {
-    let sound: Vec<&GuestRun> = runs.iter().copied().filter(|run| has_figures(case, run)).collect();
+pub fn channels(case: &Case, launches: &[Reduced]) -> Channels {
+    let tsc_hz = tsc_hz(launches);
+    let sound: Vec<&Reduced> = launches.iter().filter(|launch| launch.has_figures).collect();
+    let is_marked = sound.iter().filter_map(|launch| launch.run()).all(tells_steal_time);
     let names = case.parameters.workload.channels().iter();
     let figures = names.enumerate().filter_map(|(index, name)| {
-        let launches: Vec<Vec<u64>> =
-            sound.iter().map(|run| samples_of(case, run, index).collect()).collect();
-        let summary = Summary::of(&launches)?;
+        let kept: Vec<&Distribution> = sound.iter().filter_map(|launch| launch.channels.get(index)).collect();
+        let summary = Summary::over(&kept)?;
         let record = ChannelRecord {
             summary,
-            undisturbed: undisturbed(case, &sound, index),
+            undisturbed: is_marked.then(|| undisturbed(&kept)),
             median_ns: median_ns(&summary, tsc_hz),
             ratio_to_all_user: None,
             ratio_to_lone_guest: None,
@@ -201,18 +128,14 @@ fn channels(case: &Case, runs: &[&GuestRun], tsc_hz: Option<u64>) -> Channels {
     figures.collect()
 }
 
-fn undisturbed(case: &Case, runs: &[&GuestRun], channel: usize) -> Option<Undisturbed> {
-    if !runs.iter().all(|run| tells_steal_time(run)) {
-        return None;
-    }
-    let marked = runs.iter().flat_map(|run| marked_samples(case, run, channel));
-    let samples: Vec<u64> = marked.filter(|sample| !is_disturbed(*sample)).collect();
-    Some(Undisturbed { count: samples.len() as u64, median: median(samples) })
+fn undisturbed(launches: &[&Distribution]) -> Undisturbed {
+    let figures = launches.iter().flat_map(|launch| launch.figures());
+    let figures: Vec<(u64, u64)> = figures.map(|figure| (figure.value, figure.undisturbed)).collect();
+    Undisturbed { count: figures.iter().map(|(_, count)| count).sum(), median: middle(figures) }
 }
 
-fn median(mut samples: Vec<u64>) -> Option<u64> {
-    samples.sort_unstable();
-    (!samples.is_empty()).then(|| quantile(&samples, 50))
+fn tsc_hz(launches: &[Reduced]) -> Option<u64> {
+    launches.iter().filter_map(Reduced::run).map(|run| run.tsc_hz).find(|hz| *hz > 0)
 }
 
 /// The median in ns, where the frequency of the clock is known.
@@ -277,10 +200,9 @@ fn other_calls(case: &Case, runs: &[&GuestRun], round_trips: u64) -> Option<Othe
 }
 
 /// Round trips per second, where wall time was taken.
-fn rate(case: &Case, runs: &[&GuestRun]) -> Option<f64> {
-    let rates: Option<Vec<f64>> = runs
-        .iter()
-        .filter(|run| has_figures(case, run))
+fn rate(launches: &[Reduced]) -> Option<f64> {
+    let sound = launches.iter().filter(|launch| launch.has_figures).filter_map(Reduced::run);
+    let rates: Option<Vec<f64>> = sound
         .map(|run| Some(run.round_trips as f64 * 1e9 / run.measured_ns.filter(|ns| *ns > 0)? as f64))
         .collect();
     let rates = rates.filter(|rates| !rates.is_empty())?;
@@ -308,12 +230,11 @@ fn features(runs: &[&GuestRun]) -> Vec<String> {
 
 fn lenses(
     host: &HostRecord,
-    launches: &[Launch],
+    launches: &[Reduced],
     traced: &Traced,
-    tsc_hz: Option<u64>,
     has_kvm_stats: bool,
 ) -> BTreeMap<String, LensRecord> {
-    let counted = || launches.iter().filter(|launch| launch.result.is_ok());
+    let counted = || launches.iter().map(|reduced| &reduced.launch).filter(|launch| launch.result.is_ok());
     let present = |hz| LensRecord { available: true, reason: None, hz, readings: Vec::new() };
     let kvm = if has_kvm_stats {
         present(None)
@@ -330,7 +251,7 @@ fn lenses(
         Err(absent) => absent_lens(absent.reason.clone()),
     };
     BTreeMap::from([
-        ("tsc".to_owned(), present(tsc_hz)),
+        ("tsc".to_owned(), present(tsc_hz(launches))),
         ("kernel".to_owned(), present(None)),
         ("kvm".to_owned(), kvm),
         ("pmu".to_owned(), counters_lens(host, "pmu", counted().map(|launch| &launch.lenses.pmu))),
@@ -363,81 +284,6 @@ fn counters_lens<'run>(
         return absent_lens("no guest of this case ended".to_owned());
     }
     LensRecord { available: true, reason: None, hz: None, readings: counted }
-}
-
-fn outcome_of(case: &Case, launch: &Launch) -> OutcomeRecord {
-    let run = match &launch.result {
-        Ok(run) => run,
-        Err(Lost::NotStarted(reason)) => return OutcomeRecord::NotStarted { reason: reason.clone() },
-        Err(Lost::Died(reason)) => return OutcomeRecord::Lost { reason: reason.clone() },
-    };
-    let outcome = OutcomeRecord::from(&run.outcome);
-    if !outcome.is_success() {
-        return outcome;
-    }
-    match claims::check(&case.parameters, run) {
-        Ok(()) => outcome,
-        Err(Claim::Short { round_trips, asked }) => OutcomeRecord::Incomplete { round_trips, asked },
-        Err(Claim::Impossible(reason)) => OutcomeRecord::Corrupt { reason },
-    }
-}
-
-fn launch_record(
-    case: &Case,
-    launch: &Launch,
-    outcome: OutcomeRecord,
-    samples_file: Option<String>,
-) -> LaunchRecord {
-    let process = process_record(launch);
-    let Ok(run) = &launch.result else {
-        return LaunchRecord {
-            outcome,
-            server_faults: Vec::new(),
-            console_tail: None,
-            round_trips: 0,
-            median_ticks: IndexMap::new(),
-            measured_ticks: 0,
-            measured_ns: None,
-            together: None,
-            create_ns: 0,
-            boot_ns: None,
-            stood_still_ns: None,
-            samples_file: None,
-            process,
-        };
-    };
-    let channels = case.parameters.workload.channels().iter().enumerate();
-    let medians = channels.filter(|_| has_figures(case, run)).filter_map(|(index, name)| {
-        Some(((*name).to_owned(), median(samples_of(case, run, index).collect())?))
-    });
-    LaunchRecord {
-        console_tail: (!outcome.is_success()).then(|| console_tail(&run.console)).flatten(),
-        outcome,
-        server_faults: run.faults.iter().map(ServerFaultRecord::from).collect(),
-        round_trips: run.round_trips,
-        median_ticks: medians.collect(),
-        measured_ticks: run.measured_ticks,
-        measured_ns: run.measured_ns,
-        together: together(&run.cpus, run.tsc_hz),
-        create_ns: run.create_ns,
-        boot_ns: run.boot_ns,
-        stood_still_ns: Some(run.stood_still_ns).filter(|time| *time > 0),
-        samples_file,
-        process,
-    }
-}
-
-fn console_tail(console: &[u8]) -> Option<String> {
-    let end = console.trim_ascii_end();
-    let is_cut = end.len() > CONSOLE_TAIL_BYTES;
-    let kept = &end[end.len().saturating_sub(CONSOLE_TAIL_BYTES)..];
-    // The cut may have left the rest of a character in front.
-    let kept = &kept[kept.iter().take(3).take_while(|byte| is_cut && **byte & 0xc0 == 0x80).count()..];
-    let text = String::from_utf8_lossy(kept);
-    let lines: Vec<&str> = text.lines().collect();
-    let tail = lines[lines.len().saturating_sub(CONSOLE_TAIL_LINES)..].join("\n");
-    let is_cut_in_line = is_cut && lines.len() <= CONSOLE_TAIL_LINES;
-    (!tail.is_empty()).then(|| if is_cut_in_line { format!("…{tail}") } else { tail })
 }
 
 #[cfg(test)]

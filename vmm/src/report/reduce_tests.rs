@@ -1,6 +1,8 @@
 //! Tests of the reduction.
 
-use super::super::tests::{guest_run, not_traced};
+use abi::report::SAMPLE_DISTURBED;
+
+use super::super::tests::{case_of, guest_run};
 use super::*;
 use crate::experiment::case::Parameters;
 use crate::experiment::parameter::{Placement, Workload};
@@ -14,7 +16,7 @@ fn case(workload: Workload) -> Case {
 
 fn reduced(case: &Case, launches: &[Result<GuestRun, String>]) -> CaseRecord {
     let launches: Vec<Launch> = launches.iter().cloned().map(Launch::from).collect();
-    case_record(case, &launches, &not_traced(), &[], &HostRecord::default())
+    case_of(case, launches, &HostRecord::default())
 }
 
 #[test]
@@ -159,23 +161,10 @@ fn a_guest_is_overcommitted_when_its_threads_have_too_few_cpus_whatever_the_host
     two.parameters.vcpus = 2;
     let is_overcommitted = |cpus, usable_cpus| {
         let host = HostRecord { cpus, usable_cpus, ..HostRecord::default() };
-        case_record(&two, &[Ok(guest_run(vec![10; 3], 6)).into()], &not_traced(), &[], &host).is_overcommitted
+        case_of(&two, vec![Ok(guest_run(vec![10; 3], 6)).into()], &host).is_overcommitted
     };
     assert!(is_overcommitted(64, 1), "pinned to one");
     assert!(!is_overcommitted(64, 2));
     assert!(is_overcommitted(1, 0) && !is_overcommitted(2, 0), "a record of old");
     assert!(!is_overcommitted(0, 0), "nothing is known");
-}
-
-#[test]
-fn the_tail_of_the_console_is_bounded_in_lines_and_in_bytes() {
-    let tail = |console: &[u8]| console_tail(console).unwrap_or_default();
-    let lines: Vec<String> = (0..100).map(|line| line.to_string()).collect();
-    assert_eq!(tail(lines.join("\n").as_bytes()), lines[80..].join("\n"));
-    let endless = tail(&vec![b'x'; 1 << 20]);
-    assert_eq!((endless.chars().next(), endless.len()), (Some('…'), "…".len() + CONSOLE_TAIL_BYTES));
-    // Three bytes each, so that the cut is in the middle of one; what is no character is longer as text.
-    assert!(tail("€".repeat(5000).as_bytes()).trim_matches(['…', '€']).is_empty());
-    assert!(tail(&[0xff; 1 << 20]).len() <= 4 * CONSOLE_TAIL_BYTES);
-    assert_eq!(tail(b" \n\n"), "");
 }

@@ -68,7 +68,7 @@ mod tests {
         let mut run = run_record();
         run.cases[0].launches[0].samples_file = Some(samples_file.to_owned());
         let results = ResultsFolder::create(folder, false).unwrap();
-        results.write_samples("samples/own.npy", &[1, 2], 1).unwrap();
+        results.write_samples(&super::super::samples::whole("samples/own.npy"), &[1, 2], 1).unwrap();
         results.write_record(&run).unwrap();
     }
 

@@ -1,10 +1,31 @@
-//! Raw samples as NumPy arrays: one file per guest, `u64`, one row per round trip, one column per channel.
+//! Raw samples as NumPy arrays: one file per guest, `u64`, one row per round trip, one column per channel. Where a guest makes more
+//! than [`ROWS_MAX`] round trips, the file has each k-th of them.
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use npyz::{NpyFile, WriterBuilder};
+
+use super::distribution::EXACT_SAMPLES_MAX;
+
+/// Most rows of a file.
+pub const ROWS_MAX: u64 = EXACT_SAMPLES_MAX as u64;
+
+/// A file of raw samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SamplesFile {
+    /// Where it is, relative to the results folder.
+    pub path: String,
+    /// It has each so many-th round trip.
+    pub every: u64,
+}
+
+/// Each so many-th round trip is kept of a guest that is asked for this many. It follows from what was asked for, so nothing
+/// that was measured has a say. `left`: what the guest claims, which may be more.
+pub fn every(asked: u64, left: u64) -> u64 {
+    asked.max(left).div_ceil(ROWS_MAX).max(1)
+}
 
 /// File name of the raw samples of one launch, relative to the results folder; of its `guest`, where there are several.
 pub fn file_name(case: &str, launch: usize, launches: u32, guest: Option<u32>) -> String {
@@ -14,12 +35,13 @@ pub fn file_name(case: &str, launch: usize, launches: u32, guest: Option<u32>) -
     format!("samples/{plain}{launch}{guest}.npy")
 }
 
-/// Writes whole rows of `channels` samples; bit 63 ([`abi::report::SAMPLE_DISTURBED`]) stays as the guest set it.
-pub fn write_npy(file: &mut dyn Write, samples: &[u64], channels: usize) -> io::Result<()> {
-    let rows = samples.len() / channels;
-    let options = npyz::WriteOptions::new().default_dtype().shape(&[rows as u64, channels as u64]);
+/// Writes each `every`-th row of `channels` samples, the first one included, and no part of a row; bit 63
+/// ([`abi::report::SAMPLE_DISTURBED`]) stays as the guest set it.
+pub fn write_npy(file: &mut dyn Write, samples: &[u64], channels: usize, every: u64) -> io::Result<()> {
+    let rows = samples.chunks_exact(channels).step_by(usize::try_from(every).unwrap_or(usize::MAX));
+    let options = npyz::WriteOptions::new().default_dtype().shape(&[rows.len() as u64, channels as u64]);
     let mut writer = options.writer(file).begin_nd()?;
-    writer.extend(samples[..rows * channels].iter().copied())?;
+    writer.extend(rows.flatten().copied())?;
     writer.finish()
 }
 
@@ -38,6 +60,12 @@ pub fn read_npy(path: &Path) -> io::Result<(Vec<u64>, usize)> {
     Ok((array.into_vec()?, channels as usize))
 }
 
+/// A file of all samples.
+#[cfg(test)]
+pub(crate) fn whole(path: &str) -> SamplesFile {
+    SamplesFile { path: path.to_owned(), every: 1 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,7 +74,7 @@ mod tests {
     fn what_is_written_reads_back_with_its_shape() {
         let samples = [1, 2, abi::report::SAMPLE_DISTURBED | 3, 4, 5, 6, 7];
         let mut file = Vec::new();
-        write_npy(&mut file, &samples, 3).unwrap();
+        write_npy(&mut file, &samples, 3, 1).unwrap();
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), &file).unwrap();
         assert_eq!(read_npy(path.path()).unwrap(), (samples[..6].to_vec(), 3));
@@ -59,9 +87,21 @@ mod tests {
     }
 
     #[test]
+    fn of_many_round_trips_each_so_many_th_is_kept() {
+        assert_eq!([every(300, 300), every(20_000, 1), every(20_001, 0), every(3, 1_000_000)], [1, 1, 2, 50]);
+        for asked in [1u64, 19_999, 20_001, 65_537, 7_000_003] {
+            assert!(asked.div_ceil(every(asked, asked)) <= ROWS_MAX, "{asked}");
+        }
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let samples: Vec<u64> = (0..14).collect();
+        write_npy(&mut path.as_file(), &samples, 2, 3).unwrap();
+        assert_eq!(read_npy(path.path()).unwrap(), (vec![0, 1, 6, 7, 12, 13], 2));
+    }
+
+    #[test]
     fn no_sample_is_an_empty_array() {
         let mut file = Vec::new();
-        write_npy(&mut file, &[], 1).unwrap();
+        write_npy(&mut file, &[], 1, 1).unwrap();
         assert_eq!(npyz::NpyFile::new(file.as_slice()).unwrap().shape(), [0, 1]);
     }
 

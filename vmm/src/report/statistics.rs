@@ -1,16 +1,20 @@
 //! What is said about a set of samples: order statistics, and how sure the median is.
 //!
 //! Quantiles are samples themselves (nearest rank, definition 1 of Hyndman and Fan, "Sample Quantiles in Statistical
-//! Packages", The American Statistician 50, 1996): whole ticks stay whole. The interval of the median is the
+//! Packages", The American Statistician 50, 1996): whole ticks stay whole. Of a launch with more than
+//! [`EXACT_SAMPLES_MAX`](super::distribution::EXACT_SAMPLES_MAX) samples they are middles of bins. The interval of the median is the
 //! percentile bootstrap (Efron, "Bootstrap Methods", Annals of Statistics 7, 1979).
 
 use rand::SeedableRng;
-use rand::distr::{Distribution, Uniform};
+use rand::distr::{Distribution as _, Uniform};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Beta;
 use serde::{Deserialize, Serialize};
 
-use super::few_launches::{self, BOOTSTRAP_LAUNCHES_MIN};
+use super::distribution::{Distribution, Figure};
+use super::few_launches;
+#[cfg(doc)]
+use super::few_launches::BOOTSTRAP_LAUNCHES_MIN;
 
 /// Bootstrap resamples.
 pub const RESAMPLES: usize = 4_000;
@@ -57,49 +61,109 @@ pub struct Summary {
 
 impl Summary {
     /// The summary of the samples of one or several launches; `None` when there is none.
+    pub fn of(launches: &[Vec<u64>]) -> Option<Summary> {
+        let unmarked = |samples: &Vec<u64>| Distribution::of(samples.iter().map(|sample| (*sample, false)));
+        let launches: Vec<Distribution> = launches.iter().filter_map(unmarked).collect();
+        Summary::over(&launches.iter().collect::<Vec<_>>())
+    }
+
+    /// The summary of what is kept of one or several launches; `None` when there is none.
     ///
     /// With several launches the interval is over launches (below [`BOOTSTRAP_LAUNCHES_MIN`] as [`few_launches`] has it, from
     /// there on whole launches are resampled), because samples of one
     /// guest resemble each other more than those of two (Hoefler and Belli, "Scientific Benchmarking of Parallel
     /// Computing Systems", SC '15).
-    pub fn of(launches: &[Vec<u64>]) -> Option<Summary> {
-        let mut tagged: Vec<(u64, u32)> = launches
-            .iter()
-            .enumerate()
-            .flat_map(|(launch, samples)| samples.iter().map(move |sample| (*sample, launch as u32)))
-            .collect();
-        tagged.sort_unstable();
-        let sorted: Vec<u64> = tagged.iter().map(|(sample, _)| *sample).collect();
-        let (min, max) = (*sorted.first()?, *sorted.last()?);
-        let filled = launches.iter().filter(|samples| !samples.is_empty()).count();
-        let independent = if filled > 1 { filled } else { sorted.len() };
-        let interval = (independent >= INTERVAL_COUNT_MIN).then(|| match filled {
-            0 | 1 => interval_over_samples(&sorted),
-            _ => interval_over_launches(&tagged, launches.len()),
+    pub fn over(launches: &[&Distribution]) -> Option<Summary> {
+        let all = Merged::of(launches);
+        let min = launches.iter().map(|launch| launch.min).min()?;
+        let max = launches.iter().map(|launch| launch.max).max()?;
+        let count = all.count();
+        let independent = if launches.len() > 1 { launches.len() as u64 } else { count };
+        let interval = (independent >= INTERVAL_COUNT_MIN as u64).then(|| match launches.len() {
+            1 => interval_over_samples(&all),
+            _ => interval_over_launches(&all, launches),
         });
-        let sum: u128 = sorted.iter().map(|sample| u128::from(*sample)).sum();
+        let sum = launches.iter().fold(0u128, |sum, launch| sum.saturating_add(launch.sum));
         Some(Summary {
-            count: sorted.len() as u64,
+            count,
             min,
-            median: quantile(&sorted, 50),
+            median: all.quantile(50),
             interval,
-            p90: quantile(&sorted, 90),
-            p99: quantile(&sorted, 99),
+            p90: all.quantile(90),
+            p99: all.quantile(99),
             max,
-            mean: ((sum + sorted.len() as u128 / 2) / sorted.len() as u128) as u64,
+            mean: ((sum + u128::from(count) / 2) / u128::from(count)) as u64,
         })
     }
 }
 
+/// The figures of several launches in one row, rising.
+pub(super) struct Merged {
+    entries: Vec<Entry>,
+}
+
+/// A figure of one launch.
+struct Entry {
+    value: u64,
+    launch: usize,
+    count: u64,
+    /// Samples up to here, this figure's included.
+    until: u64,
+}
+
+impl Merged {
+    pub(super) fn of(launches: &[&Distribution]) -> Merged {
+        let of_launch = |(launch, distribution): (usize, &&'_ Distribution)| {
+            let entry =
+                move |figure: &Figure| Entry { value: figure.value, launch, count: figure.count, until: 0 };
+            distribution.figures().iter().map(entry).collect::<Vec<_>>()
+        };
+        let mut entries: Vec<Entry> = launches.iter().enumerate().flat_map(of_launch).collect();
+        entries.sort_by_key(|entry| entry.value);
+        let mut passed = 0;
+        for entry in &mut entries {
+            passed += entry.count;
+            entry.until = passed;
+        }
+        Merged { entries }
+    }
+
+    fn count(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.until)
+    }
+
+    /// The sample with this number, counted from 1.
+    fn sample(&self, number: u64) -> u64 {
+        let place = self.entries.partition_point(|entry| entry.until < number);
+        self.entries[place.min(self.entries.len() - 1)].value
+    }
+
+    fn quantile(&self, percent: u64) -> u64 {
+        self.sample(rank(self.count(), percent))
+    }
+}
+
 /// The smallest sample that at least `percent` of 100 samples do not exceed. `sorted` must not be empty.
-pub fn quantile(sorted: &[u64], percent: usize) -> u64 {
-    sorted[rank(sorted.len(), percent) - 1]
+pub fn quantile(sorted: &[u64], percent: u64) -> u64 {
+    sorted[rank(sorted.len() as u64, percent) as usize - 1]
+}
+
+/// The median of figures that occurred so often each.
+pub(super) fn middle(mut counted: Vec<(u64, u64)>) -> Option<u64> {
+    counted.sort_unstable();
+    let all: u64 = counted.iter().map(|(_, count)| count).sum();
+    let mut passed = 0;
+    let reached = counted.iter().filter(|_| all > 0).find(|(_, count)| {
+        passed += count;
+        passed >= all.div_ceil(2)
+    });
+    reached.map(|(value, _)| *value)
 }
 
 /// Number of that sample, counted from 1.
-fn rank(count: usize, percent: usize) -> usize {
+fn rank(count: u64, percent: u64) -> u64 {
     // The division is done in u128 because counts times 100 may not fit.
-    ((count as u128 * percent as u128).div_ceil(100) as usize).clamp(1, count)
+    ((u128::from(count) * u128::from(percent)).div_ceil(100) as u64).clamp(1, count)
 }
 
 /// Percentile interval of the median of one set of samples.
@@ -107,65 +171,60 @@ fn rank(count: usize, percent: usize) -> usize {
 /// Drawing `n` samples with replacement and taking the k-th smallest is drawing `n` places in the sorted samples and
 /// taking the k-th lowest place, and the k-th lowest of `n` uniform numbers has the distribution Beta(k, n + 1 - k).
 /// So each resample costs one draw, however many samples there are.
-fn interval_over_samples(sorted: &[u64]) -> Interval {
-    let count = sorted.len();
+fn interval_over_samples(samples: &Merged) -> Interval {
+    let count = samples.count();
     let rank = rank(count, 50);
     let Ok(place) = Beta::new(rank as f64, (count + 1 - rank) as f64) else {
-        return Interval { low: sorted[0], high: sorted[count - 1] }; // Both parameters are at least 1: cannot happen.
+        return Interval { low: samples.sample(1), high: samples.sample(count) }; // Both parameters are at least 1: cannot happen.
     };
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let medians: Vec<u64> = place
         .sample_iter(&mut random)
         .take(RESAMPLES)
-        .map(|place: f64| sorted[((place * count as f64) as usize).min(count - 1)])
+        .map(|place: f64| samples.sample(((place * count as f64) as u64).min(count - 1) + 1))
         .collect();
     percentile_interval(medians)
 }
 
-/// Percentile interval of the median of all samples when whole launches are drawn with replacement.
-fn interval_over_launches(tagged: &[(u64, u32)], launches: usize) -> Interval {
-    let sizes = tagged.iter().fold(vec![0usize; launches], |mut sizes, (_, launch)| {
-        sizes[*launch as usize] += 1;
-        sizes
-    });
-    let filled: Vec<usize> = (0..launches).filter(|launch| sizes[*launch] > 0).collect();
-    let medians = filled.iter().map(|launch| {
-        let own = tagged.iter().filter(|(_, other)| *other as usize == *launch);
-        quantile(&own.map(|(sample, _)| *sample).collect::<Vec<_>>(), 50)
-    });
-    if filled.len() < BOOTSTRAP_LAUNCHES_MIN
-        && let Some((low, high)) = few_launches::interval(&medians.collect::<Vec<_>>())
-    {
-        // The median of all samples is no mean of medians; an interval that does not hold it would be absurd.
-        let median = tagged[rank(tagged.len(), 50) - 1].0;
-        return Interval { low: low.min(median), high: high.max(median) };
-    }
-    let Ok(any_launch) = Uniform::new(0, filled.len()) else {
-        return Interval { low: tagged[0].0, high: tagged[tagged.len() - 1].0 }; // There is at least one launch: cannot happen.
+/// Interval of the median of all samples that holds for other launches, too.
+fn interval_over_launches(all: &Merged, launches: &[&Distribution]) -> Interval {
+    let medians: Vec<u64> = launches.iter().map(|launch| launch.median()).collect();
+    let Some((low, high)) = few_launches::interval(&medians) else {
+        return bootstrap_of_launches(all, launches);
     };
-    let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    let mut times = vec![0usize; launches];
-    let medians = (0..RESAMPLES).map(|_| {
-        times.fill(0);
-        for _ in 0..filled.len() {
-            times[filled[any_launch.sample(&mut random)]] += 1;
-        }
-        let drawn: usize = (0..launches).map(|launch| times[launch] * sizes[launch]).sum();
-        weighted_sample(tagged, &times, rank(drawn, 50))
-    });
-    percentile_interval(medians.collect())
+    // The median of all samples is no mean of medians; an interval that does not hold it would be absurd.
+    let median = all.quantile(50);
+    Interval { low: low.min(median), high: high.max(median) }
 }
 
-/// The `rank`-th smallest sample when each counts as often as its launch was drawn.
-fn weighted_sample(tagged: &[(u64, u32)], times: &[usize], rank: usize) -> u64 {
-    let mut passed = 0;
-    for (sample, launch) in tagged {
-        passed += times[*launch as usize];
-        if passed >= rank {
-            return *sample;
-        }
-    }
-    tagged[tagged.len() - 1].0
+/// Percentile interval of the median of all samples when whole launches are drawn with replacement.
+pub(super) fn bootstrap_of_launches(all: &Merged, launches: &[&Distribution]) -> Interval {
+    let medians = || launches.iter().map(|launch| launch.median());
+    let (low, high) = (medians().min().unwrap_or(0), medians().max().unwrap_or(u64::MAX));
+    let Ok(any_launch) = Uniform::new(0, launches.len()) else {
+        return Interval { low, high }; // There is at least one launch: cannot happen.
+    };
+    // Whatever is drawn, its median lies between those of the launches: only what is between them is looked through.
+    let between = |bound: u64| all.entries.partition_point(|entry| entry.value < bound);
+    let (below, rest) = all.entries.split_at(between(low));
+    let mut counts_below = vec![0u64; launches.len()];
+    below.iter().for_each(|entry| counts_below[entry.launch] += entry.count);
+    let sizes: Vec<u64> = launches.iter().map(|launch| launch.count()).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let mut times = vec![0u64; launches.len()];
+    let medians = (0..RESAMPLES).map(|_| {
+        times.fill(0);
+        (0..launches.len()).for_each(|_| times[any_launch.sample(&mut random)] += 1);
+        let drawn =
+            |counts: &[u64]| times.iter().zip(counts).map(|(times, count)| times * count).sum::<u64>();
+        let (rank, mut passed) = (rank(drawn(&sizes), 50), drawn(&counts_below));
+        let reached = rest.iter().find(|entry| {
+            passed += times[entry.launch] * entry.count;
+            passed >= rank
+        });
+        reached.map_or(high, |entry| entry.value)
+    });
+    percentile_interval(medians.collect())
 }
 
 /// The middle 95 % of the resampled medians.
@@ -226,7 +285,8 @@ mod tests {
     #[test]
     fn the_interval_is_that_of_plain_resampling() {
         let sorted: Vec<u64> = (0..61).map(|index| 1_000 + index * index).collect();
-        let Interval { low, high } = interval_over_samples(&sorted);
+        let kept = Distribution::of(sorted.iter().map(|sample| (*sample, false))).unwrap();
+        let Interval { low, high } = interval_over_samples(&Merged::of(&[&kept]));
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let any = Uniform::new(0, sorted.len()).unwrap();
         let medians = (0..20_000).map(|_| {

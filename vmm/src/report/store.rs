@@ -10,6 +10,7 @@ use super::guests_csv::{has_guests, write_guests_csv};
 use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::record::{RunRecord, SCHEMA, VERSION};
 use super::replace::{self, SAMPLES_FOLDER};
+use super::samples::SamplesFile;
 use super::ticks::Ticks;
 use super::{csv, samples, table, version_1};
 use crate::bounded::read_text;
@@ -170,9 +171,14 @@ impl ResultsFolder {
         &self.path
     }
 
-    /// Writes the raw samples of one guest to `file`, a path relative to the folder.
-    pub fn write_samples(&self, file: &str, values: &[u64], channels: usize) -> Result<(), StoreError> {
-        self.write(file, |writer| samples::write_npy(writer, values, channels))
+    /// Writes the raw samples of one guest.
+    pub fn write_samples(
+        &self,
+        file: &SamplesFile,
+        values: &[u64],
+        channels: usize,
+    ) -> Result<(), StoreError> {
+        self.write(&file.path, |writer| samples::write_npy(writer, values, channels, file.every))
     }
 
     /// Writes `results.json`, then what is only another form of it.
@@ -280,7 +286,7 @@ mod tests {
             results.write_record(&run).unwrap();
             assert_eq!(read_record(&path).unwrap(), run);
         }
-        results.write_samples("samples/x.npy", &[1, 2], 1).unwrap();
+        results.write_samples(&samples::whole("samples/x.npy"), &[1, 2], 1).unwrap();
         for file in ["results.json", "results.csv", "table.txt", "samples/x.npy"] {
             assert!(path.join(file).exists(), "{file}");
         }

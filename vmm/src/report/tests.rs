@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use abi::report::{Counters, CpuReport, feature};
 
 use super::agreement::{TraceAbsent, Traced};
+use super::launch::{Launch, Reduced};
 use super::record::{
     CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
 };
-use super::reduce::case_record;
+use super::reduce::{case_record, channels};
 use crate::experiment::case::{Case, Parameters};
 use crate::experiment::parameter::{Placement, Workload};
 use crate::experiment::tests::parameters;
@@ -63,13 +64,14 @@ fn record(name: &str, parameters: Parameters, median: u64, loads_per_round_trip:
     let samples = vec![median - 10, median - 10, median, median, median + 30, median + 30];
     let run = guest_run(samples, 6 * loads_per_round_trip);
     let parameters = Parameters { samples: 6, ..parameters };
-    case_record(
-        &Case { name: name.to_owned(), parameters },
-        &[Ok(run).into()],
-        &not_traced(),
-        &[None],
-        &HostRecord::default(),
-    )
+    case_of(&Case { name: name.to_owned(), parameters }, vec![Ok(run).into()], &HostRecord::default())
+}
+
+/// The record of a case with these launches, which are in no file.
+pub(crate) fn case_of(case: &Case, launches: Vec<Launch>, host: &HostRecord) -> CaseRecord {
+    let launches: Vec<Reduced> =
+        launches.into_iter().map(|launch| Reduced::new(case, launch, None)).collect();
+    case_record(case, &launches, channels(case, &launches), &not_traced(), host)
 }
 
 /// A small finished run.

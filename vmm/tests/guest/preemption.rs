@@ -7,8 +7,9 @@ use inkbed::experiment::plan::guest_config;
 use inkbed::guest_image::GuestImage;
 use inkbed::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use inkbed::report::agreement::TraceAbsent;
+use inkbed::report::launch::Reduced;
 use inkbed::report::record::{CaseRecord, HostRecord};
-use inkbed::report::reduce::case_record;
+use inkbed::report::reduce::{case_record, channels};
 
 use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, scenario, server};
 
@@ -35,7 +36,8 @@ const SHORT_SLICES: [u16; 3] = [900, 1_700, 2_900];
 /// What a report makes of this guest of a case.
 fn reported(case: &Case, run: &GuestRun) -> CaseRecord {
     let not_traced = Err(TraceAbsent::new("not asked for"));
-    case_record(case, &[Ok(run.clone()).into()], &not_traced, &[], &HostRecord::default())
+    let launches = [Reduced::new(case, Ok(run.clone()).into(), None)];
+    case_record(case, &launches, channels(case, &launches), &not_traced, &HostRecord::default())
 }
 
 /// A guest of a case, its plan changed.

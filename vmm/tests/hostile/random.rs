@@ -18,8 +18,9 @@ use inkbed::experiment::file::ExperimentFile;
 use inkbed::experiment::overrides::Overrides;
 use inkbed::host::HostFacts;
 use inkbed::report::agreement::TraceAbsent;
+use inkbed::report::launch::Reduced;
 use inkbed::report::record::HostRecord;
-use inkbed::report::reduce::case_record;
+use inkbed::report::reduce::{case_record, channels};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -243,7 +244,9 @@ fn judge(case: &Case, seed: u64) -> bool {
     assert!(run.console.len() <= 1 << 20 && run.faults.len() <= FAULTS_KEPT, "seed {seed}");
     assert_eq!(run.cpus.len(), config.vcpus as usize, "seed {seed}");
     let absent = || Err(TraceAbsent::new("not asked for"));
-    let record = case_record(&case, &[Ok(run).into()], &absent(), &[None], &HostRecord::default());
+    let launches = [Reduced::new(&case, Ok(run).into(), None)];
+    let figures = channels(&case, &launches);
+    let record = case_record(&case, &launches, figures, &absent(), &HostRecord::default());
     let is_finished = record.outcome.is_success();
     assert_eq!(is_finished, is_honest, "seed {seed}: {}", record.outcome);
     let written = serde_json::to_vec(&record).unwrap().len();
