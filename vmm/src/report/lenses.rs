@@ -1,4 +1,4 @@
-//! The lenses side by side: one line for each case whose round trips were traced.
+//! The lenses side by side: what they agree on, and each case in which they do not.
 
 use super::agreement::AgreementRecord;
 use super::format;
@@ -6,18 +6,71 @@ use super::grid::{Column, KEEP};
 use super::record::{CaseRecord, RunRecord};
 use super::section::Section;
 
-/// What a lens counted by itself stands in the trace's table; here stand counts that several have. `None` when no case was
-/// traced.
-pub fn section(run: &RunRecord) -> Option<Section> {
+/// What several lenses count: for each comparison in how many cases they agree, then the cases in which they do not. Empty when
+/// nothing was compared with a trace.
+pub fn sections(run: &RunRecord) -> Vec<Section> {
     let is_traced = |case: &&CaseRecord| case.lenses.get("trace").is_some_and(|lens| lens.available);
     let cases: Vec<&CaseRecord> = run.cases.iter().filter(is_traced).collect();
-    let mut kinds: Vec<(&str, String)> = Vec::new();
+    let comparisons = comparisons(&cases);
+    if comparisons.is_empty() {
+        return Vec::new();
+    }
+    let differing: Vec<&CaseRecord> =
+        cases.iter().copied().filter(|case| case.disagreements().next().is_some()).collect();
+    let mut sections = vec![summary(&cases, &comparisons)];
+    if !differing.is_empty() {
+        sections.push(disagreements(&differing));
+    }
+    sections
+}
+
+/// What is compared, and by which lenses, in the order in which it comes up.
+fn comparisons(cases: &[&CaseRecord]) -> Vec<(String, String)> {
+    let mut comparisons = Vec::new();
     for row in cases.iter().flat_map(|case| &case.agreements) {
-        let kind = (row.what.as_str(), lenses_of(row));
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
+        let comparison = (row.what.clone(), lenses_of(row));
+        if !comparisons.contains(&comparison) {
+            comparisons.push(comparison);
         }
     }
+    comparisons
+}
+
+/// The rows of a comparison, of all cases that have it.
+fn rows<'run>(
+    cases: &[&'run CaseRecord],
+    (what, lenses): &(String, String),
+) -> impl Iterator<Item = &'run AgreementRecord> {
+    cases
+        .iter()
+        .flat_map(|case| &case.agreements)
+        .filter(move |row| row.what == *what && lenses_of(row) == *lenses)
+}
+
+fn summary(cases: &[&CaseRecord], comparisons: &[(String, String)]) -> Section {
+    let column = |heading: &str, is_number, cell: &dyn Fn(&(String, String)) -> String| Column {
+        heading: heading.to_owned(),
+        cells: comparisons.iter().map(cell).collect(),
+        is_number,
+        rank: KEEP,
+    };
+    let count = |comparison: &_, agrees: bool| {
+        format::grouped(rows(cases, comparison).filter(|row| row.agrees == agrees).count() as u64)
+    };
+    Section {
+        name: "lenses".to_owned(),
+        heading: "lenses side by side: what must be equal in every traced case".to_owned(),
+        columns: vec![
+            column("what", false, &|(what, _)| what.clone()),
+            column("counted by", false, &|(_, lenses)| lenses.clone()),
+            column("cases\nthat agree", true, &|comparison| count(comparison, true)),
+            column("cases\nthat differ", true, &|comparison| count(comparison, false)),
+        ],
+    }
+}
+
+/// A line for each of these cases, with everything that was compared in it.
+fn disagreements(cases: &[&CaseRecord]) -> Section {
     let names = cases.iter().map(|case| case.name.clone()).collect();
     let mut columns = vec![Column { heading: "case".to_owned(), cells: names, is_number: false, rank: KEEP }];
     columns.push(Column {
@@ -26,17 +79,17 @@ pub fn section(run: &RunRecord) -> Option<Section> {
         is_number: true,
         rank: KEEP,
     });
-    columns.extend(kinds.into_iter().map(|(what, lenses)| {
+    columns.extend(comparisons(cases).into_iter().map(|(what, lenses)| {
         let is_it = |row: &&AgreementRecord| row.what == what && lenses_of(row) == lenses;
         let cells = cases.iter().map(|case| {
             let row = case.agreements.iter().find(is_it);
             row.map_or(String::new(), cell)
         });
-        let heading = format!("{}\n{}", broken(what), in_two_lines(&lenses));
+        let heading = format!("{}\n{}", broken(&what), in_two_lines(&lenses));
         Column { cells: cells.collect(), heading, is_number: true, rank: KEEP }
     }));
-    let heading = "lenses side by side, per round trip: what must be equal".to_owned();
-    (!cases.is_empty()).then(|| Section { name: "lenses".to_owned(), heading, columns })
+    let heading = "cases in which the lenses differ, per round trip".to_owned();
+    Section { name: "lenses that differ".to_owned(), heading, columns }
 }
 
 /// Round trips between the marks, and those of the trace.
@@ -84,9 +137,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn traced_cases_have_a_line_each_and_disagreements_show_their_counts() {
+    fn what_agrees_is_counted_and_cases_that_differ_show_their_counts() {
         let mut run = run_record();
-        assert!(section(&run).is_none(), "nothing was traced");
+        assert!(sections(&run).is_empty(), "nothing was traced");
         for (case, loads) in run.cases.iter_mut().skip(1).zip([20, 21]) {
             let traced = LensRecord { available: true, reason: None, hz: None, readings: Vec::new() };
             case.lenses.insert("trace".to_owned(), traced);
@@ -94,19 +147,24 @@ mod tests {
             counted.loads = loads;
             case.agreements = agreements(&counted, &Ok(summary()));
         }
-        let columns = section(&run).unwrap().columns;
-        let headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
+        let [all, differing] = &sections(&run)[..] else { panic!("one case differs") };
+        let cells: Vec<&[String]> = all.columns.iter().map(|column| &column.cells[..]).collect();
+        assert_eq!(cells[0], ["CR3 loads", "thread switches"]);
+        assert_eq!(cells[1], ["kernel = rule = trace", "kernel = trace"]);
         assert_eq!(
-            headings,
-            [
-                "case",
-                "round trips\ncounted, traced",
-                "CR3 loads\nkernel = rule\n= trace",
-                "thread switches\nkernel = trace"
-            ]
+            (cells[2], cells[3]),
+            (&["1".to_owned(), "2".to_owned()][..], &["1".to_owned(), "0".to_owned()][..])
         );
+
+        let columns = &differing.columns;
+        assert_eq!(columns[0].cells, [run.cases[2].name.clone()]);
+        assert_eq!(columns[1].heading, "round trips\ncounted, traced");
         assert_eq!(columns[1].cells[0], "6, 0", "the record of the trace is empty here");
-        assert_eq!(columns[2].cells, ["2", "(!) 2.1 ≠ 2 ≠ 2"]);
-        assert_eq!(columns[3].cells, ["2", "2"]);
+        assert_eq!(columns[2].heading, "CR3 loads\nkernel = rule\n= trace");
+        assert_eq!(columns[2].cells, ["(!) 2.1 ≠ 2 ≠ 2"]);
+        assert_eq!(columns[3].cells, ["2"]);
+
+        run.cases.remove(2);
+        assert_eq!(sections(&run).len(), 1, "all agree");
     }
 }

@@ -39,7 +39,7 @@ pub fn sections(run: &RunRecord) -> Vec<Section> {
         })
         .chain(tlb::section(run))
         .chain(schemes::section(run))
-        .chain(lenses::section(run))
+        .chain(lenses::sections(run))
         .collect()
 }
 
