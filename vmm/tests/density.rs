@@ -117,7 +117,13 @@ fn four_guests_measure_together_and_each_has_a_row() {
     let rows = fs::read_to_string(out.join("guests.csv")).unwrap();
     assert_eq!(rows.lines().count(), 1 + 5);
     let table = fs::read_to_string(out.join("table.txt")).unwrap();
-    assert!(table.contains("call, all guests together") && table.contains("to a lone"), "{table}");
+    assert!(table.contains("call, all guests together") && table.contains("all at"), "{table}");
+    // There is a throughput of all, or a reason why not; how far they overlapped is known in any case.
+    assert_eq!(density.round_trips_per_second.is_none(), density.not_at_once.is_some());
+    assert!(density.overlap.is_some_and(|overlap| (0.0..=1.0).contains(&overlap)));
+    assert!(density.round_trips_at_once.is_none_or(|done| (4.0..=80.0).contains(&done)));
+    let alone = lone.density.as_ref().unwrap();
+    assert_eq!((alone.overlap, alone.round_trips_at_once, alone.not_at_once), (Some(1.0), Some(20.0), None));
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use abi::address::PAGE_SIZE;
 use abi::report::{FAULTS_KEPT, state};
 
-use super::clock::now_ns;
 use super::message::Notice;
 use crate::experiment::case::Parameters;
 use crate::lens::LensValues;
+use crate::machine::clock::now_ns;
 use crate::machine::devices::CONSOLE_SIZE_MAX;
 use crate::machine::guest::{GuestRun, LastWords, Outcome};
 use crate::machine::last_words::FRAMES_MAX;
@@ -93,6 +93,8 @@ impl Check {
                 }
                 began_ns.map_or(Ok(()), |at_ns| self.time("began", at_ns))?;
                 self.run(run)?;
+                let ended_ns = began_ns.zip(run.measured_ns).map(|(began, took)| began.saturating_add(took));
+                ended_ns.map_or(Ok(()), |at_ns| self.time("second mark", at_ns))?;
                 sizes(run, lenses)
             }
             Notice::Failed { reason } => text(reason),

@@ -72,6 +72,15 @@ fn times_lie_between_the_start_of_the_process_and_now() {
     let before_the_barrier = check.opened_ns.map(|at_ns| at_ns - 1);
     let notice = ended(&check, |_, began_ns, _| *began_ns = before_the_barrier);
     assert!(check.take(&notice, 24).unwrap_err().contains("began"));
+    // Each of the two is possible, both together are not.
+    let mut check = measuring();
+    let notice = ended(&check, |run, began_ns, _| {
+        let opened_ns = began_ns.unwrap();
+        *began_ns = Some(now_ns());
+        run.measured_ns = Some(now_ns() - opened_ns);
+    });
+    let opened_ns = check.opened_ns.unwrap();
+    assert!(check.take(&notice, 24).unwrap_err().contains("second mark"), "{opened_ns}");
 }
 
 #[test]

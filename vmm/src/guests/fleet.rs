@@ -105,7 +105,7 @@ pub struct Times {
     pub started_ns: Option<u64>,
     /// Its client has made the system call of the first mark.
     pub ready_ns: Option<u64>,
-    /// When it went on, on the clock that all guests share (CLOCK_MONOTONIC).
+    /// When it passed its first mark, on the clock that all guests share (CLOCK_MONOTONIC).
     pub began_at_ns: Option<u64>,
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use super::PROCESS_COMMAND;
-use super::clock::now_ns;
 use super::message::{self, GO, Order};
 use super::programs::Programs;
+use crate::machine::clock::now_ns;
 
 /// This very executable, whatever has become of its file in the meantime.
 const EXECUTABLE: &str = "/proc/self/exe";

@@ -13,7 +13,6 @@
 mod barrier;
 pub mod cgroup;
 mod check;
-mod clock;
 mod confine;
 mod fleet;
 mod launch;

@@ -5,18 +5,17 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi::port::doorbell;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
-use super::clock::now_ns;
 use super::confine::Filters;
 use super::message::{self, GO, Notice, Order};
 use super::programs;
 use crate::experiment::plan::guest_config;
 use crate::experiment::run::chain;
 use crate::lens::LensValues;
+use crate::machine::clock::now_ns;
 use crate::machine::stages::{Role, Stages};
 use crate::machine::{self, MachineError, StopFlag};
 
@@ -87,14 +86,13 @@ fn run(received: &Received, stream: &UnixStream, entered_ns: u64) -> Result<(Not
     let image = programs::open(file, &order.kernel, &order.servers).map_err(|error| chain(&error))?;
     let config = guest_config(&order.parameters, &image, &order.pin).map_err(|error| chain(&error))?;
     let filters = Filters::new().map_err(|error| chain(&error))?;
-    let teller = Teller { stream, filters, entered_ns, began_ns: AtomicU64::new(0) };
+    let teller = Teller { stream, filters, entered_ns };
     // Nobody raises it: a guest's process is stopped from outside.
     let stop = StopFlag::new().map_err(|error| chain(&error))?;
     let mut run = machine::run_staged(&config, &stop, &teller).map_err(|error| chain(&error))?;
     let samples = message::samples_to_bytes(&std::mem::take(&mut run.samples));
     let lenses = LensValues::from(&run.lenses);
-    let began_ns = Some(teller.began_ns.into_inner()).filter(|time| *time > 0);
-    Ok((Notice::Ended { began_ns, run: Box::new(run), lenses }, samples))
+    Ok((Notice::Ended { began_ns: run.began_at_ns, run: Box::new(run), lenses }, samples))
 }
 
 /// Gives what making the guest took of the heap, and does not take any more, back to the host.
@@ -111,8 +109,6 @@ struct Teller<'a> {
     stream: &'a UnixStream,
     filters: Filters,
     entered_ns: u64,
-    /// When the barrier opened; 0 before.
-    began_ns: AtomicU64,
 }
 
 impl Teller<'_> {
@@ -145,7 +141,6 @@ impl Stages for Teller<'_> {
                 let told = self.tell(&Notice::Ready { at_ns });
                 let _ = told.and_then(|()| (&mut &*self.stream).read_exact(&mut answer));
                 debug_assert!(answer == [GO] || answer == [0], "{answer:?}");
-                self.began_ns.store(now_ns(), Ordering::SeqCst);
             }
             _ => {}
         }

@@ -231,6 +231,9 @@ pub struct GuestRun {
     pub stood_still_ns: u64,
     /// Wall time from the first entry to the [`abi::port::doorbell::STARTED`] doorbell, ns.
     pub boot_ns: Option<u64>,
+    /// When it passed its first mark, ns of CLOCK_MONOTONIC, the clock that all processes of a host share.
+    #[serde(skip)]
+    pub began_at_ns: Option<u64>,
     /// Wall time between the marks, ns.
     pub measured_ns: Option<u64>,
 }

@@ -11,6 +11,7 @@ use abi::port::doorbell;
 
 use crate::lens::Reading;
 use crate::lens::perf::{PerfLens, PerfResult, PerfSnapshot};
+use crate::machine::clock::now_ns;
 use crate::machine::kick;
 use crate::machine::stats::{GuestStats, Snapshot};
 
@@ -18,6 +19,8 @@ use crate::machine::stats::{GuestStats, Snapshot};
 #[derive(Clone, Debug)]
 struct Mark {
     time: Instant,
+    /// The same on the clock of all processes.
+    at_ns: u64,
     stats: Snapshot,
     schedule: Option<Schedule>,
     perf: PerfSnapshot,
@@ -65,6 +68,8 @@ struct Schedule {
 /// The differences between the marks.
 pub(crate) struct Measured {
     pub boot: Option<Duration>,
+    /// When the measured part began, on the clock of all processes.
+    pub began_at_ns: Option<u64>,
     pub duration: Option<Duration>,
     pub kvm_stats: BTreeMap<String, u64>,
     /// See [`GuestStats::pages`]; at the second mark.
@@ -139,7 +144,7 @@ impl Measurement {
             doorbell::MEASURE_BEGIN if marks.begin.is_none() => {
                 let mut mark = self.mark(now);
                 // What taking the mark has cost belongs to nobody.
-                mark.time = Instant::now();
+                (mark.time, mark.at_ns) = (Instant::now(), now_ns());
                 marks.begin = Some(mark);
             }
             doorbell::PART_MEASURED if marks.begin.is_some() && marks.end.is_none() => {
@@ -161,6 +166,7 @@ impl Measurement {
             let perf = PerfReading { lens: self.perf, marks: None };
             return Measured {
                 boot,
+                began_at_ns: None,
                 duration: None,
                 kvm_stats: BTreeMap::new(),
                 kvm_pages: BTreeMap::new(),
@@ -172,6 +178,7 @@ impl Measurement {
         let schedule = begin.schedule.zip(end.schedule);
         Measured {
             boot,
+            began_at_ns: Some(begin.at_ns),
             duration: Some(end.time.duration_since(begin.time)),
             kvm_stats: self.stats.difference(&begin.stats, &end.stats),
             kvm_pages: marks.pages,
@@ -200,7 +207,7 @@ impl Measurement {
         let schedule = threads
             .map(|thread| thread.at_end_of_part.get().copied().unwrap_or_else(|| thread.schedule()))
             .sum();
-        Mark { time, stats: self.stats.snapshot(), schedule, perf: self.perf.snapshot() }
+        Mark { time, at_ns: now_ns(), stats: self.stats.snapshot(), schedule, perf: self.perf.snapshot() }
     }
 }
 

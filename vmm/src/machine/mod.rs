@@ -14,6 +14,7 @@ pub mod error;
 pub mod guest;
 
 mod boot;
+pub(crate) mod clock;
 pub(crate) mod cpuid;
 mod deadline;
 pub(crate) mod debug;

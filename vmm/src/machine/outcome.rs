@@ -66,6 +66,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         tsc_hz: 0,
         create_ns: 0,
         boot_ns: None,
+        began_at_ns: None,
         measured_ns: None,
     })
 }

@@ -100,7 +100,7 @@ fn run_with(
         pmu: &machine.pmu,
     };
     let result = outcome::collect(&guest, &finished.end)?;
-    let Measured { boot, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns, perf } = measured;
+    let Measured { boot, began_at_ns, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns, perf } = measured;
     let lenses = LensReadings { perf: perf.read(result.round_trips), pmu: result.lenses.pmu };
     Ok(GuestRun {
         lenses,
@@ -113,6 +113,7 @@ fn run_with(
         stood_still_ns: nanoseconds(finished.stood_still),
         kvm_pages,
         boot_ns: boot.map(nanoseconds),
+        began_at_ns,
         measured_ns: duration.map(nanoseconds),
         ..result
     })

@@ -26,7 +26,12 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
     };
     let number =
         |value: Option<f64>, digits: usize| value.map_or(String::new(), |value| format!("{value:.digits$}"));
-    let percent = |value: Option<f64>| value.map_or(String::new(), |value| format!("{:.0}%", value * 100.0));
+    let percent = |value: Option<f64>| match value {
+        // Nothing at all is something else than a little.
+        Some(value) if value > 0.0 && value < 0.005 => "<1%".to_owned(),
+        Some(value) => format!("{:.0}%", value * 100.0),
+        None => String::new(),
+    };
     let workload = rows[0].0.parameters.workload;
     let mut columns = vec![
         column("guests", KEEP, &|_, density| density.guests.to_string()),
@@ -39,14 +44,17 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
         column("guest\nmemory MiB", 4, &|_, density| spread(density.guest_rss_bytes, mebibytes)),
         column("PSS beyond\nit, KiB", KEEP, &|_, density| spread(density.overhead_pss_bytes, kibibytes)),
         column("all PSS\nMiB", 2, &|_, density| density.total_pss_bytes.map_or(String::new(), mebibytes)),
+        column("all at\nonce", KEEP, &|_, density| percent(density.overlap)),
         column("round\ntrips/s", 7, &|_, density| {
-            density.round_trips_per_second.map_or(String::new(), |rate| format::grouped(rate.round() as u64))
+            let rate = density.round_trips_per_second.map(|rate| format::grouped(rate.round() as u64));
+            rate.unwrap_or_else(|| none(density))
         }),
-        column("fairness", KEEP, &|_, density| number(density.fairness, 3)),
+        column("fairness", KEEP, &|_, density| {
+            density.fairness.map_or_else(|| none(density), |_| number(density.fairness, 3))
+        }),
         column("fastest:\nslowest", 3, &|_, density| number(density.fastest_to_slowest, 2)),
         column("CPUs\nbusy", 8, &|_, density| number(density.busy_cpus, 2)),
         column("steal", 9, &|_, density| percent(density.steal)),
-        column("all at\nonce", 1, &|_, density| percent(density.overlap)),
         column("failed", KEEP, &|_, density| match density.failed {
             0 => String::new(),
             failed => failed.to_string(),
@@ -66,6 +74,11 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
     Some(Section { name: format!("{name}-guests"), heading, columns })
 }
 
+/// Instead of a figure that there cannot be; the notes say why.
+fn none(density: &DensityRecord) -> String {
+    density.not_at_once.map_or(String::new(), |_| "–".to_owned())
+}
+
 fn milliseconds(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     if ms < 100.0 { format!("{ms:.1}") } else { format!("{ms:.0}") }
@@ -81,6 +94,7 @@ fn mebibytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::at_once::NotAtOnce;
     use super::super::tests::run_record;
     use super::*;
 
@@ -93,7 +107,9 @@ mod tests {
             failed,
             started_ns: Some(Spread { median: 4_200_000, max: 250_000_000 }),
             overhead_pss_bytes: Some(Spread { median: 1 << 20, max: 1 << 20 }),
-            fairness: Some(0.98765),
+            fairness: (guests == 1).then_some(0.98765),
+            not_at_once: (guests > 1).then_some(NotAtOnce::NoOverlap),
+            overlap: Some(if guests > 1 { 0.0 } else { 1.0 }),
             steal: Some(0.5),
             ..DensityRecord::default()
         };
@@ -107,7 +123,11 @@ mod tests {
         assert_eq!(cells("guests"), "1|64");
         assert_eq!(cells("first output\nms"), "4.2 / 250|4.2 / 250");
         assert_eq!(cells("PSS beyond\nit, KiB"), "1,024|1,024");
-        assert_eq!((cells("fairness").as_str(), cells("steal").as_str()), ("0.988|0.988", "50%|50%"));
+        assert_eq!((cells("fairness").as_str(), cells("steal").as_str()), ("0.988|–", "50%|50%"));
+        assert_eq!((cells("round\ntrips/s").as_str(), cells("all at\nonce").as_str()), ("|–", "100%|0%"));
+        let mut narrow = section.columns.clone();
+        let left_out = super::super::grid::fit(&mut narrow, 10);
+        assert!(!left_out.iter().any(|heading| heading == "all at once"), "{left_out:?}");
         assert_eq!(cells("failed"), "|2");
         assert!(section.columns.iter().all(|column| column.heading != "all PSS\nMiB"), "nothing to show");
     }

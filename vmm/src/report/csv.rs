@@ -11,7 +11,7 @@ use crate::lens::tlb::Counts;
 use crate::printable::line;
 
 /// Columns before the counters.
-const COLUMNS: [&str; 51] = [
+const COLUMNS: [&str; 53] = [
     "case",
     "workload",
     "client",
@@ -58,6 +58,8 @@ const COLUMNS: [&str; 51] = [
     "median_ns",
     "ratio_to_all_user",
     "ratio_to_lone_guest",
+    "overlap_of_guests",
+    "round_trips_per_second_at_once",
     "fairness",
     "empty_pair_median_ticks",
     "timing",
@@ -106,6 +108,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     let summary = |field: fn(&ChannelRecord) -> u64| text(channel.map(|(_, channel)| field(channel)));
     let interval = channel.and_then(|(_, channel)| channel.summary.interval);
     let undisturbed = channel.and_then(|(_, channel)| channel.undisturbed);
+    let density = case.density.as_ref();
     let mut row = vec![
         case.name.clone(),
         parameters.workload.to_string(),
@@ -153,7 +156,9 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         text(channel.and_then(|(_, channel)| channel.median_ns)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_all_user)),
         text(channel.and_then(|(_, channel)| channel.ratio_to_lone_guest)),
-        text(case.density.as_ref().and_then(|density| density.fairness)),
+        text(density.and_then(|density| density.overlap)),
+        text(density.and_then(|density| density.round_trips_per_second)),
+        text(density.and_then(|density| density.fairness)),
         text(case.empty_pair_median_ticks),
         case.timing.name().to_owned(),
         text(case.disturbed_samples),
@@ -193,6 +198,6 @@ mod tests {
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[34], &call[51]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[34], &call[COLUMNS.len()]), ("call", "2000", "2"));
     }
 }

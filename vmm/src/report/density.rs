@@ -1,13 +1,15 @@
 //! What many guests at once did to each other: start-up, memory, fairness, the host's CPUs.
 
-use std::borrow::Borrow;
-
+use abi::report::SAMPLE_DISTURBED;
 use serde::{Deserialize, Serialize};
 
+use super::at_once::{self, AtOnce, NotAtOnce, Part, RoundTrips, Span, Stretch, at_once};
 use super::launch::Launch;
 use super::reduce::rounded;
+use crate::experiment::case::Case;
 use crate::guests::MemoryFigures;
 use crate::guests::cgroup::CgroupUse;
+use crate::machine::guest::GuestRun;
 
 /// The process of one guest among several at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub struct ProcessRecord {
     pub user_ns: u64,
     /// The same in the host's kernel, the guest's own included, ns.
     pub system_ns: u64,
-    /// When it began to measure, ns of the clock that all guests share (CLOCK_MONOTONIC).
+    /// When it passed its first mark, ns of the clock that all guests share (CLOCK_MONOTONIC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_at_ns: Option<u64>,
     /// Between the marks: time that vCPU threads had a CPU, ns.
@@ -85,19 +87,28 @@ pub struct DensityRecord {
     /// PSS of all guests at once, the guests' memory included, bytes; of the launch with the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_pss_bytes: Option<u64>,
-    /// Round trips per second of all guests together, mean over launches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub round_trips_per_second: Option<f64>,
-    /// Jain's index of the guests' throughput: 1 when all had the same, 1/n when one had all; of the least fair launch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fairness: Option<f64>,
-    /// Throughput of the fastest guest by that of the slowest; of the least fair launch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fastest_to_slowest: Option<f64>,
-    /// Share of the time from the first guest's beginning to the last one's end in which all of them measured, mean.
+    /// Share of the longest measured part in which all of them measured; of the launch with the least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<f64>,
-    /// CPUs of the host that the guests kept busy meanwhile, mean.
+    /// Round trips that all guests together made while all of them measured, over all launches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trips_at_once: Option<f64>,
+    /// These per second of the time in which all measured, mean over launches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trips_per_second: Option<f64>,
+    /// Jain's index of what each guest did then: 1 when all did the same, 1/n when one did all; of the least fair launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fairness: Option<f64>,
+    /// What the fastest guest did then by what the slowest one did; of the least fair launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fastest_to_slowest: Option<f64>,
+    /// Why these four are absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_at_once: Option<NotAtOnce>,
+    /// Samples were missing, so round trips were taken to lie evenly between a guest's marks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lie_evenly: bool,
+    /// CPUs of the host that the guests kept busy from the first one's beginning to the last one's end, mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_cpus: Option<f64>,
     /// Share of the time in which vCPUs wanted to run that they had no CPU.
@@ -131,24 +142,25 @@ pub fn process_record(launch: &Launch) -> Option<ProcessRecord> {
     })
 }
 
-/// The figures of all guests of a case; `None` where they were not processes of their own. `guests`: how many at once.
-pub fn density(
+/// The figures of all guests of a case, each with its measured part if it has one; `None` where they were not processes of their
+/// own. `guests`: how many at once.
+pub(super) fn density(
     guests: Option<u32>,
-    launches: &[impl Borrow<Launch>],
+    launches: &[(&Launch, Option<&Part>)],
     succeeded: &[bool],
 ) -> Option<DensityRecord> {
     let guests = guests?;
-    let members: Vec<Member> = launches.iter().filter_map(|launch| Member::of(launch.borrow())).collect();
+    let members: Vec<Member> = launches
+        .iter()
+        .filter_map(|(launch, part)| Some(Member { record: process_record(launch)?, part: *part }))
+        .collect();
     let finished = succeeded.iter().filter(|success| **success).count() as u32;
     let memory = |field: fn(&MemoryFigures) -> u64| {
         spread(members.iter().filter_map(|member| member.record.memory.as_ref().map(field)))
     };
-    let groups: Vec<Vec<&Member>> = by_launch(&members);
-    let together: Vec<Together> = groups.iter().filter_map(|group| Together::of(group)).collect();
-    let mean = |field: fn(&Together) -> f64| {
-        let sum: f64 = together.iter().map(field).sum();
-        (!together.is_empty()).then(|| sum / together.len() as f64)
-    };
+    let groups = by_launch(&members);
+    let together = together(guests, &groups);
+    let figure = |field: fn(&Figures) -> Option<f64>| together.as_ref().ok().and_then(field);
     Some(DensityRecord {
         guests,
         finished,
@@ -158,37 +170,81 @@ pub fn density(
         guest_rss_bytes: memory(|memory| memory.guest_rss_bytes),
         overhead_pss_bytes: memory(|memory| memory.overhead_pss_bytes),
         total_pss_bytes: groups.iter().filter_map(|group| total_pss(group)).max(),
-        round_trips_per_second: mean(|all| all.throughput).map(|value| rounded(value, 1)),
-        fairness: together
-            .iter()
-            .map(|all| all.fairness)
-            .min_by(f64::total_cmp)
+        overlap: least(groups.iter().filter_map(|group| at_once::overlap(&spans(group))))
             .map(|value| rounded(value, 4)),
-        fastest_to_slowest: together
-            .iter()
-            .map(|all| all.fastest_to_slowest)
-            .max_by(f64::total_cmp)
-            .map(|value| rounded(value, 3)),
-        overlap: mean(|all| all.overlap).map(|value| rounded(value, 3)),
-        busy_cpus: mean(|all| all.busy_cpus).map(|value| rounded(value, 3)),
+        round_trips_at_once: figure(|figures| Some(rounded(figures.round_trips, 1))),
+        round_trips_per_second: figure(|figures| Some(rounded(figures.throughput, 1))),
+        fairness: figure(|figures| figures.fairness).map(|value| rounded(value, 4)),
+        fastest_to_slowest: figure(|figures| figures.fastest_to_slowest).map(|value| rounded(value, 3)),
+        not_at_once: together.err(),
+        lie_evenly: members.iter().filter_map(|member| member.part).any(lies_evenly),
+        busy_cpus: mean(groups.iter().filter_map(|group| busy_cpus(group))).map(|value| rounded(value, 3)),
         steal: steal(&members).map(|value| rounded(value, 4)),
     })
 }
 
 /// A guest with what the aggregate needs of it.
-struct Member {
+struct Member<'a> {
     record: ProcessRecord,
-    measured_ns: Option<u64>,
+    /// Between its marks, if it came to both.
+    part: Option<&'a Part>,
 }
 
-impl Member {
-    fn of(launch: &Launch) -> Option<Member> {
-        let measured_ns = launch.result.as_ref().ok().and_then(|run| run.measured_ns);
-        Some(Member { record: process_record(launch)?, measured_ns })
+/// The measured part of a guest that had a process of its own and still has its samples, on the clock of all.
+pub(super) fn part(case: &Case, launch: &Launch) -> Option<Part> {
+    let (process, run) = (launch.process.as_ref()?, launch.result.as_ref().ok()?);
+    let span = Span::new(process.guest.times.began_at_ns?, run.measured_ns?)?;
+    Some(Part { span, stretches: stretches(case, run, span) })
+}
+
+/// The round trips of each thread of a guest that measured in this span. Those of a thread that had a part of its own lie there.
+fn stretches(case: &Case, run: &GuestRun, span: Span) -> Vec<Stretch> {
+    let threads = u64::from(case.parameters.measuring_threads().max(1));
+    let channels = case.parameters.workload.channels();
+    let durations: Vec<u64> =
+        run.samples.chunks_exact(channels.len()).map(|row| duration(channels, row)).collect();
+    let of_each = run.round_trips / threads;
+    let is_whole = durations.len() as u64 == run.round_trips && of_each * threads == run.round_trips;
+    let stretch = |thread: u64| {
+        let first = (thread * of_each) as usize;
+        let timed = durations.get(first..first + of_each as usize).filter(|_| is_whole);
+        let round_trips = timed.map_or(RoundTrips::Even(of_each), RoundTrips::timed);
+        Stretch { span: thread_span(run, thread as usize, span), round_trips }
+    };
+    (0..threads).map(stretch).collect()
+}
+
+/// How long a round trip took by its samples. Where no channel is all of it, they follow one another.
+fn duration(channels: &[&str], row: &[u64]) -> u64 {
+    let mut ticks = row.iter().map(|sample| sample & !SAMPLE_DISTURBED);
+    match channels.iter().position(|channel| *channel == "round_trip") {
+        Some(index) => ticks.nth(index).unwrap_or(0),
+        None => ticks.fold(0, u64::saturating_add),
     }
 }
 
-fn by_launch(members: &[Member]) -> Vec<Vec<&Member>> {
+/// The part of a thread in its guest's span, by the guest's time-stamp counter; the whole span where nobody tells.
+fn thread_span(run: &GuestRun, thread: usize, span: Span) -> Span {
+    let own = || {
+        let parts = run.cpus.iter().filter(|cpu| cpu.part_ended_tsc != 0);
+        let first_tsc = parts.map(|cpu| cpu.part_began_tsc).min()?;
+        let cpu = run.cpus.get(thread).filter(|cpu| cpu.part_ended_tsc != 0)?;
+        let ns = |tsc: u64| {
+            let ticks = u128::from(tsc.checked_sub(first_tsc)?);
+            let ns = ticks * u128::from(span.length_ns()) / u128::from(run.measured_ticks.max(1));
+            u64::try_from(ns).ok().filter(|ns| *ns <= span.length_ns())
+        };
+        let (began, ended) = (ns(cpu.part_began_tsc)?, ns(cpu.part_ended_tsc)?);
+        Span::new(span.begin_ns + began, ended.checked_sub(began)?)
+    };
+    own().unwrap_or(span)
+}
+
+fn lies_evenly(part: &Part) -> bool {
+    part.stretches.iter().any(|stretch| matches!(stretch.round_trips, RoundTrips::Even(_)))
+}
+
+fn by_launch<'m, 'a>(members: &'m [Member<'a>]) -> Vec<Vec<&'m Member<'a>>> {
     let launches = members.iter().map(|member| member.record.launch + 1).max().unwrap_or(0);
     (0..launches)
         .map(|launch| members.iter().filter(|member| member.record.launch == launch).collect())
@@ -201,43 +257,60 @@ fn total_pss(group: &[&Member]) -> Option<u64> {
     memory.flatten().map(total).reduce(|sum, one| sum + one)
 }
 
-/// What the guests of one launch did at the same time: those that came to both marks.
-struct Together {
-    throughput: f64,
-    fairness: f64,
-    fastest_to_slowest: f64,
-    overlap: f64,
-    busy_cpus: f64,
+fn spans(group: &[&Member]) -> Vec<Span> {
+    group.iter().filter_map(|member| member.part.map(|part| part.span)).collect()
 }
 
-impl Together {
-    fn of(group: &[&Member]) -> Option<Together> {
-        let rates: Vec<f64> =
-            group.iter().filter_map(|member| member.record.round_trips_per_second).collect();
-        let spans: Vec<(u64, u64)> = group
-            .iter()
-            .filter_map(|member| {
-                let begin = member.record.began_at_ns?;
-                Some((begin, begin.checked_add(member.measured_ns?)?))
-            })
-            .collect();
-        let first = spans.iter().map(|(begin, _)| *begin).min()?;
-        let last = spans.iter().map(|(_, end)| *end).max().filter(|last| *last > first)?;
-        let all_begun = spans.iter().map(|(begin, _)| *begin).max()?;
-        let none_ended = spans.iter().map(|(_, end)| *end).min()?;
-        let window = (last - first) as f64;
-        let cpu =
-            group.iter().filter_map(|member| member.record.measured_cpu_ns).fold(0, u64::saturating_add);
-        let slowest = rates.iter().copied().min_by(f64::total_cmp).filter(|rate| *rate > 0.0)?;
-        let fastest = rates.iter().copied().max_by(f64::total_cmp)?;
-        Some(Together {
-            throughput: rates.iter().sum(),
-            fairness: jain(&rates)?,
-            fastest_to_slowest: fastest / slowest,
-            overlap: none_ended.saturating_sub(all_begun) as f64 / window,
-            busy_cpus: cpu as f64 / window,
-        })
-    }
+/// What all guests did while all of them measured.
+struct Figures {
+    round_trips: f64,
+    throughput: f64,
+    fairness: Option<f64>,
+    fastest_to_slowest: Option<f64>,
+}
+
+/// Over all launches: one without such a time leaves no figure, else the others would be chosen by their luck.
+fn together(guests: u32, groups: &[Vec<&Member>]) -> Result<Figures, NotAtOnce> {
+    let of_launch = |group: &Vec<&Member>| {
+        let parts: Vec<Part> = group.iter().filter_map(|member| member.part.cloned()).collect();
+        at_once(guests, &parts)
+    };
+    let launches: Vec<AtOnce> = groups.iter().map(of_launch).collect::<Result<_, _>>()?;
+    let done = |all: &AtOnce| all.done.iter().sum::<f64>();
+    let rate = |all: &AtOnce| done(all) * 1e9 / all.window.length_ns() as f64;
+    Ok(Figures {
+        round_trips: launches.iter().map(done).sum(),
+        throughput: mean(launches.iter().map(rate)).ok_or(NotAtOnce::NotAll)?,
+        fairness: least(launches.iter().filter_map(|all| jain(&all.done))),
+        fastest_to_slowest: launches.iter().map(|all| fastest_to_slowest(&all.done)).max_by(most).flatten(),
+    })
+}
+
+/// `None`, which is more than any number, where the slowest did nothing.
+fn fastest_to_slowest(done: &[f64]) -> Option<f64> {
+    let slowest = least(done.iter().copied()).filter(|slowest| *slowest > 0.0)?;
+    done.iter().copied().max_by(f64::total_cmp).map(|fastest| fastest / slowest)
+}
+
+fn most(one: &Option<f64>, other: &Option<f64>) -> std::cmp::Ordering {
+    one.unwrap_or(f64::INFINITY).total_cmp(&other.unwrap_or(f64::INFINITY))
+}
+
+fn busy_cpus(group: &[&Member]) -> Option<f64> {
+    let spans = spans(group);
+    let first = spans.iter().map(|span| span.begin_ns).min()?;
+    let last = spans.iter().map(|span| span.end_ns).max()?;
+    let cpu = group.iter().filter_map(|member| member.record.measured_cpu_ns).fold(0, u64::saturating_add);
+    Some(cpu as f64 / (last - first) as f64)
+}
+
+fn least(values: impl Iterator<Item = f64>) -> Option<f64> {
+    values.min_by(f64::total_cmp)
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Jain's fairness index (Jain, Chiu and Hawe, DEC-TR-301, 1984): (Σx)² / (n Σx²).

@@ -3,7 +3,8 @@
 use abi::report::SAMPLE_DISTURBED;
 use indexmap::IndexMap;
 
-use super::density::process_record;
+use super::at_once::Part;
+use super::density::{part, process_record};
 use super::distribution::{Distribution, Marked};
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::record::LaunchRecord;
@@ -63,6 +64,8 @@ pub struct Reduced {
     pub(super) channels: Vec<Distribution>,
     /// Samples of all channels that the host disturbed.
     pub(super) disturbed_samples: u64,
+    /// Among several guests at once: when it made its round trips.
+    pub(super) part: Option<Part>,
 }
 
 impl Reduced {
@@ -70,6 +73,7 @@ impl Reduced {
     pub fn new(case: &Case, mut launch: Launch, samples_file: Option<SamplesFile>) -> Reduced {
         let outcome = outcome_of(case, &launch);
         let has_figures = launch.result.as_ref().is_ok_and(|run| has_figures(case, run));
+        let part = has_figures.then(|| part(case, &launch)).flatten();
         // Samples are what is large. They end with this function.
         let samples = launch.result.as_mut().map(|run| std::mem::take(&mut run.samples)).unwrap_or_default();
         let columns = case.parameters.workload.channels().len();
@@ -82,7 +86,7 @@ impl Reduced {
         let record = launch_record(case, &launch, outcome, &channels, samples_file);
         // What it has printed is in the record as far as it is needed.
         launch.result.iter_mut().for_each(|run| run.console = Vec::new());
-        Reduced { launch, record, has_figures, channels, disturbed_samples }
+        Reduced { launch, record, has_figures, channels, disturbed_samples, part }
     }
 
     /// What it left, if anything.

@@ -1,6 +1,7 @@
 //! Reports: what came of a run, as records for programs and as tables for people.
 
 pub mod agreement;
+pub mod at_once;
 pub mod atomic;
 mod cause;
 pub mod channel;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use abi::report::STEAL_FLOOR_NS;
 
 use super::agreement::CR3_LOADS;
+use super::at_once::NotAtOnce;
+use super::density::DensityRecord;
 use super::record::{CaseRecord, RunRecord, RunState};
 use super::{cause, format};
 use crate::host::Timing;
@@ -24,6 +26,7 @@ pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
     notes.extend(disturbed(run));
     notes.extend(no_steal_time(run));
     notes.extend(without_figures(run));
+    notes.extend(at_once(run));
     notes.extend(cause::note(run));
     notes.extend(flush_thresholds(run));
     notes.extend(super::traced::notes(run));
@@ -180,6 +183,43 @@ fn without_figures(run: &RunRecord) -> Vec<String> {
         }
     }
     cases.into_iter().map(|(reason, names)| format!("No ticks of {}: {reason}.", names.join(", "))).collect()
+}
+
+/// What the throughput of several guests is, and why some have none.
+fn at_once(run: &RunRecord) -> Vec<String> {
+    let crowds: Vec<&DensityRecord> = run
+        .cases
+        .iter()
+        .filter_map(|case| case.density.as_ref())
+        .filter(|density| density.guests > 1)
+        .collect();
+    let of_all = |count: usize| format!("({count} of {} cases with several guests)", crowds.len());
+    let mut notes = Vec::new();
+    if crowds.iter().any(|density| density.overlap.is_some()) {
+        notes.push(
+            "All at once: the time in which all guests measured, as a share of the longest measured part. Round trips/s, fairness \
+             and fastest:slowest are of that time."
+                .to_owned(),
+        );
+    }
+    let mut reasons: BTreeMap<NotAtOnce, usize> = BTreeMap::new();
+    crowds
+        .iter()
+        .filter_map(|density| density.not_at_once)
+        .for_each(|reason| *reasons.entry(reason).or_default() += 1);
+    notes.extend(
+        reasons
+            .into_iter()
+            .map(|(reason, count)| format!("No throughput of all guests: {reason}. {}", of_all(count))),
+    );
+    let evenly = crowds.iter().filter(|density| density.lie_evenly).count();
+    if evenly > 0 {
+        notes.push(format!(
+            "Samples were missing, so round trips were taken to lie evenly between the marks. {}",
+            of_all(evenly)
+        ));
+    }
+    notes
 }
 
 /// The flush thresholds of cases in which pages were flushed.

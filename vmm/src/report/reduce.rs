@@ -7,6 +7,7 @@ use abi::report::{COUNTER_NAMES, feature};
 use serde_json::Value;
 
 use super::agreement::{Counted, Traced, agreements, not_compared};
+use super::at_once::Part;
 use super::cause;
 use super::channel::{ChannelRecord, Channels, Undisturbed};
 use super::density::density;
@@ -37,7 +38,8 @@ pub fn case_record(
     let counters = counters(&runs, round_trips);
     let outcomes = || launches.iter().map(|launch| &launch.record.outcome);
     let successes: Vec<bool> = outcomes().map(OutcomeRecord::is_success).collect();
-    let guests: Vec<&Launch> = launches.iter().map(|launch| &launch.launch).collect();
+    let guests: Vec<(&Launch, Option<&Part>)> =
+        launches.iter().map(|launch| (&launch.launch, launch.part.as_ref())).collect();
     let first_failure = outcomes().find(|outcome| !outcome.is_success());
     let timing = timing::judge(host, &case.parameters, &kvm_stats, round_trips);
     let topology = Topology::of(&case.parameters);

@@ -50,6 +50,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         stood_still_ns: 0,
         kvm_pages: BTreeMap::new(),
         boot_ns: Some(2_000),
+        began_at_ns: None,
         measured_ns: Some(3_000),
         lenses: LensReadings::default(),
     }

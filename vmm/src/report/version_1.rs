@@ -1,16 +1,20 @@
 //! Reads records of version 1 as what they would be today.
 //!
 //! Version 1 left disturbed samples out of its figures and called a sample disturbed whenever KVM had taken the CPU up again,
-//! after any halt. So its figures are taken from the raw samples anew, all of them, and its marks tell nothing.
+//! after any halt. So its figures are taken from the raw samples anew, all of them, and its marks tell nothing. It also added up
+//! the rates of several guests that need not have measured at the same time, so these sums are dropped.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use abi::report::SAMPLE_DISTURBED;
 use serde_json::{Map, Value, json};
 
+use super::at_once::{NotAtOnce, Span, overlap};
 use super::channel::ChannelRecord;
-use super::record::{RunRecord, VERSION};
-use super::reduce::median_ns;
+use super::density::DensityRecord;
+use super::record::{CaseRecord, RunRecord, VERSION};
+use super::reduce::{median_ns, rounded};
 use super::relate::relate;
 use super::samples::read_npy;
 use super::statistics::{INTERVAL_COUNT_MIN, Summary};
@@ -24,6 +28,7 @@ pub(super) fn read(mut record: Value, folder: &Path) -> serde_json::Result<RunRe
     record["version"] = VERSION.into();
     let mut run: RunRecord = serde_json::from_value(record)?;
     for case in &mut run.cases {
+        drop_sums_of_rates(case);
         let order = case.parameters.workload.channels();
         for launch in &mut case.launches {
             launch.median_ticks.sort_by_cached_key(|name, _| order.iter().position(|known| known == name));
@@ -31,6 +36,30 @@ pub(super) fn read(mut record: Value, folder: &Path) -> serde_json::Result<RunRe
     }
     relate(&mut run);
     Ok(run)
+}
+
+/// Of the guests at once only a lone one did what its record says; how far they overlapped can be told anew.
+fn drop_sums_of_rates(case: &mut CaseRecord) {
+    let Some(density) = &mut case.density else { return };
+    let processes =
+        case.launches.iter().filter_map(|launch| Some((launch.process.as_ref()?, launch.measured_ns?)));
+    let mut launches: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
+    for (process, measured_ns) in processes {
+        if let Some(span) = process.began_at_ns.and_then(|began| Span::new(began, measured_ns)) {
+            launches.entry(process.launch).or_default().push(span);
+        }
+    }
+    let overlaps = launches.values().filter_map(|spans| overlap(spans));
+    density.overlap = overlaps.min_by(f64::total_cmp).map(|share| rounded(share, 4));
+    if density.guests > 1 {
+        *density = DensityRecord {
+            round_trips_per_second: None,
+            fairness: None,
+            fastest_to_slowest: None,
+            not_at_once: Some(NotAtOnce::AddedUp),
+            ..density.clone()
+        };
+    }
 }
 
 /// What makes no sense stays as it is, for the reader to refuse.
@@ -101,10 +130,10 @@ type Columns = Vec<Vec<u64>>;
 fn columns(case: &Value, workload: Workload, folder: &Path) -> Result<Vec<Columns>, String> {
     let width = workload.channels().len();
     let of_launch = |launch: &Value| {
-        let file = folder.join(launch["samples_file"].as_str().unwrap_or_default());
-        let (samples, channels) = read_npy(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let name = launch["samples_file"].as_str().unwrap_or_default();
+        let (samples, channels) = read_npy(&folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
         if channels != width {
-            return Err(format!("{} has {channels} columns, not {width}", file.display()));
+            return Err(format!("{name} has {channels} columns, not {width}"));
         }
         let column =
             |index| samples.iter().skip(index).step_by(width).map(|sample| sample & !SAMPLE_DISTURBED);
