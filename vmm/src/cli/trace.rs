@@ -20,7 +20,7 @@ use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::experiment::plan::traced_guest_config;
-use crate::experiment::run::chain;
+use crate::experiment::run::no_trace;
 use crate::lens::stream::Event;
 use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
@@ -80,7 +80,7 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
                 if !matches!(error, TraceError::NoRoundTrip) {
                     end = End::Failure;
                 }
-                counted.absent.insert(case.name.clone(), chain(&error));
+                counted.absent.insert(case.name.clone(), no_trace(&error));
             }
         }
     }

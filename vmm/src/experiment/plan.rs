@@ -96,9 +96,6 @@ pub fn right(target: Target, from: usize) -> PlanRight {
 /// Round trips before the first mark of a traced guest: what is done only once is done there.
 const TRACE_WARM_UP: u64 = 2;
 
-/// Shortest deadline of a traced guest, seconds: a step takes up to a millisecond.
-const TRACE_DEADLINE_SECONDS_MIN: u64 = 600;
-
 /// The guest in which so many complete round trips of a case are traced.
 pub fn traced_guest_config(
     case: &Parameters,
@@ -111,7 +108,6 @@ pub fn traced_guest_config(
         samples: round_trips + 1,
         // Servers that move by themselves have moved by then.
         warm_up: TRACE_WARM_UP.max(case.promote_after.unwrap_or(0).into()),
-        deadline_seconds: case.deadline_seconds.max(TRACE_DEADLINE_SECONDS_MIN),
         ..case.clone()
     };
     let mut config = guest_config(&case, image, pin)?;

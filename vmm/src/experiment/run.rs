@@ -18,6 +18,7 @@ use crate::report::channel::Channels;
 use crate::report::drift::drift;
 use crate::report::few_launches::BOOTSTRAP_LAUNCHES_MIN;
 use crate::report::launch::{Launch, Process, Reduced};
+use crate::report::outcome::OutcomeRecord;
 use crate::report::record::{CaseRecord, RunRecord, RunState};
 use crate::report::reduce::{case_record, channels};
 use crate::report::relate::relate;
@@ -253,7 +254,7 @@ impl Runner<'_> {
                 let disagreement = Some(disagreement);
                 Some((Err(TraceAbsent { reason, disagreement }), Vec::new()))
             }
-            Err(error) => absent(&chain(&error)),
+            Err(error) => absent(&no_trace(&error)),
         }
     }
 
@@ -363,6 +364,22 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why there is no trace, in words.
+pub fn no_trace(error: &TraceError) -> String {
+    match error {
+        TraceError::Outcome(outcome) => {
+            let fix = match **outcome {
+                Outcome::Hang { .. } => {
+                    "; a step takes up to a millisecond, so give it more `deadline_seconds`"
+                }
+                _ => "",
+            };
+            format!("{error}: {}{fix}", OutcomeRecord::from(&**outcome))
+        }
+        error => chain(error),
+    }
 }
 
 /// The time of day, RFC 3339 in UTC, whole seconds.

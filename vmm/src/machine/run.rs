@@ -75,10 +75,10 @@ fn run_with(
         stages.created(&pieces.iter().map(|(_, host, size)| (*host, *size)).collect::<Vec<_>>())?;
     }
 
-    // One without a driver may idle for as long as it is let; one that is observed is stopped all the time.
+    // One without a driver may idle for as long as it is let.
     let has_driver = config.servers.iter().any(|server| server.flags & server_flag::DRIVER != 0);
     let session = Session {
-        ends_when_all_sleep: has_driver && observer.is_none(),
+        ends_when_all_sleep: has_driver,
         devices: Devices::new(config.console),
         measurement: Measurement::new(machine.stats, machine.vcpus.len(), PerfLens::new(config.lenses.perf)),
         counters: machine.pmu.software.as_ref(),

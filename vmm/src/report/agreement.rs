@@ -122,6 +122,8 @@ pub struct Counted<'a> {
     pub round_trips: u64,
     /// Their number.
     pub launches: u64,
+    /// CPUs of each guest, whose counts are added up. A trace follows the first.
+    pub cpus: u32,
     /// Page-table loads of one round trip, by the rule of the resident space, where it says any number.
     pub rule_loads: Option<u64>,
     /// Page-table loads by the kernel's counter, without those of preemption.
@@ -190,13 +192,14 @@ pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord
             let traced = |field: fn(&Counts) -> u64| {
                 Some(("trace", predict(counted, summary, |counts, _| field(counts))?))
             };
-            let traced_loads = traced(|counts| counts.kinds.page_table_loads);
+            let is_compared = |what: &str| why_not(what, counted, summary).is_none();
+            let traced_loads =
+                traced(|counts| counts.kinds.page_table_loads).filter(|_| is_compared(CR3_LOADS));
             rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, traced_loads])));
             let traced_switches = traced(|counts| counts.context_switches);
             rows.push(row(THREAD_SWITCHES, &counts([Some(("kernel", switches)), traced_switches, None])));
-            if counted.timer_interrupts == 0 {
-                rows.extend(instructions(counted, summary));
-            }
+            rows.extend(instructions(counted, summary));
+            rows.retain(|row| row.what == CR3_LOADS || is_compared(&row.what));
         }
         Err(absent) => {
             rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, None])));
@@ -211,17 +214,46 @@ pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord
     rows
 }
 
-/// What cannot be compared with the trace, because its round trips vary and so predict nothing.
+/// What cannot be compared with the trace, each time with the reason.
 pub fn not_compared(counted: &Counted<'_>, traced: &Traced) -> Vec<String> {
     let Ok(summary) = traced else { return Vec::new() };
-    if summary.varying == 0 || counted.round_trips == 0 {
+    if counted.round_trips == 0 {
         return Vec::new();
     }
     let mut names = vec![CR3_LOADS, THREAD_SWITCHES];
     names.extend(counted.emulated.map(|_| EMULATED));
-    names.extend(counted.clock_median.filter(|_| summary.clock_ticks.is_none()).map(|_| CLOCK_TO_CLOCK));
-    names.extend((!counted.pmu.is_empty()).then_some("instructions by the pmu"));
-    names.into_iter().map(str::to_owned).collect()
+    // A client that reads no clock between its calls has none to compare.
+    let has_clock = summary.varying > 0 || summary.clock_ticks.is_some();
+    names.extend(counted.clock_median.filter(|_| has_clock).map(|_| CLOCK_TO_CLOCK));
+    names.extend(counted.pmu.first().map(|result| instructions_by(result.privilege)));
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        if let Some(reason) = why_not(name, counted, summary) {
+            by_reason.entry(reason).or_default().push(name);
+        }
+    }
+    by_reason.into_iter().map(|(reason, names)| format!("{}: {reason}", names.join(", "))).collect()
+}
+
+/// Why the trace does not predict this count.
+fn why_not(what: &str, counted: &Counted<'_>, summary: &Summary) -> Option<&'static str> {
+    let counts_instructions = !matches!(what, CR3_LOADS | THREAD_SWITCHES);
+    // Where the rule says a number, the loads of all CPUs are those of one of them. But a CPU that waits for another switches
+    // once more, and executes what the first does not.
+    let is_sum_of_cpus = match what {
+        CR3_LOADS => counted.rule_loads.is_none(),
+        THREAD_SWITCHES | EMULATED => true,
+        _ => false,
+    };
+    if summary.varying > 0 {
+        Some("the traced round trips are not all the same, so they predict nothing")
+    } else if is_sum_of_cpus && counted.cpus > 1 {
+        Some("the counts are those of several CPUs, and the trace follows the first")
+    } else if counts_instructions && counted.timer_interrupts > 0 {
+        Some("the timer interrupted the guest, whose trace is without interrupts")
+    } else {
+        None
+    }
 }
 
 /// What all launches must count, by the trace of one: their round trips, and what the marks take in each of them.
@@ -238,8 +270,7 @@ fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord
     if let (Some(emulated), Some(traced)) = (counted.emulated, predict(counted, summary, ring_0)) {
         let counts = [("kvm", emulated), ("trace", traced)];
         let one = ring_0(&summary.counts, summary.detour_instructions);
-        let row = AgreementRecord::new(EMULATED, &counts, counted.round_trips, one as f64);
-        rows.push(row.with_slack(traced / 1000, "an interrupted instruction is emulated twice"));
+        rows.push(AgreementRecord::new(EMULATED, &counts, counted.round_trips, one as f64));
     }
     if let (Some(median), Some(ticks)) = (counted.clock_median, summary.clock_ticks) {
         let counts = [("trace", ticks), ("tsc", median)];
@@ -249,11 +280,12 @@ fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord
     let instructions = |result: &&PmuResult| result.counter(Event::Instructions).map(|counter| counter.total);
     let total: Option<u64> = counted.pmu.iter().map(instructions).sum();
     if let (Some(privilege), Some(total)) = (privilege, total) {
-        let (what, field): (&str, fn(&Counts) -> u64) = match privilege {
-            Privilege::All => ("instructions", |counts| counts.instructions),
-            Privilege::Kernel => ("instructions in ring 0", |counts| counts.ring_0),
-            Privilege::User => ("instructions in ring 3", |counts| counts.ring_3),
+        let field: fn(&Counts) -> u64 = match privilege {
+            Privilege::All => |counts| counts.instructions,
+            Privilege::Kernel => |counts| counts.ring_0,
+            Privilege::User => |counts| counts.ring_3,
         };
+        let what = instructions_by(privilege);
         if let Some(traced) = predict(counted, summary, |counts, _| field(counts)) {
             let counts = [("pmu", total), ("trace", traced)];
             let row = AgreementRecord::new(what, &counts, counted.round_trips, field(&summary.counts) as f64);
@@ -263,6 +295,15 @@ fn instructions(counted: &Counted<'_>, summary: &Summary) -> Vec<AgreementRecord
         }
     }
     rows
+}
+
+/// What hardware counters count.
+fn instructions_by(privilege: Privilege) -> &'static str {
+    match privilege {
+        Privilege::All => "instructions",
+        Privilege::Kernel => "instructions in ring 0",
+        Privilege::User => "instructions in ring 3",
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(crate) fn counted(round_trips: u64) -> Counted<'static> {
     Counted {
         round_trips,
         launches: 1,
+        cpus: 1,
         rule_loads: Some(2),
         loads: 2 * round_trips,
         switches: 2 * round_trips,
@@ -155,8 +156,50 @@ fn round_trips_that_differ_predict_nothing() {
     let counted = Counted { emulated: Some(1), ..counted(300) };
     let rows = agreements(&counted, &Ok(varying.clone()));
     assert!(rows.iter().all(|row| row.agrees && !row.counts.contains_key("trace")), "{rows:?}");
-    assert_eq!(not_compared(&counted, &Ok(varying)), [CR3_LOADS, THREAD_SWITCHES, EMULATED]);
+    let [all] = &not_compared(&counted, &Ok(varying))[..] else { panic!("one reason") };
+    assert!(
+        all.starts_with("CR3 loads, thread switches, emulated instructions in ring 0: the traced"),
+        "{all}"
+    );
     assert!(not_compared(&counted, &Ok(summary())).is_empty(), "they do not vary");
+}
+
+/// As counted with two CPUs: the second has waited for the first, which switched once more and took instructions of its own.
+#[test]
+fn sums_over_several_cpus_are_not_compared_with_the_trace_of_one() {
+    let alone = Counted { emulated: Some(50 * 180 + 415 + 1473), switches: 2 * 50 + 1, ..counted(50) };
+    assert!(agreements(&alone, &Ok(summary())).iter().any(|row| !row.agrees), "one CPU has no excuse");
+    let two = Counted { cpus: 2, ..alone };
+    let rows = agreements(&two, &Ok(summary()));
+    let [loads] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(
+        (loads.what.as_str(), loads.agrees, loads.counts.len()),
+        (CR3_LOADS, true, 3),
+        "the rule holds on each"
+    );
+    let [left_out] = &not_compared(&two, &Ok(summary()))[..] else { panic!("one reason") };
+    assert!(left_out.starts_with("thread switches, emulated instructions in ring 0: "), "{left_out}");
+
+    let irregular = Counted { rule_loads: None, loads: 2 * 50 + 1, ..two };
+    assert!(agreements(&irregular, &Ok(summary())).is_empty());
+    assert!(not_compared(&irregular, &Ok(summary()))[0].starts_with("CR3 loads, thread switches, "));
+}
+
+#[test]
+fn instructions_of_a_timer_are_in_no_trace_and_that_is_said() {
+    let interrupted = Counted {
+        timer_interrupts: 1,
+        emulated: Some(50 * 180 + 415 + 90),
+        clock_median: Some(171),
+        ..counted(50)
+    };
+    let rows = agreements(&interrupted, &Ok(summary()));
+    assert!(rows.iter().all(|row| row.agrees) && rows.len() == 2, "{rows:?}");
+    let left_out = not_compared(&interrupted, &Ok(summary()));
+    assert!(
+        left_out[0]
+            .starts_with("emulated instructions in ring 0, instructions from clock to clock: the timer")
+    );
 }
 
 #[test]
@@ -168,8 +211,8 @@ fn emulated_instructions_are_those_of_ring_0_and_the_detour() {
         let rows = agreements(&counted, &Ok(summary()));
         assert!(row(&rows, what).agrees, "{rows:?}");
         assert_eq!(row(&rows, what).per_round_trip, 180.0);
-        let one_more = Counted { emulated: Some(emulated + 50), launches, ..counted };
-        assert!(!row(&agreements(&one_more, &Ok(summary())), what).agrees, "one more in each round trip");
+        let one_more = Counted { emulated: Some(emulated + 1), launches, ..counted };
+        assert!(!row(&agreements(&one_more, &Ok(summary())), what).agrees, "a single one more");
     }
 }
 

@@ -287,17 +287,16 @@ fn absent_lenses(run: &RunRecord) -> Vec<String> {
     notes
 }
 
-/// Comparisons with traces whose round trips vary.
+/// Comparisons with traces that could not be made.
 fn not_compared(run: &RunRecord) -> Vec<String> {
-    let mut by_comparisons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for case in run.cases.iter().filter(|case| !case.not_compared.is_empty()) {
-        by_comparisons.entry(case.not_compared.join(", ")).or_default().push(&case.name);
+    let mut by_comparisons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for case in &run.cases {
+        for comparisons in &case.not_compared {
+            by_comparisons.entry(comparisons).or_default().push(&case.name);
+        }
     }
-    let note = |(comparisons, cases): (String, Vec<&str>)| {
-        format!(
-            "Not compared with the trace: {comparisons}: the traced round trips are not all the same, so they predict nothing. ({})",
-            some_of(&cases, run)
-        )
+    let note = |(comparisons, cases): (&str, Vec<&str>)| {
+        format!("Not compared with the trace: {comparisons}. ({})", some_of(&cases, run))
     };
     by_comparisons.into_iter().map(note).collect()
 }
@@ -355,7 +354,7 @@ mod tests {
         let first = &mut run.cases[0];
         let trace = LensRecord { reason: Some("no round trip".to_owned()), ..first.lenses["pmu"].clone() };
         first.lenses.insert("trace".to_owned(), trace);
-        first.not_compared = vec!["CR3 loads".to_owned(), "thread switches".to_owned()];
+        first.not_compared = vec!["CR3 loads, thread switches: they vary".to_owned()];
         let name = first.name.clone();
         let expected = [
             format!("Not counted: trace: no round trip. (1 of {cases} cases: {name})"),
@@ -364,7 +363,7 @@ mod tests {
         let notes = absent_lenses(&run);
         assert!(expected.iter().all(|note| notes.contains(note)) && notes.len() == 2, "{notes:?}");
         let [note] = &not_compared(&run)[..] else { panic!("one note") };
-        assert!(note.contains("CR3 loads, thread switches") && note.contains(&name), "{note}");
+        assert!(note.contains("CR3 loads, thread switches: they vary. (") && note.contains(&name), "{note}");
     }
 
     #[test]

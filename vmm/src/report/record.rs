@@ -196,7 +196,7 @@ pub struct CaseRecord {
     /// What several lenses have counted, side by side.
     #[serde(default)]
     pub agreements: Vec<AgreementRecord>,
-    /// What could not be compared with the trace, because its round trips vary.
+    /// What could not be compared with the trace, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<String>,
     /// What the traced round trips do to models of TLBs.

@@ -48,6 +48,7 @@ pub fn case_record(
     let counted = Counted {
         round_trips,
         launches: runs.len() as u64,
+        cpus: case.parameters.vcpus,
         rule_loads: topology.page_table_loads_per_round_trip(),
         loads: match topology.is_regular {
             true => cause::loads_by_messages(count),

@@ -1,17 +1,24 @@
 //! The trace lens: exact counts on a real guest, the same on every KVM.
 
-use abi::call::REGISTER_WORDS;
+use std::time::Duration;
+
+use abi::call::{REGISTER_WORDS, number};
 use abi::program::{self, client as argument, workload};
 use abi::report::feature;
+use iced_x86::code_asm::*;
+use inkbed::experiment::plan::traced_guest_config;
+use inkbed::guest_image::GuestImage;
 use inkbed::lens::stream::Event;
 use inkbed::lens::tlb::{BUILT_IN, Model, WhatIf};
+use inkbed::lens::trace::gap::Gap;
 use inkbed::lens::trace::phase::Phase;
 use inkbed::lens::trace::{self, Summary, Trace, TraceError};
 use inkbed::machine::StopFlag;
-use inkbed::machine::guest::{GuestConfig, Outcome};
+use inkbed::machine::guest::{GuestConfig, Outcome, Pin};
 
-use crate::harness::{BOTH_PLACES, Place, Server, client, config, finish, server};
+use crate::harness::{BOTH_PLACES, Place, Server, case_of, client, config, finish, server};
 use crate::kvm::require_kvm;
+use crate::raw::{self, Assembled, assemble, call_stub};
 
 /// Complete round trips of each trace; the client makes one more.
 pub const ROUND_TRIPS: u64 = 3;
@@ -176,6 +183,56 @@ fn what_cannot_be_counted_is_refused() {
     assert!(matches!(traced(&two), Some(Ok(_))));
     two.servers[1].first_cpu = 1;
     assert!(matches!(traced(&two), Some(Err(TraceError::OtherCpu(4)))));
+}
+
+/// A server that goes on like this at its second call.
+fn ends_with(end: impl Fn(&mut CodeAssembler) -> Assembled, warm_up: u64) -> GuestConfig {
+    let driver = client(Place::User, workload::CALL, ROUND_TRIPS + 1, 0)
+        .with(|plan| plan.arguments[argument::WARM_UP] = warm_up);
+    let mut config = config(&[driver, raw::raw(Place::Kernel)]);
+    let code = assemble(64, |a| {
+        let mut again = a.create_label();
+        call_stub(a, number::WAIT)?;
+        a.xor(esi, esi)?;
+        call_stub(a, number::REPLY_AND_WAIT)?;
+        a.set_label(&mut again)?;
+        end(a)?;
+        a.jmp(again)
+    });
+    raw::set_code(&mut config, 1, &code);
+    config
+}
+
+/// A guest that waits for ever is found out in a trace, too, long before its deadline: before the marks it is a deadlock, and
+/// between them an instruction that cannot be followed.
+#[test]
+fn a_traced_guest_that_halts_for_ever_is_told() {
+    let halts = |a: &mut CodeAssembler| a.hlt();
+    let Some(before_the_marks) = traced(&ends_with(halts, 2)) else { return };
+    let Err(TraceError::Outcome(outcome)) = before_the_marks else { panic!("the server has answered") };
+    assert_eq!(*outcome, Outcome::Deadlock);
+    let Some(Err(error)) = traced(&ends_with(halts, 1)) else { panic!("the server has answered") };
+    assert!(matches!(error, TraceError::Gap(Gap::CannotFollow { .. })), "{error}");
+}
+
+/// The deadline of a case is that of its trace.
+#[test]
+fn a_traced_server_in_an_endless_loop_meets_the_deadline() {
+    for warm_up in [1, 2] {
+        let mut config = ends_with(|a| a.nop(), warm_up);
+        config.deadline = Some(Duration::from_millis(300));
+        let Some(traced) = traced(&config) else { return };
+        let Err(TraceError::Outcome(outcome)) = traced else { panic!("the server has answered") };
+        assert!(matches!(*outcome, Outcome::Hang { .. }), "{outcome:?}");
+    }
+}
+
+/// The case that a trace is taken of, from an experiment file.
+#[test]
+fn the_trace_of_a_case_has_its_deadline() {
+    let case = case_of("workload = \"call\"\nserver = \"user\"\ndeadline_seconds = 5");
+    let config = traced_guest_config(&case.parameters, 4, &GuestImage::embedded(), &Pin::None).unwrap();
+    assert_eq!(config.deadline, Some(Duration::from_secs(5)));
 }
 
 /// The talk's claim in a model: behind every load of CR3 a Pentium refills its TLB, and a server in the kernel spares

@@ -7,8 +7,9 @@ use iced_x86::Mnemonic;
 pub enum Gap {
     /// The vCPU stopped at an instruction that the one before cannot lead to.
     #[error(
-        "instruction {number} of the trace, {from:#x} {instruction}, leads to {expected:#x?}, but the vCPU stopped next \
-         at {found:#x}: a step was lost there, or an exception or interrupt came in between"
+        "the trace lost the guest behind instruction {number}, {from:#x} {instruction}: it leads to {}, but the vCPU stopped next \
+         at {found:#x}; an exception or interrupt came in between, or a step was lost",
+        addresses(expected)
     )]
     LostStep {
         /// How many instructions came before, from the first mark on.
@@ -24,8 +25,9 @@ pub enum Gap {
     },
     /// The vCPU ran on after an instruction without stopping, up to the second mark or the end of the guest.
     #[error(
-        "instruction {number} of the trace, {from:#x} {instruction}, leads to {expected:#x?}, but the vCPU never stopped \
-         there"
+        "the trace lost the guest behind instruction {number}, {from:#x} {instruction}: it leads to {}, but the vCPU never stopped \
+         there",
+        addresses(expected)
     )]
     NeverStopped {
         /// How many instructions came before, from the first mark on.
@@ -39,7 +41,8 @@ pub enum Gap {
     },
     /// An instruction that cannot be followed.
     #[error(
-        "the guest executes {mnemonic:?} at {address:#x} between the marks, which stepping cannot follow"
+        "the guest executes {} at {address:#x} between the marks, which stepping cannot follow",
+        format!("{mnemonic:?}").to_uppercase()
     )]
     CannotFollow {
         /// Its address.
@@ -72,4 +75,27 @@ pub enum Gap {
     /// The guest never set its marks.
     #[error("the guest ended without its two marks, between which a trace is taken")]
     NoMarks,
+}
+
+fn addresses(addresses: &[u64]) -> String {
+    addresses.iter().map(|address| format!("{address:#x}")).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_told_in_one_line() {
+        let (from, expected, instruction) = (0x1000, vec![0x1002, 0x2000], "je 2000h".to_owned());
+        let lost = Gap::LostStep { number: 7, from, instruction, expected, found: 0x3000 };
+        let text = lost.to_string();
+        assert!(
+            text.contains("behind instruction 7, 0x1000 je 2000h: it leads to 0x1002 or 0x2000, but"),
+            "{text}"
+        );
+        assert!(!text.contains(['\n', '[']), "{text}");
+        let halt = Gap::CannotFollow { address: 0x1000, mnemonic: Mnemonic::Hlt };
+        assert!(halt.to_string().starts_with("the guest executes HLT at 0x1000"));
+    }
 }

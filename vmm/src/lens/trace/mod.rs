@@ -53,8 +53,14 @@ pub enum TraceError {
     #[error("{0} messages went from the first CPU to others; a trace follows the first one only")]
     OtherCpu(u64),
     /// The case itself failed.
-    #[error("the traced case did not finish with status 0: {0:?}")]
+    #[error("the traced guest did not finish its case")]
     Outcome(Box<Outcome>),
+    /// An exception leads from a server to the kernel without an instruction that could be followed.
+    #[error("servers of this case fault between the marks ({first}), and no trace can follow a fault")]
+    Faults {
+        /// What happened first.
+        first: String,
+    },
     /// The trace is not what was executed.
     #[error(transparent)]
     Gap(#[from] Gap),
@@ -128,14 +134,26 @@ pub struct Trace {
 pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError> {
     let mut recorder = Recorder::new();
     let run = run_observed(config, stop, &mut recorder)?;
-    if run.outcome != (Outcome::Finished { status: 0 }) {
+    // What made the trace impossible is told first: the guest may wait for what stepping has kept from it, or lack a server.
+    let is_explained = recorder.has_given_up()
+        && match run.outcome {
+            Outcome::Deadlock | Outcome::Hang { .. } => true,
+            Outcome::Finished { .. } => !run.faults.is_empty(),
+            _ => false,
+        };
+    if run.outcome != (Outcome::Finished { status: 0 }) && !is_explained {
         return Err(TraceError::Outcome(Box::new(run.outcome)));
     }
     let sent_away = run.cpus.first().map_or(0, |cpu| cpu.end.ipc_remote.wrapping_sub(cpu.begin.ipc_remote));
     if sent_away > 0 {
         return Err(TraceError::OtherCpu(sent_away));
     }
-    let recording = recorder.finish()?;
+    let recording = match (recorder.finish(), run.faults.first()) {
+        (Err(Gap::LostStep { .. } | Gap::NeverStopped { .. } | Gap::CannotFollow { .. }), Some(fault)) => {
+            return Err(TraceError::Faults { first: fault.description.clone() });
+        }
+        (recording, _) => recording?,
+    };
     let map = Map::new(config);
     let phases = phase::phases(&recording, &map);
     let round_trips = round_trip::round_trips(&recording, &map, run.round_trips);

@@ -118,6 +118,11 @@ impl Recorder {
         }
     }
 
+    /// Whether there will be no trace, and the guest has run on without being stepped.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.gap.is_some()
+    }
+
     fn memory(&self) -> Result<&GuestMemory, MachineError> {
         self.memory.as_ref().ok_or(MachineError::Internal("a guest runs before its recorder has its memory"))
     }
