@@ -82,10 +82,10 @@ fn every_kind_of_counters_counts_what_it_is_programmed_to_count() {
 #[test]
 fn each_kind_gives_its_counters_to_the_most_important_events() {
     let expected: [(SoftwareKind, &str, &[Event]); 5] = [
-        (SoftwareKind::IntelVersion1, "skylake-server", &[Event::Cycles, Event::Instructions]),
+        (SoftwareKind::IntelVersion1, "skylakex", &[Event::Cycles, Event::Instructions]),
         (
             SoftwareKind::IntelVersion2,
-            "skylake-server",
+            "skylakex",
             &[
                 Event::Cycles,
                 Event::Instructions,
@@ -98,12 +98,12 @@ fn each_kind_gives_its_counters_to_the_most_important_events() {
         ),
         (
             SoftwareKind::AmdLegacy,
-            "zen3",
+            "amdzen3",
             &[Event::Cycles, Event::Instructions, Event::DtlbWalks, Event::ItlbWalks],
         ),
         (
             SoftwareKind::AmdCore,
-            "zen3",
+            "amdzen3",
             &[
                 Event::Cycles,
                 Event::Instructions,
@@ -115,7 +115,7 @@ fn each_kind_gives_its_counters_to_the_most_important_events() {
         ),
         (
             SoftwareKind::AmdPerfmonV2,
-            "zen4-zen5",
+            "amdzen4",
             &[
                 Event::Cycles,
                 Event::Instructions,
