@@ -186,7 +186,7 @@ pub mod workload {
     /// One call to handle 0, then one to handle 1, which is a `relay` in a space of its own to the same server as
     /// handle 0: the server serves this client, then the other space. The sample spans both calls.
     pub const ALTERNATE: u64 = 4;
-    /// Touches [`client::PAGES`] pages of its own, then calls; the sample spans both. The server's pages are the
+    /// Touches [`super::client::PAGES`] pages of its own, then calls; the sample spans both. The server's pages are the
     /// server's affair.
     pub const TOUCH_AND_CALL: u64 = 5;
     /// Calls handle 0; moves servers 1 to [`super::client::MOVED`] into the kernel; calls twice; moves them out; calls.

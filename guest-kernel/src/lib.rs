@@ -2,7 +2,7 @@
 //!
 //! [`arch`] holds everything that knows x86-64. The rest is portable logic, tested on the host:
 //!
-//! * [`start`]: from the VMM's [`plan`] to running servers; [`load`], [`image`], [`region`], [`spaces`], [`slot`], [`small_slot`], [`memory`] are
+//! * `start`: from the VMM's [`plan`] to running servers; `load`, [`image`], `region`, `spaces`, [`slot`], [`small_slot`], [`memory`] are
 //!   its tools.
 //! * [`cpu`], [`schedule`], [`queue`]: who runs, and which space is resident.
 //! * [`thread`], [`server`], [`space`], [`endpoint`]: the objects.

@@ -10,7 +10,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// As [`line`], but line ends and tabs stay.
+/// As [`fn@line`], but line ends and tabs stay.
 pub fn block(text: &str) -> Cow<'_, str> {
     escaped(text, |character| matches!(character, '\n' | '\t'))
 }

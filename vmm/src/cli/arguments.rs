@@ -1,4 +1,5 @@
-//! What can be asked for on the command line.
+//! What can be asked for on the command line. These comments are the help texts too, so they are not Markdown.
+#![allow(rustdoc::invalid_html_tags, rustdoc::broken_intra_doc_links)]
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! The `trace` lens: every instruction between the two marks of a case, counted exactly.
 //!
-//! The VMM steps the guest through its instructions ([`recorder`]) and records each ([`recording`]). A recording is
+//! The VMM steps the guest through its instructions (`recorder`) and records each ([`recording`]). A recording is
 //! divided into [`round_trip`]s, each instruction gets its [`phase`], and what is counted ([`counts`], [`kind`],
 //! [`footprint`]) is the same on every host. A recording with a [`gap`] counts nothing. [`agree`] compares with the
 //! kernel's own counters, [`events`] feeds the TLB models, [`present`] and [`listing`] are for people.
