@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::experiment::overrides::KEYS;
 use crate::experiment::parameter::Placement;
 use crate::experiment::size::MemorySize;
 use crate::machine::guest::Pin;
@@ -108,8 +109,13 @@ pub struct RunArguments {
     /// Trace no round trips: the same as --set trace_round_trips=0
     #[arg(long, help_heading = "Instead of what the file says")]
     pub no_trace: bool,
-    /// Any of samples, warm_up, launches, deadline_seconds, vcpus, memory, huge_pages, guests, pcid
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Instead of what the file says")]
+    /// A key of the file, with its value for every case.
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        help_heading = "Instead of what the file says",
+        help = format!("Any of {}", KEYS.join(", "))
+    )]
     pub set: Vec<String>,
     /// What guests are made of.
     #[command(flatten)]

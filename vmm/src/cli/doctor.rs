@@ -1,5 +1,7 @@
 //! `inkbed doctor`.
 
+use anstyle::Style;
+
 use super::arguments::DoctorArguments;
 use super::end::End;
 use super::output;
@@ -11,7 +13,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<End> {
     if arguments.json {
         output::print_json(&facts)?;
     } else {
-        output::print(&text(&facts, output::width()))?;
+        output::print_painted(&text(&facts, output::width()), paint)?;
     }
     Ok(if facts.kvm.usable.known().is_some() { End::Success } else { End::NoKvm })
 }
@@ -32,13 +34,23 @@ fn text(facts: &HostFacts, width: usize) -> String {
     text
 }
 
+/// The word at the beginning of a line, and its colour.
+fn verdict(status: Status) -> (&'static str, Style) {
+    match status {
+        Status::Ok => ("ok", output::GOOD),
+        Status::Warning => ("limited", output::RESTRICTED),
+        Status::Missing => ("missing", output::WRONG),
+    }
+}
+
+fn paint(line: &str) -> Option<(&str, Style)> {
+    let verdicts = [Status::Ok, Status::Warning, Status::Missing].map(verdict);
+    verdicts.into_iter().find(|(word, _)| line.starts_with(&format!("{word} ")))
+}
+
 fn line(check: &Check, name_width: usize, width: usize) -> String {
-    let verdict = match check.status {
-        Status::Ok => "ok     ",
-        Status::Warning => "limited",
-        Status::Missing => "missing",
-    };
-    let head = format!("{verdict}  {:name_width$}  ", check.name);
+    let (verdict, _) = verdict(check.status);
+    let head = format!("{verdict:7}  {:name_width$}  ", check.name);
     let indent = " ".repeat(head.chars().count());
     let wrapped = |head: &str, detail: &str| {
         let options = textwrap::Options::new(width).initial_indent(head).subsequent_indent(&indent);

@@ -12,7 +12,7 @@ pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
     let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
     let format = if arguments.json { Format::Json } else { arguments.format };
     match format {
-        Format::Table => output::print(&table::render(&run, output::width(), ticks))?,
+        Format::Table => output::print_table(&table::render(&run, output::width(), ticks))?,
         Format::Markdown => output::print(&table::render_markdown(&run, ticks))?,
         Format::Json => output::print_with(|output| write_json(output, &run))?,
         Format::Csv => output::print_with(|output| csv::write_csv(output, &run))?,

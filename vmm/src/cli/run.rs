@@ -168,7 +168,7 @@ fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
         output::print_json(record)
     } else {
         let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
-        output::print(&table::render(record, output::width(), ticks))
+        output::print_table(&table::render(record, output::width(), ticks))
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Overrides {
     pub trace_round_trips: Option<i64>,
 }
 
-const KEYS: [&str; 11] = [
+/// Keys that [`Overrides::set`] takes.
+pub const KEYS: [&str; 11] = [
     "vcpus",
     "memory",
     "huge_pages",
