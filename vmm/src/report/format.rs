@@ -4,6 +4,16 @@ use super::statistics::Interval;
 use crate::experiment::case::Parameters;
 use crate::experiment::parameter::{Transfer, Workload};
 
+/// The first names of many: `a, b and 3 more`.
+pub fn some_of(names: &[&str]) -> String {
+    const NAMED: usize = 2;
+    let named = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// `1,234,567`.
 pub fn grouped(value: u64) -> String {
     let digits = value.to_string();

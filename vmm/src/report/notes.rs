@@ -182,7 +182,10 @@ fn without_figures(run: &RunRecord) -> Vec<String> {
             cases.entry(reason).or_default().push(&case.name);
         }
     }
-    cases.into_iter().map(|(reason, names)| format!("No ticks of {}: {reason}.", names.join(", "))).collect()
+    cases
+        .into_iter()
+        .map(|(reason, names)| format!("No ticks of {}: {reason}.", format::some_of(&names)))
+        .collect()
 }
 
 /// What the throughput of several guests is, and why some have none.

@@ -77,7 +77,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
         match constant(&column) {
             Some("") => {}
             Some("1") if column.heading == "vCPUs" => {}
-            Some(value) => heading.push_str(&format!(" · {} {value}", column.heading)),
+            Some(value) => heading.push_str(&format!(" · {} {value}", column.heading.replace('\n', " "))),
             None => columns.push(column),
         }
     }

@@ -72,20 +72,14 @@ pub(super) fn steady(case: &CaseRecord) -> Result<Summary, String> {
 
 /// The notes to the dashes, one for each reason.
 pub(super) fn notes(run: &RunRecord) -> Vec<String> {
-    const NAMED: usize = 2;
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for case in run.cases.iter().filter(|case| is_asked(case)) {
         if let Err(reason) = steady(case) {
             by_reason.entry(reason).or_default().push(&case.name);
         }
     }
-    let note = |(reason, cases): (String, Vec<&str>)| {
-        let more = match cases.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("{DASH} {}{more}: {reason}.", cases[..cases.len().min(NAMED)].join(", "))
-    };
+    let note =
+        |(reason, cases): (String, Vec<&str>)| format!("{DASH} {}: {reason}.", format::some_of(&cases));
     by_reason.into_iter().map(note).collect()
 }
 

@@ -5,6 +5,7 @@
 //! the rates of several guests that need not have measured at the same time, so these sums are dropped.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use abi::report::SAMPLE_DISTURBED;
@@ -89,11 +90,7 @@ fn upgrade_case(case: &mut Value, folder: &Path) {
         }
         Err(reason) => {
             case["ticks"] = json!([]);
-            case["ticks_absent_reason"] = format!(
-                "the record is of version 1, whose figures leave out {disturbed} samples, and the raw samples cannot be \
-                 read: {reason}"
-            )
-            .into();
+            case["ticks_absent_reason"] = reason.into();
             launches_of_mut(case).for_each(|launch| launch["median_cycles"] = json!({}));
         }
     }
@@ -124,6 +121,15 @@ fn kept(workload: Workload, old: &Map<String, Value>, launches: usize) -> Value 
     workload.channels().iter().filter_map(channel).collect()
 }
 
+/// Why figures cannot be taken anew.
+fn unreadable(name: &str, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => "raw samples are not beside it".to_owned(),
+        _ => format!("raw samples cannot be read: {name}: {error}"),
+    };
+    format!("the record is of version 1, whose figures leave out samples, and its {why}")
+}
+
 /// The samples of one launch by channel.
 type Columns = Vec<Vec<u64>>;
 
@@ -131,7 +137,7 @@ fn columns(case: &Value, workload: Workload, folder: &Path) -> Result<Vec<Column
     let width = workload.channels().len();
     let of_launch = |launch: &Value| {
         let name = launch["samples_file"].as_str().unwrap_or_default();
-        let (samples, channels) = read_npy(&folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
+        let (samples, channels) = read_npy(&folder.join(name)).map_err(|error| unreadable(name, &error))?;
         if channels != width {
             return Err(format!("{name} has {channels} columns, not {width}"));
         }

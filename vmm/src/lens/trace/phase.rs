@@ -159,11 +159,12 @@ fn divide(visit: &[(Part, bool)]) -> Vec<Phase> {
     let is_body = |(part, _): &(Part, bool)| matches!(part, Part::Direct | Part::Fast | Part::Other);
     let first = visit.iter().position(is_body);
     let last = visit.iter().rposition(is_body);
+    let is_called = called_by_fast_path(visit);
     let mut has_switched = false;
     let phase = |(index, (part, switches)): (usize, &(Part, bool))| match part {
         Part::Detour => Phase::Detour,
         Part::Direct => Phase::Direct,
-        Part::Other if !is_called_by_fast_path(visit, index) => Phase::SlowPath,
+        Part::Other if !is_called[index] => Phase::SlowPath,
         Part::Fast | Part::Other => {
             has_switched |= switches;
             if has_switched { Phase::Switch } else { Phase::FastPath }
@@ -175,11 +176,19 @@ fn divide(visit: &[(Part, bool)]) -> Vec<Phase> {
     visit.iter().enumerate().map(phase).collect()
 }
 
-/// Whether another function's instruction lies between two of the fast path's functions, without one of a door.
-fn is_called_by_fast_path(visit: &[(Part, bool)], index: usize) -> bool {
-    let is_fast = |neighbour: Option<&(Part, bool)>| matches!(neighbour, Some((Part::Fast, _)));
-    let is_foreign = |(part, _): &&(Part, bool)| *part != Part::Other;
-    is_fast(visit[..index].iter().rfind(is_foreign)) && is_fast(visit[index..].iter().find(is_foreign))
+/// Which instructions are those of another function between two of the fast path's functions, without one of a door. One pass:
+/// a visit in which a CPU wakes hundreds of others has millions of instructions.
+fn called_by_fast_path(visit: &[(Part, bool)]) -> Vec<bool> {
+    let mut called = Vec::with_capacity(visit.len());
+    let mut before = None;
+    for run in visit.chunk_by(|(left, _), (right, _)| (*left == Part::Other) == (*right == Part::Other)) {
+        let is_other = run[0].0 == Part::Other;
+        let after = visit.get(called.len() + run.len()).map(|(part, _)| *part);
+        let is_called = is_other && before == Some(Part::Fast) && after == Some(Part::Fast);
+        called.extend(std::iter::repeat_n(is_called, run.len()));
+        before = run.last().map(|(part, _)| *part);
+    }
+    called
 }
 
 #[cfg(test)]
@@ -196,6 +205,16 @@ mod tests {
         assert_eq!(Part::of("kernel::arch::x86_64::entry::handle"), Part::Other);
         assert_eq!(Part::of("kernel::ipc::fast::call"), Part::Fast);
         assert_eq!(Part::of("kernel::ipc::slow::call"), Part::Other);
+    }
+
+    /// With a search from each instruction this would take hours.
+    #[test]
+    fn a_visit_of_millions_of_instructions_is_divided_in_one_pass() {
+        let mut visit = vec![(Part::Other, false); 2_000_000];
+        (visit[0], visit[1_999_999]) = ((Part::Assembly, false), (Part::Assembly, false));
+        let phases = divide(&visit);
+        assert_eq!(phases[1_000_000], Phase::SlowPath);
+        assert_eq!((phases[0], phases[1_999_999]), (Phase::Entry, Phase::Exit));
     }
 
     #[test]
