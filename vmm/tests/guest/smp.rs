@@ -65,7 +65,10 @@ fn a_cpu_that_is_called_before_it_runs_comes() {
     for _ in 0..4 {
         let Some(run) = finish_config(&config) else { return };
         assert_eq!(run.round_trips, 30);
-        assert!(!run.faults.is_empty() && run.faults.iter().all(|fault| fault.fault.server == 2));
+        assert!(run.faults.iter().all(|fault| fault.fault.server == 2));
+        // Where ring 0 is native the client may be done before that server has begun.
+        let is_emulated = run.flush.source == abi::flush::source::RING_0_EMULATED;
+        assert!(!is_emulated || !run.faults.is_empty());
     }
 }
 
