@@ -7,13 +7,34 @@ use std::path::{Path, PathBuf};
 
 use inkbed::report::store::{RECORD_FILE, ResultsFolder, read_record};
 
+/// Whether `inkbed run` has named the folder by itself: a run of whoever has this copy, such as `ipc-vm-20260102T030405Z`.
+fn has_a_time(name: &str) -> bool {
+    name.split('-').any(|part| {
+        let digits = part.chars().filter(char::is_ascii_digit).count();
+        part.len() == 16 && digits == 14 && part.ends_with('Z') && part.as_bytes()[8] == b'T'
+    })
+}
+
 /// Folders of reference runs.
 fn runs() -> Vec<PathBuf> {
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
     let entries = fs::read_dir(results).unwrap().map(|entry| entry.unwrap().path());
-    let mut runs: Vec<PathBuf> = entries.filter(|path| path.join(RECORD_FILE).exists()).collect();
+    let is_reference = |path: &PathBuf| {
+        path.join(RECORD_FILE).exists() && !has_a_time(&path.file_name().unwrap().to_string_lossy())
+    };
+    let mut runs: Vec<PathBuf> = entries.filter(is_reference).collect();
     runs.sort();
     runs
+}
+
+#[test]
+fn a_run_of_whoever_tests_is_no_reference_run() {
+    for own in ["ipc-vm-20261128T010548Z", "ipc-vm-20261128T010548Z-2"] {
+        assert!(has_a_time(own), "{own}");
+    }
+    for reference in ["ipc-kvm-pvm", "flush-threshold-kvm-amd-in-qemu"] {
+        assert!(!has_a_time(reference), "{reference}");
+    }
 }
 
 #[test]
