@@ -18,9 +18,7 @@ use crate::experiment::run::{KvmRunner, Runner, now};
 use crate::guest_image::GuestImage;
 use crate::guests::cgroup;
 use crate::printable::line;
-use crate::report::record::{
-    CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
-};
+use crate::report::record::{CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState};
 use crate::report::store::{ResultsFolder, StoreError, read_record};
 use crate::report::table;
 use crate::report::ticks::Ticks;
@@ -215,29 +213,18 @@ fn record(
     if !arguments.case.is_empty() {
         changed.insert("case".to_owned(), arguments.case.join(" or "));
     }
-    RunRecord {
-        schema: SCHEMA.to_owned(),
-        version: VERSION,
-        inkbed: ToolRecord::this(),
-        experiment: ExperimentRecord {
-            name: experiment.name.clone(),
-            question: experiment.question.clone(),
-            description: experiment.description.clone(),
-            file: planned.file.path.display().to_string(),
-            file_sha256: planned.file.sha256(),
-            quotas: experiment.quotas.clone(),
-            overrides: changed,
-        },
-        started_utc: now(),
-        finished_utc: None,
-        state: RunState::Running,
-        host,
-        guest: guest::record(&arguments.guest, image),
-        absent: experiment.absent.iter().chain(&experiment.unavailable).cloned().collect(),
-        cases_planned: experiment.cases.len(),
-        launches_planned: 0,
-        cases: Vec::new(),
-    }
+    let experiment_record = ExperimentRecord {
+        name: experiment.name.clone(),
+        question: experiment.question.clone(),
+        description: experiment.description.clone(),
+        file: planned.file.path.display().to_string(),
+        file_sha256: planned.file.sha256(),
+        quotas: experiment.quotas.clone(),
+        overrides: changed,
+    };
+    let guest = guest::record(&arguments.guest, image);
+    let absent = experiment.absent.iter().chain(&experiment.unavailable).cloned().collect();
+    RunRecord::begun(experiment_record, now(), host, guest, absent, experiment.cases.len())
 }
 
 /// The folder for the results: the one that was named, else a new one.

@@ -381,6 +381,32 @@ impl CaseRecord {
 }
 
 impl RunRecord {
+    /// The record of a run that begins at `started_utc`, without a case yet.
+    pub fn begun(
+        experiment: ExperimentRecord,
+        started_utc: String,
+        host: HostRecord,
+        guest: GuestRecord,
+        absent: Vec<Absent>,
+        cases_planned: usize,
+    ) -> RunRecord {
+        RunRecord {
+            schema: SCHEMA.to_owned(),
+            version: VERSION,
+            inkbed: ToolRecord::this(),
+            experiment,
+            started_utc,
+            finished_utc: None,
+            state: RunState::Running,
+            host,
+            guest,
+            absent,
+            cases_planned,
+            launches_planned: 0,
+            cases: Vec::new(),
+        }
+    }
+
     /// Launches that have ended, of all cases.
     pub fn launches_done(&self) -> u64 {
         self.cases.iter().map(CaseRecord::launches_done).sum()

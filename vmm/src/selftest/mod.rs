@@ -24,9 +24,7 @@ use crate::experiment::run::{GuestRunner, Observer, Runner};
 use crate::guest_image::GuestImage;
 use crate::host::HostFacts;
 use crate::machine::guest::Pin;
-use crate::report::record::{
-    CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
-};
+use crate::report::record::{CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState};
 use crate::report::store::ResultsFolder;
 
 pub use check::{CHECKS, Check, Evidence, Finding, Verdict};
@@ -109,29 +107,24 @@ fn measure(
 }
 
 fn run_record(setup: &Setup<'_>, experiment: &Experiment, cases_planned: usize) -> RunRecord {
-    RunRecord {
-        schema: SCHEMA.to_owned(),
-        version: VERSION,
-        inkbed: ToolRecord::this(),
-        experiment: ExperimentRecord {
-            name: experiment.name.clone(),
-            question: experiment.question.clone(),
-            description: None,
-            file: "selftest.toml".to_owned(),
-            file_sha256: String::new(),
-            quotas: None,
-            overrides: setup.overrides.describe(),
-        },
-        started_utc: crate::experiment::run::now(),
-        finished_utc: None,
-        state: RunState::Running,
-        host: setup.host.clone(),
-        guest: guest(setup.image),
-        absent: Vec::new(),
+    let experiment = ExperimentRecord {
+        name: experiment.name.clone(),
+        question: experiment.question.clone(),
+        description: None,
+        file: "selftest.toml".to_owned(),
+        file_sha256: String::new(),
+        quotas: None,
+        overrides: setup.overrides.describe(),
+    };
+    let started_utc = crate::experiment::run::now();
+    RunRecord::begun(
+        experiment,
+        started_utc,
+        setup.host.clone(),
+        guest(setup.image),
+        Vec::new(),
         cases_planned,
-        launches_planned: 0,
-        cases: Vec::new(),
-    }
+    )
 }
 
 fn guest(image: &GuestImage) -> GuestRecord {
