@@ -219,151 +219,120 @@ pub struct CpuReport {
     pub part_ended_tsc: u64,
 }
 
-/// Exact software counters of one CPU, kept in every build.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+/// Declares [`Counters`]: each counter stands once, with what it means.
+macro_rules! counters {
+    ($($(#[doc = $text:literal])+ $name:ident,)+) => {
+        /// Exact software counters of one CPU, kept in every build.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $text])+ pub $name: u64,)+
+        }
+
+        /// Number of counters in [`Counters`].
+        pub const COUNTER_COUNT: usize = size_of::<Counters>() / size_of::<u64>();
+
+        /// Names of the counters, in the order of [`Counters`]: the keys of `results.json`.
+        pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [$(stringify!($name)),+];
+
+        impl Counters {
+            /// The counters in the order of [`COUNTER_NAMES`].
+            pub const fn values(&self) -> [u64; COUNTER_COUNT] {
+                [$(self.$name),+]
+            }
+
+            /// The sum of both. A guest may claim anything: a sum that is too large stays at the largest number.
+            #[must_use]
+            pub const fn plus(&self, other: &Counters) -> Counters {
+                Counters { $($name: self.$name.saturating_add(other.$name)),+ }
+            }
+
+            /// What was counted since `begin`.
+            ///
+            /// A CPU that makes no mark itself is read while it runs, perhaps in the middle of a switch. A counter that is the
+            /// difference of two others may be one too large at the first mark then; it does not count downwards because of
+            /// that. A guest that claims such a thing gets 0 as well.
+            #[must_use]
+            pub const fn since(&self, begin: &Counters) -> Counters {
+                Counters { $($name: self.$name.saturating_sub(begin.$name)),+ }
+            }
+        }
+    };
+}
+
+counters! {
     /// Loads of CR3 that changed the resident space.
-    pub page_table_loads: u64,
+    page_table_loads,
     /// Thread switches that needed no load: the target is in the kernel or in the resident space.
-    pub page_table_loads_elided: u64,
+    page_table_loads_elided,
     /// Loads of CR3 with bit 63 set: the TLB entries of the new PCID were kept.
-    pub page_table_loads_preserving_tlb: u64,
+    page_table_loads_preserving_tlb,
     /// Loads of the user segments of another 32-bit server: two descriptors written, the data segment registers loaded.
-    pub segment_loads: u64,
+    segment_loads,
     /// Full flushes: by CR3 loads without bit 63 (all entries of the PCID that are not global), and explicit ones (all
     /// entries).
-    pub tlb_full_flushes: u64,
+    tlb_full_flushes,
     /// INVLPG instructions.
-    pub invlpg: u64,
+    invlpg,
     /// Frames that starting servers took, page tables included.
-    pub frames_taken: u64,
+    frames_taken,
     /// Frames that stopping servers gave back.
-    pub frames_given_back: u64,
+    frames_given_back,
     /// Pages whose page-table entries migrations have changed.
-    pub pages_remapped: u64,
+    pages_remapped,
     /// Switches from one thread to another.
-    pub context_switches: u64,
+    context_switches,
     /// IPC operations that took the fast path.
-    pub ipc_fast: u64,
+    ipc_fast,
     /// IPC operations that took the slow path.
-    pub ipc_slow: u64,
+    ipc_slow,
     /// Of these, calls, sends and notifications to a server on another CPU.
-    pub ipc_remote: u64,
+    ipc_remote,
     /// Calls that the caller's own thread ran in the server's direct entry.
-    pub ipc_direct: u64,
+    ipc_direct,
     /// System calls of any kind, IPC included.
-    pub system_calls: u64,
+    system_calls,
     /// Inter-processor interrupts sent.
-    pub ipis: u64,
+    ipis,
     /// Times that this CPU stood still for another one.
-    pub standstills: u64,
+    standstills,
     /// Times that this CPU flushed TLB entries for another one.
-    pub shootdowns: u64,
+    shootdowns,
     /// Timer interrupts taken.
-    pub timer_interrupts: u64,
+    timer_interrupts,
     /// Exceptions taken from servers, and servers that ended themselves.
-    pub faults: u64,
+    faults,
     /// Servers that the kernel started again after a fault.
-    pub restarts: u64,
+    restarts,
     /// Servers that the kernel moved into itself because they had proved stable.
-    pub promotions: u64,
+    promotions,
     /// Servers that lost their trust.
-    pub demotions: u64,
+    demotions,
     /// Threads that ended with their server.
-    pub threads_ended: u64,
+    threads_ended,
     /// Times that the end of a time slice took a thread's turn away. A timer interrupt when nobody else is ready takes none.
-    pub preemptions: u64,
+    preemptions,
     /// Of the switches, those of preemption: from the thread whose time slice has ended to the next one, and from whoever runs
     /// on that turn and blocks to whoever runs instead, until the turn has come back. Messages that are handed over
     /// meanwhile are not among them.
-    pub context_switches_by_preemption: u64,
+    context_switches_by_preemption,
     /// Of the page-table loads, those in switches of preemption.
-    pub page_table_loads_by_preemption: u64,
+    page_table_loads_by_preemption,
     /// Of the loads that kept the TLB entries of the new PCID, those in switches of preemption.
-    pub page_table_loads_preserving_tlb_by_preemption: u64,
+    page_table_loads_preserving_tlb_by_preemption,
     /// Of the switches, those because servers started, stopped, ended or moved.
-    pub context_switches_by_lifecycle: u64,
+    context_switches_by_lifecycle,
     /// Of the page-table loads, those because servers started, stopped, ended or moved.
-    pub page_table_loads_by_lifecycle: u64,
+    page_table_loads_by_lifecycle,
     /// Of the loads that kept the TLB entries of the new PCID, those because servers started, stopped, ended or moved.
-    pub page_table_loads_preserving_tlb_by_lifecycle: u64,
+    page_table_loads_preserving_tlb_by_lifecycle,
 }
 
-/// Number of counters in [`Counters`].
-pub const COUNTER_COUNT: usize = size_of::<Counters>() / size_of::<u64>();
-
-/// Names of the counters, in the order of [`Counters`]: the keys of `results.json`.
-pub const COUNTER_NAMES: [&str; COUNTER_COUNT] = [
-    "page_table_loads",
-    "page_table_loads_elided",
-    "page_table_loads_preserving_tlb",
-    "segment_loads",
-    "tlb_full_flushes",
-    "invlpg",
-    "frames_taken",
-    "frames_given_back",
-    "pages_remapped",
-    "context_switches",
-    "ipc_fast",
-    "ipc_slow",
-    "ipc_remote",
-    "ipc_direct",
-    "system_calls",
-    "ipis",
-    "standstills",
-    "shootdowns",
-    "timer_interrupts",
-    "faults",
-    "restarts",
-    "promotions",
-    "demotions",
-    "threads_ended",
-    "preemptions",
-    "context_switches_by_preemption",
-    "page_table_loads_by_preemption",
-    "page_table_loads_preserving_tlb_by_preemption",
-    "context_switches_by_lifecycle",
-    "page_table_loads_by_lifecycle",
-    "page_table_loads_preserving_tlb_by_lifecycle",
-];
-
-impl Counters {
-    /// The counters in the order of [`COUNTER_NAMES`].
-    pub const fn values(&self) -> [u64; COUNTER_COUNT] {
-        [
-            self.page_table_loads,
-            self.page_table_loads_elided,
-            self.page_table_loads_preserving_tlb,
-            self.segment_loads,
-            self.tlb_full_flushes,
-            self.invlpg,
-            self.frames_taken,
-            self.frames_given_back,
-            self.pages_remapped,
-            self.context_switches,
-            self.ipc_fast,
-            self.ipc_slow,
-            self.ipc_remote,
-            self.ipc_direct,
-            self.system_calls,
-            self.ipis,
-            self.standstills,
-            self.shootdowns,
-            self.timer_interrupts,
-            self.faults,
-            self.restarts,
-            self.promotions,
-            self.demotions,
-            self.threads_ended,
-            self.preemptions,
-            self.context_switches_by_preemption,
-            self.page_table_loads_by_preemption,
-            self.page_table_loads_preserving_tlb_by_preemption,
-            self.context_switches_by_lifecycle,
-            self.page_table_loads_by_lifecycle,
-            self.page_table_loads_preserving_tlb_by_lifecycle,
-        ]
+impl CpuReport {
+    /// What the CPU counted between the marks.
+    #[must_use]
+    pub const fn counted(&self) -> Counters {
+        self.end.since(&self.begin)
     }
 }
 
@@ -387,5 +356,27 @@ mod tests {
             assert_eq!(sample & !SAMPLE_DISTURBED, 1_234);
         }
         assert_eq!(marked(1, STEAL_FLOOR_NS), 1);
+    }
+
+    /// A CPU in the middle of a switch: the switch is counted, its page-table load is not.
+    #[test]
+    fn no_counter_counts_downwards() {
+        let begin = Counters { page_table_loads_elided: 8, context_switches: 3, ..Default::default() };
+        let end = Counters { page_table_loads_elided: 7, context_switches: 5, ..begin };
+        let counted = CpuReport { begin, end, ..Default::default() }.counted();
+        assert_eq!(counted, Counters { context_switches: 2, ..Default::default() });
+        let most = Counters { ipis: u64::MAX, ..Default::default() };
+        assert_eq!(most.plus(&most), most);
+    }
+
+    #[test]
+    fn names_and_values_have_one_order() {
+        let counters = Counters { page_table_loads_by_lifecycle: 1, segment_loads: 2, ..Default::default() };
+        let value =
+            |name| counters.values()[COUNTER_NAMES.iter().position(|other| *other == name).expect("a name")];
+        assert_eq!(
+            (value("page_table_loads_by_lifecycle"), value("segment_loads"), value("ipis")),
+            (1, 2, 0)
+        );
     }
 }

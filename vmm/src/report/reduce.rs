@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use abi::address::PAGE_SIZE;
-use abi::report::{COUNTER_NAMES, feature};
+use abi::report::{COUNTER_NAMES, Counters, feature};
 use serde_json::Value;
 
 use super::agreement::{Counted, Traced, agreements, not_compared};
@@ -157,15 +157,8 @@ fn per_round_trip(total: u64, round_trips: u64) -> Option<f64> {
 }
 
 fn counters(runs: &[&GuestRun], round_trips: u64) -> BTreeMap<String, CountRecord> {
-    let mut totals = [0u64; COUNTER_NAMES.len()];
-    for cpu in runs.iter().flat_map(|run| &run.cpus) {
-        for (total, (begin, end)) in
-            totals.iter_mut().zip(cpu.begin.values().into_iter().zip(cpu.end.values()))
-        {
-            // A guest may claim anything, even a counter that runs backwards.
-            *total = total.saturating_add(end.saturating_sub(begin));
-        }
-    }
+    let cpus = runs.iter().flat_map(|run| &run.cpus);
+    let totals = cpus.fold(Counters::default(), |sum, cpu| sum.plus(&cpu.counted())).values();
     let record = |total| CountRecord { total, per_round_trip: per_round_trip(total, round_trips) };
     COUNTER_NAMES.iter().zip(totals).map(|(name, total)| ((*name).to_owned(), record(total))).collect()
 }

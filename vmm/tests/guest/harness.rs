@@ -169,46 +169,7 @@ pub fn finish_config(config: &GuestConfig) -> Option<GuestRun> {
 
 /// What was counted between the two marks, on all CPUs.
 pub fn counted(run: &GuestRun) -> Counters {
-    let difference = |field: fn(&Counters) -> u64| {
-        run.cpus.iter().map(|cpu| field(&cpu.end) - field(&cpu.begin)).sum::<u64>()
-    };
-    Counters {
-        page_table_loads: difference(|counters| counters.page_table_loads),
-        page_table_loads_elided: difference(|counters| counters.page_table_loads_elided),
-        page_table_loads_preserving_tlb: difference(|counters| counters.page_table_loads_preserving_tlb),
-        segment_loads: difference(|counters| counters.segment_loads),
-        tlb_full_flushes: difference(|counters| counters.tlb_full_flushes),
-        invlpg: difference(|counters| counters.invlpg),
-        frames_taken: difference(|counters| counters.frames_taken),
-        frames_given_back: difference(|counters| counters.frames_given_back),
-        pages_remapped: difference(|counters| counters.pages_remapped),
-        context_switches: difference(|counters| counters.context_switches),
-        ipc_fast: difference(|counters| counters.ipc_fast),
-        ipc_slow: difference(|counters| counters.ipc_slow),
-        ipc_remote: difference(|counters| counters.ipc_remote),
-        ipc_direct: difference(|counters| counters.ipc_direct),
-        system_calls: difference(|counters| counters.system_calls),
-        ipis: difference(|counters| counters.ipis),
-        standstills: difference(|counters| counters.standstills),
-        shootdowns: difference(|counters| counters.shootdowns),
-        timer_interrupts: difference(|counters| counters.timer_interrupts),
-        faults: difference(|counters| counters.faults),
-        restarts: difference(|counters| counters.restarts),
-        promotions: difference(|counters| counters.promotions),
-        demotions: difference(|counters| counters.demotions),
-        threads_ended: difference(|counters| counters.threads_ended),
-        preemptions: difference(|counters| counters.preemptions),
-        context_switches_by_preemption: difference(|counters| counters.context_switches_by_preemption),
-        page_table_loads_by_preemption: difference(|counters| counters.page_table_loads_by_preemption),
-        page_table_loads_preserving_tlb_by_preemption: difference(|counters| {
-            counters.page_table_loads_preserving_tlb_by_preemption
-        }),
-        context_switches_by_lifecycle: difference(|counters| counters.context_switches_by_lifecycle),
-        page_table_loads_by_lifecycle: difference(|counters| counters.page_table_loads_by_lifecycle),
-        page_table_loads_preserving_tlb_by_lifecycle: difference(|counters| {
-            counters.page_table_loads_preserving_tlb_by_lifecycle
-        }),
-    }
+    run.cpus.iter().fold(Counters::default(), |sum, cpu| sum.plus(&cpu.counted()))
 }
 
 /// Whether the guest's CPU has a feature. Where `INKBED_REQUIRE_FEATURES` names it, it must.

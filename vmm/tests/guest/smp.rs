@@ -143,7 +143,7 @@ fn a_server_with_a_thread_on_each_cpu_serves_all_of_them_locally() {
             assert!(run.samples.iter().all(|sample| *sample > 0));
             assert_eq!((all.ipc_fast, all.ipc_remote), (2 * run.round_trips, 0), "{vcpus} CPUs, {place:?}");
             for cpu in &run.cpus {
-                assert_eq!(cpu.end.ipc_fast - cpu.begin.ipc_fast, 2 * CALLS);
+                assert_eq!(cpu.counted().ipc_fast, 2 * CALLS);
             }
         }
     }

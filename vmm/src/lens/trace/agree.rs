@@ -1,6 +1,6 @@
 //! The trace against the kernel's own counters: what both count between the marks must be equal.
 
-use abi::report::Counters;
+use abi::report::CpuReport;
 
 use crate::lens::trace::counts::Counts;
 use crate::machine::guest::GuestRun;
@@ -21,13 +21,11 @@ pub struct Disagreement {
 
 /// Compares a trace between the marks with the kernel's counters of that run, those of the first CPU, which it followed.
 pub fn check(traced: &Counts, run: &GuestRun) -> Result<(), Disagreement> {
-    let counted = |field: fn(&Counters) -> u64| {
-        run.cpus.first().map_or(0, |cpu| field(&cpu.end).wrapping_sub(field(&cpu.begin)))
-    };
+    let counted = run.cpus.first().map(CpuReport::counted).unwrap_or_default();
     let pairs = [
-        ("loads of CR3", traced.kinds.page_table_loads, counted(|counters| counters.page_table_loads)),
-        ("context switches", traced.context_switches, counted(|counters| counters.context_switches)),
-        ("invalidations of pages", traced.kinds.invalidations, counted(|counters| counters.invlpg)),
+        ("loads of CR3", traced.kinds.page_table_loads, counted.page_table_loads),
+        ("context switches", traced.context_switches, counted.context_switches),
+        ("invalidations of pages", traced.kinds.invalidations, counted.invlpg),
     ];
     match pairs.into_iter().find(|(_, traced, counted)| traced != counted) {
         Some((what, traced, counted)) => {

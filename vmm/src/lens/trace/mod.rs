@@ -144,7 +144,7 @@ pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError>
     if run.outcome != (Outcome::Finished { status: 0 }) && !is_explained {
         return Err(TraceError::Outcome(Box::new(run.outcome)));
     }
-    let sent_away = run.cpus.first().map_or(0, |cpu| cpu.end.ipc_remote.wrapping_sub(cpu.begin.ipc_remote));
+    let sent_away = run.cpus.first().map_or(0, |cpu| cpu.counted().ipc_remote);
     if sent_away > 0 {
         return Err(TraceError::OtherCpu(sent_away));
     }
