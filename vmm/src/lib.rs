@@ -12,13 +12,16 @@ mod bounded;
 pub mod cli;
 pub mod experiment;
 pub mod guest_image;
-pub mod guests;
 pub mod host;
 pub mod lens;
 pub mod machine;
 pub mod printable;
+pub mod record;
+pub mod reduce;
 pub mod report;
+pub mod run;
 pub mod selftest;
+pub mod statistics;
 
 #[cfg(test)]
 mod damage;

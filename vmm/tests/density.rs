@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use inkbed::report::outcome::OutcomeRecord;
-use inkbed::report::record::{CaseRecord, RunRecord, RunState};
-use inkbed::report::store::read_record;
+use inkbed::record::outcome::OutcomeRecord;
+use inkbed::record::run::{CaseRecord, RunRecord, RunState};
+use inkbed::record::store::read_record;
 use kvm::require_kvm;
 
 /// An experiment with these lines for its only case.

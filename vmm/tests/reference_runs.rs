@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inkbed::report::store::{RECORD_FILE, ResultsFolder, read_record};
+use inkbed::record::store::{RECORD_FILE, ResultsFolder, read_record};
 
 /// Whether `inkbed run` has named the folder by itself: a run of whoever has this copy, such as `ipc-vm-20260102T030405Z`.
 fn has_a_time(name: &str) -> bool {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use inkbed::report::record::{RunRecord, RunState};
-use inkbed::report::store::read_record;
+use inkbed::record::run::{RunRecord, RunState};
+use inkbed::record::store::read_record;
 use kvm::require_kvm;
 
 /// A failing case and two good ones.

@@ -19,7 +19,7 @@ use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
 use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
 use crate::machine::run;
-use crate::report::outcome::{OutcomeRecord, ServerFaultRecord};
+use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
 
 /// Round trips of a `client` that is booted.
 const ROUND_TRIPS: u64 = 10;

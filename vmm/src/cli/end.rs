@@ -6,10 +6,10 @@ use super::host::SegmentsUnknown;
 use super::output::note;
 use crate::experiment::error::ConfigError;
 use crate::guest_image::GuestImageError;
-use crate::guests::cgroup::QuotaError;
 use crate::machine::MachineError;
 use crate::printable::{block, line};
-use crate::report::store::StoreError;
+use crate::record::store::StoreError;
+use crate::run::fleet::cgroup::QuotaError;
 
 /// Exit code of a command line that cannot be used; clap's as well.
 pub(super) const USAGE: u8 = 2;

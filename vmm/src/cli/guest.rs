@@ -5,7 +5,7 @@ use super::end::UsageError;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
 use crate::machine::pin;
-use crate::report::record::GuestRecord;
+use crate::record::run::GuestRecord;
 
 /// The built-in guest, or what the command line puts in its place.
 pub(super) fn image(arguments: &GuestArguments) -> anyhow::Result<GuestImage> {

@@ -10,7 +10,7 @@ use crate::machine::MachineError;
 use crate::machine::guest::Pin;
 use crate::machine::kvm::KvmDevice;
 use crate::machine::pin;
-use crate::report::record::HostRecord;
+use crate::record::run::HostRecord;
 
 /// The guest that was to find out about segments has not said: that is no reason to leave cases out.
 #[derive(Debug, thiserror::Error)]

@@ -20,15 +20,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::guests;
+use crate::run::fleet;
 
 use arguments::{Arguments, Command};
 
 /// Parses the command line, does what it says, and returns the exit code that `--help` documents.
 pub fn main() -> ExitCode {
     // Before the command line is built: most of what a guest's process would otherwise spend its first time on.
-    if std::env::args_os().nth(1).is_some_and(|first| first == guests::PROCESS_COMMAND) {
-        return guests::process::main();
+    if std::env::args_os().nth(1).is_some_and(|first| first == fleet::PROCESS_COMMAND) {
+        return fleet::process::main();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

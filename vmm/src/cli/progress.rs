@@ -4,9 +4,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::note;
 use crate::experiment::case::Case;
-use crate::experiment::run::Observer;
 use crate::printable::{block, line};
-use crate::report::record::{CaseRecord, LaunchRecord};
+use crate::record::run::{CaseRecord, LaunchRecord};
+use crate::run::session::Observer;
 
 /// The bar, and a line on standard error for every case that fails.
 pub(super) struct Progress {

@@ -3,7 +3,7 @@
 use super::arguments::{Format, ReportArguments};
 use super::end::End;
 use super::output;
-use crate::report::store::{read_record, write_json};
+use crate::record::store::{read_record, write_json};
 use crate::report::ticks::Ticks;
 use crate::report::{csv, table};
 

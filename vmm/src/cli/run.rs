@@ -14,14 +14,14 @@ use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
-use crate::experiment::run::{KvmRunner, Runner, now};
 use crate::guest_image::GuestImage;
-use crate::guests::cgroup;
 use crate::printable::line;
-use crate::report::record::{CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState};
-use crate::report::store::{ResultsFolder, StoreError, read_record};
+use crate::record::run::{CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState};
+use crate::record::store::{ResultsFolder, StoreError, read_record};
 use crate::report::table;
 use crate::report::ticks::Ticks;
+use crate::run::fleet::cgroup;
+use crate::run::session::{KvmRunner, Runner, now};
 
 /// A file and what it asks for.
 struct Planned {

@@ -11,11 +11,11 @@ use super::host::Host;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use crate::experiment::overrides::Overrides;
-use crate::experiment::run::{KvmRunner, now};
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
 use crate::printable::{json, line};
-use crate::report::atomic::write_atomically;
+use crate::record::atomic::write_atomically;
+use crate::run::session::{KvmRunner, now};
 use crate::selftest::{self, CHECKS, SelftestRecord, Setup, Verdict};
 
 /// Round trips of every case in the short form.
@@ -82,8 +82,8 @@ fn check_is_free(path: &Path, overwrite: bool) -> Result<(), UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::record::ToolRecord;
-    use crate::report::tests::run_record;
+    use crate::record::run::ToolRecord;
+    use crate::reduce::tests::run_record;
     use crate::selftest::{CheckRecord, SELFTEST_SCHEMA, SELFTEST_VERSION};
 
     fn record(verdicts: &[Verdict]) -> SelftestRecord {

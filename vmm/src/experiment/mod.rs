@@ -2,7 +2,6 @@
 
 pub mod case;
 pub mod check;
-pub mod claims;
 pub mod error;
 pub mod expand;
 pub mod file;
@@ -13,7 +12,6 @@ pub mod parameter;
 pub mod plan;
 mod product;
 pub mod quota;
-pub mod run;
 mod scheme;
 pub mod size;
 pub mod topology;

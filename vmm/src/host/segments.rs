@@ -17,7 +17,7 @@ use crate::host::fact::Fact;
 use crate::lens::LensRequest;
 use crate::machine::guest::{Console, GuestConfig, HugePages, Outcome, Pin};
 use crate::machine::{self, StopFlag};
-use crate::report::outcome::OutcomeRecord;
+use crate::record::outcome::OutcomeRecord;
 
 /// What the guest's kernel has found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,10 +1,10 @@
 //! The second table of cases with many guests at once: what they cost the host, and how they fared together.
 
-use super::density::{DensityRecord, Spread};
 use super::format;
 use super::grid::{Column, KEEP};
-use super::record::CaseRecord;
 use super::section::Section;
+use crate::record::run::CaseRecord;
+use crate::reduce::density::{DensityRecord, Spread};
 
 /// The section of the cases of one name; `None` where their guests had no processes of their own.
 pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
@@ -94,9 +94,9 @@ fn mebibytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::at_once::NotAtOnce;
-    use super::super::tests::run_record;
     use super::*;
+    use crate::reduce::tests::run_record;
+    use crate::statistics::at_once::NotAtOnce;
 
     #[test]
     fn one_row_for_each_number_of_guests() {
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!((cells("fairness").as_str(), cells("steal").as_str()), ("0.988|–", "50%|50%"));
         assert_eq!((cells("round\ntrips/s").as_str(), cells("all at\nonce").as_str()), ("|–", "100%|0%"));
         let mut narrow = section.columns.clone();
-        let left_out = super::super::grid::fit(&mut narrow, 10);
+        let left_out = crate::report::grid::fit(&mut narrow, 10);
         assert!(!left_out.iter().any(|heading| heading == "all at once"), "{left_out:?}");
         assert_eq!(cells("failed"), "|2");
         assert!(section.columns.iter().all(|column| column.heading != "all PSS\nMiB"), "nothing to show");

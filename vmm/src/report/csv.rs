@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use abi::report::COUNTER_NAMES;
 
-use super::channel::ChannelRecord;
-use super::record::{CaseRecord, RunRecord};
 use crate::experiment::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
 use crate::lens::tlb::Counts;
 use crate::printable::line;
+use crate::record::channel::ChannelRecord;
+use crate::record::run::{CaseRecord, RunRecord};
 
 /// Columns before the counters.
 const COLUMNS: [&str; 53] = [
@@ -171,7 +171,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     row.push(text(case.round_trips_per_second));
     row.push(case.guest_memory_bytes.to_string());
     row.push(case.is_overcommitted.to_string());
-    let traced = super::traced::steady(case).ok();
+    let traced = crate::report::traced::steady(case).ok();
     row.push(text(traced.as_ref().map(|traced| traced.counts.path_instructions)));
     row.push(text(traced.as_ref().map(|traced| traced.counts.instructions)));
     let model = case.tlb_models.first();
@@ -184,8 +184,8 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::run_record;
     use super::*;
+    use crate::reduce::tests::run_record;
 
     #[test]
     fn every_row_has_every_column() {

@@ -1,8 +1,8 @@
 //! How numbers and programs are written for people.
 
-use super::statistics::Interval;
 use crate::experiment::case::Parameters;
 use crate::experiment::parameter::{Transfer, Workload};
+use crate::statistics::summary::Interval;
 
 /// The first names of many: `a, b and 3 more`.
 pub fn some_of(names: &[&str]) -> String {

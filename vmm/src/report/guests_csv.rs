@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::density::ProcessRecord;
-use super::record::{CaseRecord, LaunchRecord, RunRecord};
 use crate::printable::line;
+use crate::record::run::{CaseRecord, LaunchRecord, RunRecord};
+use crate::reduce::density::ProcessRecord;
 
 /// Columns of every guest; the medians of the channels follow as `<channel>_median_ticks` in a column of their own each.
 const COLUMNS: [&str; 23] = [
@@ -98,8 +98,8 @@ fn row(case: &CaseRecord, launch: &LaunchRecord, process: &ProcessRecord, channe
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::run_record;
     use super::*;
+    use crate::reduce::tests::run_record;
 
     #[test]
     fn every_guest_has_a_row_with_every_column() {

@@ -1,10 +1,10 @@
 //! The lenses side by side: what they agree on, and each case in which they do not.
 
-use super::agreement::AgreementRecord;
 use super::format;
 use super::grid::{Column, KEEP};
-use super::record::{CaseRecord, RunRecord};
 use super::section::Section;
+use crate::record::run::{CaseRecord, RunRecord};
+use crate::reduce::agreement::AgreementRecord;
 
 /// What several lenses count: for each comparison in how many cases they agree, then the cases in which they do not. Empty when
 /// nothing was compared with a trace.
@@ -130,11 +130,11 @@ fn cell(row: &AgreementRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::agreement::agreements;
-    use super::super::agreement::tests::{counted, summary};
-    use super::super::record::LensRecord;
-    use super::super::tests::run_record;
     use super::*;
+    use crate::record::run::LensRecord;
+    use crate::reduce::agreement::agreements;
+    use crate::reduce::agreement::tests::{counted, summary};
+    use crate::reduce::tests::run_record;
 
     #[test]
     fn what_agrees_is_counted_and_cases_that_differ_show_their_counts() {

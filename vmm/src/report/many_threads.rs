@@ -2,9 +2,9 @@
 
 use super::format;
 use super::grid::{Column, KEEP};
-use super::record::CaseRecord;
 use super::section::{Row, column};
 use crate::experiment::parameter::Workload;
+use crate::record::run::CaseRecord;
 
 fn is_crowd(case: &CaseRecord) -> bool {
     let workload = case.parameters.workload;
@@ -64,8 +64,8 @@ pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::run_record;
     use super::*;
+    use crate::reduce::tests::run_record;
 
     #[test]
     fn only_crowds_have_these_columns() {

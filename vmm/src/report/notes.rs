@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use abi::report::STEAL_FLOOR_NS;
 
-use super::agreement::CR3_LOADS;
-use super::at_once::NotAtOnce;
-use super::density::DensityRecord;
-use super::record::{CaseRecord, RunRecord, RunState};
-use super::{cause, format};
+use super::format;
 use crate::host::Timing;
 use crate::machine::guest::HugePages;
+use crate::record::run::{CaseRecord, RunRecord, RunState};
+use crate::reduce::agreement::CR3_LOADS;
+use crate::reduce::cause;
+use crate::reduce::density::DensityRecord;
+use crate::statistics::at_once::NotAtOnce;
 
 /// The notes of a run, most important first; `run` is what tables show of what was `measured`.
 pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(failures(run));
-    notes.extend(super::ticks::note(measured, run));
+    notes.extend(crate::report::ticks::note(measured, run));
     notes.extend(timing(run));
     notes.extend(disagreements(run));
     notes.extend(unfinished(run));
@@ -29,12 +30,12 @@ pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
     notes.extend(at_once(run));
     notes.extend(cause::note(run));
     notes.extend(flush_thresholds(run));
-    notes.extend(super::traced::notes(run));
+    notes.extend(crate::report::traced::notes(run));
     notes.extend(not_compared(run));
     notes.extend(absent_lenses(run));
     notes.extend(not_on_this_host(run));
-    notes.extend(super::tlb::note(run));
-    notes.extend(super::schemes::note(run));
+    notes.extend(crate::report::tlb::note(run));
+    notes.extend(crate::report::schemes::note(run));
     notes.extend(explanations(run));
     notes
 }
@@ -318,7 +319,7 @@ fn explanations(run: &RunRecord) -> Vec<String> {
         let changes = run.experiment.overrides.iter().map(|(key, value)| format!("{key} = {value}"));
         notes.push(format!("Set on the command line: {}.", changes.collect::<Vec<_>>().join(", ")));
     }
-    notes.extend(super::traced::explanation(run));
+    notes.extend(crate::report::traced::explanation(run));
     if run.cases.iter().any(|case| !case.ticks.is_empty()) {
         notes.push(
             "Counts are per round trip. Ticks are those of the time-stamp counter, not cycles of a core. CI: 95 % interval \
@@ -334,10 +335,10 @@ fn explanations(run: &RunRecord) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::run_record;
     use super::*;
     use crate::experiment::expand::Absent;
-    use crate::report::record::LensRecord;
+    use crate::record::run::LensRecord;
+    use crate::reduce::tests::run_record;
 
     /// A trace that one case does not have is not one that no case has, and one that varies says what that costs.
     #[test]

@@ -4,12 +4,12 @@
 use abi::address::{LARGE_SIZE, REGION_SIZE, SLOT_COUNT, SMALL_SIZE, SMALL_SLOT_SIZES};
 
 use super::grid::{Column, KEEP};
-use super::record::{CaseRecord, RunRecord};
 use super::section::{Row, Section, column};
 use super::{format, tlb};
 use crate::experiment::case::Parameters;
 use crate::experiment::parameter::{Gate, Placement, Reached, Transfer, Workload};
 use crate::experiment::size::MemorySize;
+use crate::record::run::{CaseRecord, RunRecord};
 
 /// Where the servers are, in the order of the columns.
 const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::Kernel];
@@ -269,9 +269,9 @@ pub(super) fn note(run: &RunRecord) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::record::{CountRecord, OtherCallsRecord};
-    use super::super::tests::run_record;
     use super::*;
+    use crate::record::run::{CountRecord, OtherCallsRecord};
+    use crate::reduce::tests::run_record;
 
     /// Calls of a large client to servers in all three places, and reads of what is not theirs.
     fn run() -> RunRecord {
@@ -357,7 +357,7 @@ mod tests {
             case.parameters.gate = None;
         }
         run.cases[0].features.clear();
-        let sections = super::super::section::sections(&run);
+        let sections = crate::report::section::sections(&run);
         let columns = &sections.iter().find(|section| section.name == "reach").unwrap().columns;
         let answers = columns.iter().find(|column| column.heading == "gets it").unwrap();
         assert_eq!(answers.cells, ["no", "yes", "no, by SMAP"]);

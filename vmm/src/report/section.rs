@@ -1,13 +1,13 @@
 //! One section of a report: the cases of one kind, and the columns that tell them apart.
 
-use super::channel::ChannelRecord;
 use super::grid::{Column, KEEP};
 use super::many_threads;
-use super::record::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
 use super::{crowd, format, lenses, schemes, tlb, traced};
 use crate::experiment::parameter::{Flush, Gate, Workload};
 use crate::experiment::size::MemorySize;
 use crate::machine::guest::HugePages;
+use crate::record::channel::ChannelRecord;
+use crate::record::run::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
 
 /// Cases that stand together in one table.
 #[derive(Clone, Debug)]

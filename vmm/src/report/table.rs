@@ -1,11 +1,11 @@
 //! The report for people, as text or Markdown.
 
 use super::notes::notes;
-use super::record::RunRecord;
 use super::section::{Section, sections};
 use super::ticks::{Ticks, shown};
 use super::{format, grid};
 use crate::printable::line;
+use crate::record::run::RunRecord;
 
 /// Columns of `table.txt`, and of a terminal that does not tell its width.
 pub const FILE_WIDTH: usize = 110;

@@ -4,17 +4,17 @@ use unicode_width::UnicodeWidthStr;
 
 use std::collections::BTreeMap;
 
-use super::super::agreement::tests::summary;
-use super::super::channel::Undisturbed;
-use super::super::outcome::OutcomeRecord;
-use super::super::record::{LensRecord, RunState};
-use super::super::relate::relate;
-use super::super::tests::run_record;
 use super::*;
 use crate::experiment::expand::Absent;
 use crate::experiment::parameter::Workload;
 use crate::host::Timing;
 use crate::lens::tlb::{Counts, Model, SideCounts, WhatIf};
+use crate::record::channel::Undisturbed;
+use crate::record::outcome::OutcomeRecord;
+use crate::record::relate::relate;
+use crate::record::run::{LensRecord, RunState};
+use crate::reduce::agreement::tests::summary;
+use crate::reduce::tests::run_record;
 
 fn run() -> RunRecord {
     let mut run = run_record();

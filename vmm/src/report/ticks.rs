@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{CaseRecord, RunRecord};
+use crate::record::run::{CaseRecord, RunRecord};
 
 /// Which ticks a report for people shows. Records and CSV hold all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

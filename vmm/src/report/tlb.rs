@@ -2,9 +2,9 @@
 
 use super::format;
 use super::grid::{Column, KEEP};
-use super::record::{CaseRecord, RunRecord};
 use super::section::Section;
 use crate::lens::tlb::{Counts, TlbReport};
+use crate::record::run::{CaseRecord, RunRecord};
 
 /// `None` when no case was run on several models: of one, the figures stand beside the other counts.
 pub fn section(run: &RunRecord) -> Option<Section> {

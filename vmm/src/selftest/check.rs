@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{clock, counts, several_cpus};
 use crate::host::HostFacts;
-use crate::report::record::{CaseRecord, HostRecord};
+use crate::record::run::{CaseRecord, HostRecord};
 
 /// What came of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Checks of the clock, and of what is found by it.
 
 use super::check::{Evidence, Finding};
-use crate::report::record::LaunchRecord;
+use crate::record::run::LaunchRecord;
 
 /// How far the rate of the guest's clock may be from that which KVM tells: what the marks take is part of one of the two times.
 const RATE_TOLERANCE: f64 = 0.05;

@@ -1,8 +1,8 @@
 //! Checks of exact counts on one CPU.
 
 use super::check::{Evidence, Finding};
-use crate::report::agreement::{AgreementRecord, CR3_LOADS};
-use crate::report::record::CaseRecord;
+use crate::record::run::CaseRecord;
+use crate::reduce::agreement::{AgreementRecord, CR3_LOADS};
 
 pub(super) fn loads(evidence: &Evidence<'_>) -> Finding {
     evidence.failure().unwrap_or_else(|| {

@@ -20,12 +20,12 @@ use crate::experiment::error::ConfigError;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
-use crate::experiment::run::{GuestRunner, Observer, Runner};
 use crate::guest_image::GuestImage;
 use crate::host::HostFacts;
 use crate::machine::guest::Pin;
-use crate::report::record::{CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState};
-use crate::report::store::ResultsFolder;
+use crate::record::run::{CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState};
+use crate::record::store::ResultsFolder;
+use crate::run::session::{GuestRunner, Observer, Runner};
 
 pub use check::{CHECKS, Check, Evidence, Finding, Verdict};
 pub use record::{CheckRecord, SELFTEST_SCHEMA, SELFTEST_VERSION, SelftestRecord};
@@ -49,7 +49,7 @@ pub struct Setup<'a> {
 /// Makes all checks. `progress` hears the name of each before it begins; `None` when the user stopped it.
 pub fn run(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Option<SelftestRecord>> {
     let experiment = experiment(setup.overrides, setup.limits)?;
-    let mut record = SelftestRecord::new(setup, crate::experiment::run::now());
+    let mut record = SelftestRecord::new(setup, crate::run::session::now());
     for check in CHECKS {
         progress(check.name);
         let begin = Instant::now();
@@ -116,7 +116,7 @@ fn run_record(setup: &Setup<'_>, experiment: &Experiment, cases_planned: usize) 
         quotas: None,
         overrides: setup.overrides.describe(),
     };
-    let started_utc = crate::experiment::run::now();
+    let started_utc = crate::run::session::now();
     RunRecord::begun(
         experiment,
         started_utc,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Check, Finding, Verdict};
 use super::{Setup, guest};
 use crate::printable::line;
-use crate::report::record::{CaseRecord, GuestRecord, HostRecord, ToolRecord};
+use crate::record::run::{CaseRecord, GuestRecord, HostRecord, ToolRecord};
 
 /// Value of [`SelftestRecord::schema`].
 pub const SELFTEST_SCHEMA: &str = "inkbed-selftest";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::report::tests::run_record;
+use crate::reduce::tests::run_record;
 
 fn judge(name: &str, cases: &[CaseRecord]) -> Finding {
     let check = CHECKS.iter().find(|check| check.name == name).unwrap();

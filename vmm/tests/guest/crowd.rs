@@ -9,7 +9,7 @@ use inkbed::guest_image::GuestImage;
 use inkbed::lens::trace::counts::Counts;
 use inkbed::machine::allowed_cpus;
 use inkbed::machine::guest::{GuestRun, Outcome, Pin};
-use inkbed::report::together::together;
+use inkbed::record::together::together;
 
 use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, server};
 use crate::trace::{ROUND_TRIPS, traced};

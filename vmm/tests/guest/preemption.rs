@@ -6,10 +6,10 @@ use inkbed::experiment::case::Case;
 use inkbed::experiment::plan::guest_config;
 use inkbed::guest_image::GuestImage;
 use inkbed::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
-use inkbed::report::agreement::TraceAbsent;
-use inkbed::report::launch::Reduced;
-use inkbed::report::record::{CaseRecord, HostRecord};
-use inkbed::report::reduce::{case_record, channels};
+use inkbed::record::run::{CaseRecord, HostRecord};
+use inkbed::reduce::agreement::TraceAbsent;
+use inkbed::reduce::case::{case_record, channels};
+use inkbed::reduce::launch::Reduced;
 
 use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, scenario, server};
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use inkbed::report::outcome::OutcomeRecord;
-use inkbed::report::record::CaseRecord;
-use inkbed::report::store::read_record;
+use inkbed::record::outcome::OutcomeRecord;
+use inkbed::record::run::CaseRecord;
+use inkbed::record::store::read_record;
 
 use super::*;
 

@@ -17,10 +17,10 @@ use inkbed::experiment::expand::expand;
 use inkbed::experiment::file::ExperimentFile;
 use inkbed::experiment::overrides::Overrides;
 use inkbed::host::HostFacts;
-use inkbed::report::agreement::TraceAbsent;
-use inkbed::report::launch::Reduced;
-use inkbed::report::record::HostRecord;
-use inkbed::report::reduce::{case_record, channels};
+use inkbed::record::run::HostRecord;
+use inkbed::reduce::agreement::TraceAbsent;
+use inkbed::reduce::case::{case_record, channels};
+use inkbed::reduce::launch::Reduced;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

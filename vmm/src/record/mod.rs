@@ -1,0 +1,17 @@
+//! What a run leaves on the disk: its records, their columns' types, and how they are written and read.
+
+pub mod atomic;
+pub mod channel;
+pub mod flush;
+mod lock;
+pub mod outcome;
+pub mod relate;
+mod replace;
+pub mod run;
+pub mod samples;
+pub mod store;
+pub mod together;
+mod version_1;
+
+#[cfg(test)]
+mod malformed_tests;

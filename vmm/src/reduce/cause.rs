@@ -1,0 +1,95 @@
+//! Why the kernel switched: what a round trip's messages take, which the rule of the resident space says exactly, and what
+//! preemption and the life of servers add, which must be explained by what led to it.
+
+use super::agreement::AgreementRecord;
+use crate::experiment::topology::Topology;
+use crate::record::run::{CaseRecord, RunRecord};
+use crate::report::format;
+
+/// Page-table loads by messages alone, of a kernel with these counters.
+pub fn loads_by_messages(count: impl Fn(&str) -> u64) -> u64 {
+    let others =
+        count("page_table_loads_by_preemption").saturating_add(count("page_table_loads_by_lifecycle"));
+    count("page_table_loads").saturating_sub(others)
+}
+
+/// What must be true of everything but the messages in a regular case: nothing starts or moves in a way that makes the kernel
+/// switch, and each switch of preemption goes back to a turn that the timer took away. Only what is not zero has a row.
+pub fn agreements(
+    topology: &Topology,
+    count: impl Fn(&str) -> u64,
+    round_trips: u64,
+) -> Vec<AgreementRecord> {
+    if !topology.is_regular || round_trips == 0 {
+        return Vec::new();
+    }
+    let preemptions = count("preemptions");
+    let switches = count("context_switches_by_preemption");
+    // A turn that was taken away visits each other thread once at most, and comes back.
+    let most = preemptions.saturating_mul(topology.thread_count());
+    let loads = topology.page_table_loads_within(switches);
+    let rows = [
+        // A timer interrupt takes one turn away, or none.
+        ("preemptions", preemptions, 0, count("timer_interrupts")),
+        ("thread switches by preemption", switches, preemptions.min(most), most),
+        ("CR3 loads by preemption", count("page_table_loads_by_preemption"), *loads.start(), *loads.end()),
+        ("thread switches by lifecycle", count("context_switches_by_lifecycle"), 0, 0),
+        ("CR3 loads by lifecycle", count("page_table_loads_by_lifecycle"), 0, 0),
+    ];
+    let row = |(what, counted, least, most): (&str, u64, u64, u64)| {
+        let rule = counted.clamp(least, most);
+        let quotient = counted as f64 / round_trips as f64;
+        (counted != 0 || rule != 0).then(|| {
+            AgreementRecord::new(what, &[("kernel", counted), ("rule", rule)], round_trips, quotient)
+        })
+    };
+    rows.into_iter().filter_map(row).collect()
+}
+
+impl CaseRecord {
+    /// A counter per round trip, without what preemption has added: that is the machine's speed and load, not the round
+    /// trip's.
+    pub fn without_preemption(&self, counter: &str) -> Option<f64> {
+        let total = |name: &str| self.counters.get(name).map_or(0, |count| count.total);
+        let loads = total("page_table_loads_by_preemption");
+        let added = match counter {
+            "page_table_loads" => loads,
+            "page_table_loads_elided" => total("context_switches_by_preemption").saturating_sub(loads),
+            "page_table_loads_preserving_tlb" => total("page_table_loads_preserving_tlb_by_preemption"),
+            "tlb_full_flushes" => {
+                loads.saturating_sub(total("page_table_loads_preserving_tlb_by_preemption"))
+            }
+            "context_switches" => total("context_switches_by_preemption"),
+            _ => 0,
+        };
+        match added {
+            0 => self.per_round_trip(counter),
+            _ => Some(total(counter).saturating_sub(added) as f64 / self.round_trips.max(1) as f64),
+        }
+    }
+}
+
+/// What preemption has added, where there was any.
+pub fn note(run: &RunRecord) -> Option<String> {
+    let total = |name: &str| {
+        let of_case = |case: &CaseRecord| case.counters.get(name).map_or(0, |count| count.total);
+        run.cases.iter().map(of_case).fold(0, u64::saturating_add)
+    };
+    let preempted =
+        |case: &&CaseRecord| case.counters.get("preemptions").is_some_and(|count| count.total > 0);
+    let cases = run.cases.iter().filter(preempted).count();
+    (cases > 0).then(|| {
+        format!(
+            "Time slices ended {} turns, which added {} thread switches and {} page-table loads. They are in no count per \
+             round trip. ({cases} of {} cases)",
+            format::grouped(total("preemptions")),
+            format::grouped(total("context_switches_by_preemption")),
+            format::grouped(total("page_table_loads_by_preemption")),
+            run.cases.len()
+        )
+    })
+}
+
+#[cfg(test)]
+#[path = "cause_tests.rs"]
+mod tests;

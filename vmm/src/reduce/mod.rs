@@ -1,0 +1,13 @@
+//! From what guests leave behind to the record of their case.
+
+pub mod agreement;
+pub mod case;
+pub mod cause;
+pub mod claims;
+pub mod density;
+pub mod drift;
+pub mod launch;
+pub mod timing;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,31 @@
+//! Many guests at once, each in a process of its own.
+//!
+//! The process that runs an experiment starts one process for every guest: this very executable again, with
+//! [`PROCESS_COMMAND`] for its command line (`launch`). Each is told over a socket what to run (`message`) and gets the
+//! programs in a sealed file that all of them map (`programs`). It makes its guest, gives up its privileges and its system
+//! calls (`confine`), runs the guest to its first mark, and waits there (`process`). When all guests are there, or have
+//! ended, memory is measured (`memory`), and then all of them measure at the same time (`fleet`). Quotas are cgroups of
+//! version 2 (`cgroup`).
+//!
+//! A guest's process is trusted as little as its guest: what it says is bounded and checked, it dies with the process that
+//! started it, and when it dies alone the others go on.
+
+mod barrier;
+pub mod cgroup;
+mod check;
+mod confine;
+mod launch;
+mod memory;
+mod message;
+pub mod process;
+mod programs;
+mod watch;
+
+pub use memory::MemoryFigures;
+pub use watch::{Ended, Fleet, FleetError, Guest, Lost, Times};
+
+/// First argument of a guest's process. It is no command for people, so `--help` does not name it.
+pub const PROCESS_COMMAND: &str = "guest-process";
+
+#[cfg(test)]
+mod malformed_tests;

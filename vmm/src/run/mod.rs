@@ -1,0 +1,4 @@
+//! Running the cases of an experiment: one guest after another ([`session`]), or many at once ([`fleet`]).
+
+pub mod fleet;
+pub mod session;

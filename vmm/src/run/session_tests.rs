@@ -1,0 +1,295 @@
+//! Tests of running, with a stand-in for KVM.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use super::*;
+use crate::experiment::check::Limits;
+use crate::experiment::expand::{Experiment, expand};
+use crate::experiment::file::ExperimentFile;
+use crate::experiment::overrides::Overrides;
+use crate::experiment::tests::image;
+use crate::record::outcome::OutcomeRecord;
+use crate::record::run::HostRecord;
+use crate::record::samples::read_npy;
+use crate::record::store::read_record;
+use crate::reduce::tests::{guest_run, run_record};
+use crate::run::fleet::Times;
+
+const FILE: &str = "# Why?\nname = \"x\"\nquestion = \"Why?\"\n\
+    [[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"user\", \"kernel\"]\nwords = [0, 4]\nlaunches = 2\npcid = \"off\"\n";
+
+fn experiment() -> Experiment {
+    let file = ExperimentFile::parse(Path::new("x.toml"), FILE.to_owned()).unwrap();
+    expand(&file, &Overrides::default(), &Limits::any_host()).unwrap()
+}
+
+/// Ends the n-th guest as the function says.
+struct Script<F> {
+    guests: RefCell<usize>,
+    script: F,
+}
+
+impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner for Script<F> {
+    fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError> {
+        let index = *self.guests.borrow();
+        *self.guests.borrow_mut() += 1;
+        (self.script)(index, config)
+    }
+
+    fn trace(
+        &self,
+        config: &GuestConfig,
+        _models: &[Model],
+    ) -> Result<(trace::Summary, Vec<TlbReport>), TraceError> {
+        let index = *self.guests.borrow();
+        let run = (self.script)(index, config)?;
+        match run.outcome {
+            Outcome::Finished { .. } => Err(TraceError::NoRoundTrip),
+            outcome => Err(TraceError::Outcome(Box::new(outcome))),
+        }
+    }
+
+    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
+        let guest = |result| Guest {
+            result,
+            times: Times::default(),
+            memory: None,
+            user_ns: 0,
+            system_ns: 0,
+            cgroup: None,
+        };
+        let config = guest_config(crowd.parameters, crowd.image, &Pin::None).unwrap();
+        let run = |_| match GuestRunner::run(self, &config) {
+            Ok(run) => guest(Ok(Ended { run, lenses: LensValues::default() })),
+            Err(error) => guest(Err(Lost::Died(error.to_string()))),
+        };
+        Ok((0..crowd.guests).map(run).collect())
+    }
+}
+
+/// Reads the folder after every case, as somebody would who finds it after a crash.
+struct Reader<'a> {
+    folder: &'a Path,
+    seen: Vec<usize>,
+}
+
+impl Observer for Reader<'_> {
+    fn launch_begins(&mut self, _case: &Case) {
+        let record = read_record(self.folder).unwrap();
+        assert_eq!(record.state, RunState::Running);
+        self.seen.push(record.launches_done() as usize);
+    }
+
+    fn case_ended(&mut self, case: &CaseRecord) {
+        let record = read_record(self.folder).unwrap();
+        assert!(record.cases.iter().any(|other| other.name == case.name && other.is_complete()));
+        for launch in &case.launches {
+            let file = launch.samples_file.as_ref();
+            assert!(file.is_none_or(|file| self.folder.join(file).exists()));
+        }
+    }
+}
+
+fn run(
+    folder: &Path,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
+    run_cases(folder, experiment().cases, script)
+}
+
+fn run_cases(
+    folder: &Path,
+    cases: Vec<Case>,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
+    run_within(None, folder, cases, script)
+}
+
+fn run_within(
+    trace_budget: Option<Duration>,
+    folder: &Path,
+    cases: Vec<Case>,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
+    let results = ResultsFolder::create(folder, false).unwrap();
+    let mut record = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
+    (record.state, record.finished_utc) = (RunState::Running, None);
+    let guests = Script { guests: RefCell::new(0), script };
+    let (image, pin) = (image(), Pin::None);
+    let runner =
+        Runner { guests: &guests, image: &image, pin: &pin, quotas: None, trace_budget, results: &results };
+    let mut reader = Reader { folder, seen: Vec::new() };
+    let outcome = runner.run(&cases, &mut record, &mut reader);
+    (outcome, record, reader.seen)
+}
+
+fn good(config: &GuestConfig) -> GuestRun {
+    let samples: Vec<u64> = (0..config.sample_capacity).map(|index| 1_000 + index).collect();
+    let between_user_spaces = config.servers.iter().all(|server| server.placement == 0);
+    let loads = if between_user_spaces { 2 * samples.len() as u64 } else { 0 };
+    guest_run(samples, loads)
+}
+
+#[test]
+fn when_the_time_for_traces_is_used_up_cases_are_measured_without() {
+    let mut cases = experiment().cases;
+    cases.iter_mut().for_each(|case| case.parameters.trace_round_trips = 4);
+    let reasons = |budget: Option<Duration>| {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, record, _) = run_within(budget, folder.path(), cases.clone(), |_, config| Ok(good(config)));
+        assert_eq!((record.cases.len(), record.failures().count()), (4, 0));
+        record.cases.iter().map(|case| case.lenses["trace"].reason.clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(reasons(Some(Duration::ZERO)).iter().all(|reason| reason.contains("used up")));
+    let within = [None, Some(Duration::from_secs(3_600))];
+    assert!(within.into_iter().flat_map(reasons).all(|reason| reason.contains("no complete round trip")));
+}
+
+#[test]
+fn every_launch_is_on_the_disk_before_the_next_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, record, seen) = run(folder.path(), |_, config| Ok(good(config)));
+    outcome.unwrap();
+    assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!((record.launches_done(), record.launches_planned), (8, 8));
+    assert_eq!((record.cases.len(), record.state), (4, RunState::Finished));
+    assert_eq!(record.failures().count(), 0);
+    assert_eq!(record, read_record(folder.path()).unwrap());
+    assert_eq!(std::fs::read_dir(folder.path().join("samples")).unwrap().count(), 8, "one file per launch");
+}
+
+#[test]
+fn a_case_that_fails_is_recorded_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, record, _) = run(folder.path(), |index, config| match index {
+        // The second case in the first round, the third one in the second, which goes backwards.
+        1 => Ok(GuestRun { outcome: Outcome::DriverDied, ..guest_run(vec![], 0) }),
+        5 => Err(MachineError::Internal("test")),
+        _ => Ok(good(config)),
+    });
+    outcome.unwrap();
+    let names: Vec<_> = record.failures().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, ["call/user-user/words=4/pcid=off", "call/user-kernel/words=0/pcid=off"]);
+    assert_eq!(record.cases.len(), 4);
+}
+
+#[test]
+fn an_interruption_keeps_every_launch_that_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, record, _) = run(folder.path(), |index, config| {
+        let mut run = good(config);
+        if index == 6 {
+            run.outcome = Outcome::Interrupted;
+        }
+        Ok(run)
+    });
+    outcome.unwrap();
+    assert_eq!((record.launches_done(), record.state), (6, RunState::Interrupted));
+    let done: Vec<u64> = record.cases.iter().map(CaseRecord::launches_done).collect();
+    assert_eq!(done, [1, 1, 2, 2], "the second round goes backwards");
+    assert_eq!(read_record(folder.path()).unwrap().state, RunState::Interrupted);
+}
+
+#[test]
+fn a_failed_write_ends_the_run_and_leaves_the_earlier_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = folder.path().join("samples");
+    let (outcome, _, _) = run(folder.path(), |index, config| {
+        if index == 2 {
+            std::fs::remove_dir_all(&samples).unwrap();
+        }
+        Ok(good(config))
+    });
+    assert!(matches!(outcome, Err(StoreError::Io { .. })));
+    assert_eq!(read_record(folder.path()).unwrap().cases.len(), 2);
+}
+
+#[test]
+fn a_guest_that_dies_is_reported_by_its_index_and_the_others_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cases = experiment().cases;
+    cases.truncate(1);
+    (cases[0].parameters.guests, cases[0].parameters.launches) = (Some(3), 1);
+    let (outcome, record, _) = run_cases(folder.path(), cases, |index, config| match index {
+        1 => Err(MachineError::Internal("test")),
+        _ => Ok(good(config)),
+    });
+    outcome.unwrap();
+    let case = &record.cases[0];
+    let density = case.density.as_ref().unwrap();
+    assert_eq!((density.guests, density.finished, density.failed), (3, 2, 1));
+    assert!(matches!(case.outcome, OutcomeRecord::Lost { .. }) && !case.succeeded());
+    let dead = case.launches.iter().position(|launch| !launch.outcome.is_success()).unwrap();
+    assert_eq!(case.launches[dead].process.as_ref().unwrap().guest, 1);
+    assert_eq!(case.ticks["round_trip"].summary.count, 600, "what the others measured stays");
+    assert_eq!(std::fs::read_dir(folder.path().join("samples")).unwrap().count(), 2, "one file per guest");
+    assert!(folder.path().join("guests.csv").exists());
+}
+
+#[test]
+fn of_many_round_trips_the_file_has_each_so_many_th_and_the_record_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cases = experiment().cases;
+    cases.truncate(1);
+    cases[0].parameters.samples = 50_000;
+    let (outcome, record, _) = run_cases(folder.path(), cases, |_, config| {
+        let mut run = good(config);
+        run.measured_ns = Some(1_000_000_000);
+        Ok(run)
+    });
+    outcome.unwrap();
+    assert_eq!(record.failures().count(), 0);
+    let (case, launch) = (&record.cases[0], &record.cases[0].launches[1]);
+    assert_eq!((launch.samples_every, case.ticks["round_trip"].summary.count), (Some(3), 100_000));
+    let (samples, _) = read_npy(&folder.path().join(launch.samples_file.as_ref().unwrap())).unwrap();
+    assert_eq!((samples.len(), &samples[..3]), (16_667, [1_000, 1_003, 1_006].as_slice()));
+}
+
+#[test]
+fn figures_are_made_anew_so_rarely_that_all_times_cost_what_the_last_ones_do() {
+    // What is looked at, launches, when figures are made anew as they become due.
+    let looked_at = |launches: usize| {
+        let mut over = 0;
+        let due = |count: &usize| {
+            let is_due = is_due(over, *count);
+            over = if is_due { *count } else { over };
+            is_due
+        };
+        (1..=launches).filter(due).sum::<usize>()
+    };
+    assert_eq!(looked_at(20), 210, "each time");
+    for launches in [100, 1_000, 10_000] {
+        assert!(looked_at(launches) <= 10 * launches + 210, "{launches}: {}", looked_at(launches));
+    }
+}
+
+/// However a run ends, what its figures are over is what it has.
+#[test]
+fn figures_are_over_all_launches_at_the_end() {
+    for interrupted_at in [None, Some(27)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cases = experiment().cases;
+        cases.truncate(1);
+        cases[0].parameters.launches = 30;
+        let (outcome, record, _) = run_cases(folder.path(), cases, |index, config| {
+            let mut run = good(config);
+            if Some(index) == interrupted_at {
+                run.outcome = Outcome::Interrupted;
+            }
+            Ok(run)
+        });
+        outcome.unwrap();
+        let launches = interrupted_at.unwrap_or(30) as u64;
+        assert_eq!(record.launches_done(), launches);
+        assert_eq!(record.cases[0].ticks["round_trip"].summary.count, 300 * launches);
+    }
+}
+
+#[test]
+fn pinned_guests_share_the_cpus_out() {
+    let list = |cpus: &[usize]| Pin::List(cpus.to_vec());
+    assert_eq!(pins(&list(&[1, 3, 5]), 3, 1), [list(&[1, 3, 5]), list(&[3, 5, 1]), list(&[5, 1, 3])]);
+    assert_eq!(pins(&list(&[1, 3]), 2, 2), [list(&[1, 3]), list(&[1, 3])]);
+    assert_eq!(pins(&Pin::None, 2, 4), [Pin::None, Pin::None]);
+}
