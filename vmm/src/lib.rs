@@ -9,6 +9,7 @@ compile_error!(
 );
 
 mod bounded;
+pub mod case;
 pub mod cli;
 pub mod experiment;
 pub mod guest_image;
@@ -22,6 +23,8 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod statistics;
+pub mod system;
+pub mod workload;
 
 #[cfg(test)]
 mod damage;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::case::size::MemorySize;
 use crate::experiment::overrides::KEYS;
-use crate::experiment::parameter::Placement;
-use crate::experiment::size::MemorySize;
 use crate::machine::guest::Pin;
 use crate::machine::pin;
+use crate::system::placement::Placement;
 
 const EXIT_CODES: &str = "\
 Exit codes:

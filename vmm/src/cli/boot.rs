@@ -10,16 +10,16 @@ use super::end::{End, UsageError};
 use super::guest;
 use super::interrupt::Interrupt;
 use super::output::note;
+use crate::case::groups::usual;
 use crate::experiment::error::suggest;
-use crate::experiment::groups::usual;
-use crate::experiment::parameter::Placement;
-use crate::experiment::plan::{module_name, plan_server, right};
-use crate::experiment::topology::{Participant, Target, Threads};
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
 use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
 use crate::machine::run;
 use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
+use crate::system::placement::Placement;
+use crate::system::plan::{module_name, plan_server, right};
+use crate::system::topology::{Participant, Target, Threads};
 
 /// Round trips of a `client` that is booted.
 const ROUND_TRIPS: u64 = 10;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::case::parameter::Gate;
 use crate::experiment::check::Limits;
-use crate::experiment::parameter::Gate;
 use crate::guest_image::GuestImage;
 use crate::host::{Availability, Fact, HostFacts, KvmVendor, SegmentFacts};
 use crate::machine::MachineError;

@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::note;
-use crate::experiment::case::Case;
+use crate::case::Case;
 use crate::printable::{block, line};
 use crate::record::run::{CaseRecord, LaunchRecord};
 use crate::run::session::Observer;

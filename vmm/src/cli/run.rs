@@ -9,7 +9,7 @@ use super::host::Host;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::progress::Progress;
-use crate::experiment::case::matches_pattern;
+use crate::case::matches_pattern;
 use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;

@@ -14,12 +14,11 @@ use super::host::Host;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::run::none_available;
-use crate::experiment::case::matches_pattern;
+use crate::case::matches_pattern;
 use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
-use crate::experiment::plan::traced_guest_config;
 use crate::lens::stream::Event;
 use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
@@ -27,6 +26,7 @@ use crate::machine::guest::Outcome;
 use crate::printable::{block, json, line};
 use crate::record::atomic::write_atomically;
 use crate::run::session::no_trace;
+use crate::system::plan::traced_guest_config;
 
 /// Cases side by side in one table.
 const CASES_PER_TABLE: usize = 8;

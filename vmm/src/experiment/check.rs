@@ -9,14 +9,16 @@ use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
 use abi::region::{SAMPLES_SIZE_MAX, THREADS_MAX, WORKING_SET_PAGES_MAX};
 use toml::Spanned;
 
-use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::{List, span_of};
 use super::overrides::Overrides;
-use super::parameter::{Gate, HandlerShape, Migration, Placement, Serving, Transfer, Workload};
-use super::size::MemorySize;
+use crate::case::Parameters;
+use crate::case::parameter::{Gate, HandlerShape, Migration, Serving, Transfer};
+use crate::case::size::MemorySize;
 use crate::machine::guest::HugePages;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// What this host and this build allow.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,22 +7,24 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::case::{Case, Parameters};
 use super::check::{self, Limits};
 use super::error::ConfigError;
 use super::file::{CaseEntry, ExperimentFile};
-use super::groups;
 use super::list::List;
 use super::overrides::Overrides;
-use super::parameter::{
-    Fault, Flush, Gate, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Reached,
-    Serving, Transfer, Workload,
-};
 use super::product;
 use super::quota::Quotas;
 use super::scheme;
-use super::size::MemorySize;
+use crate::case::groups;
+use crate::case::parameter::{
+    Fault, Flush, Gate, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Reached, Serving,
+    Transfer,
+};
+use crate::case::size::MemorySize;
+use crate::case::{Case, Parameters};
 use crate::machine::guest::HugePages;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// An experiment that can be run.
 #[derive(Clone, Debug)]

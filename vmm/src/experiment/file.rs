@@ -10,15 +10,17 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::error::{ConfigError, Place, suggest};
-use super::groups::GroupsEntry;
 use super::list::List;
-use super::parameter::{
-    Fault, Flush, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Placement, Reached,
-    Serving, Transfer, Workload,
-};
 use super::quota::QuotaEntry;
-use super::size::MemorySize;
 use crate::bounded::{WRITTEN_BY_HAND, read_text};
+use crate::case::groups::GroupsEntry;
+use crate::case::parameter::{
+    Fault, Flush, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Reached, Serving,
+    Transfer,
+};
+use crate::case::size::MemorySize;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// An experiment file with its text, so that errors can point into it.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::error::{ConfigError, suggest};
-use super::parameter::{HUGE_PAGES, HugePagesChoice, PcidChoice};
-use super::size::MemorySize;
+use crate::case::parameter::{HUGE_PAGES, HugePagesChoice, PcidChoice};
+use crate::case::size::MemorySize;
 
 /// Values that hold for all cases, whatever the file says in `[defaults]` or in a case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn whole_number(key: &str, value: &str) -> Result<i64, ConfigError> {
 }
 
 fn memory(value: &str) -> Result<MemorySize, ConfigError> {
-    value.parse().map_err(|error: super::size::MemorySizeError| {
+    value.parse().map_err(|error: crate::case::size::MemorySizeError| {
         ConfigError::on_command_line(error.to_string(), "write for example --set memory=128M")
     })
 }

@@ -7,14 +7,15 @@ use abi::address::{
 };
 use abi::region::{SAMPLES_OFFSET_32, START_INFO_OFFSET, size_32};
 
-use super::case::Parameters;
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::{List, span_of};
-use super::parameter::{Gate, Migration, Placement, Reached, Transfer};
-use super::size::MemorySize;
-use super::topology::{Participant, Topology};
+use crate::case::Parameters;
+use crate::case::parameter::{Gate, Migration, Reached, Transfer};
+use crate::case::size::MemorySize;
 use crate::lens::tlb::{BUILT_IN, Model};
+use crate::system::placement::Placement;
+use crate::system::topology::{Participant, Topology};
 
 /// Refuses placements that the workload does not have, and keys that mean nothing for the placements.
 pub(super) fn keys_of_placements(
@@ -60,7 +61,7 @@ fn placements(entry: &CaseEntry) -> impl Iterator<Item = (Range<usize>, Placemen
 }
 
 /// The smallest slot that the case's programs in small spaces fit in; `None` if there is none.
-pub(super) fn smallest_slot(case: &Parameters) -> Option<u64> {
+pub(crate) fn smallest_slot(case: &Parameters) -> Option<u64> {
     let needed = size_32(1, case.server_pages.unwrap_or(0));
     SMALL_SLOT_SIZES.into_iter().find(|bytes| *bytes >= needed)
 }
@@ -68,7 +69,7 @@ pub(super) fn smallest_slot(case: &Parameters) -> Option<u64> {
 /// The address that the server of `reach` reads, as it names it, and what lies there: of another program its start
 /// information, which begins with the version of the interface and the program's index in the plan. The kernel gives its
 /// slots away in the order of the plan: client, server, neighbour.
-pub(super) fn target(case: &Parameters) -> Option<(u64, u64)> {
+pub(crate) fn target(case: &Parameters) -> Option<(u64, u64)> {
     const CLIENT: u64 = 0;
     const NEIGHBOUR: u64 = 2;
     let start_info = |server: u64| u64::from(abi::VERSION) | server << 32;

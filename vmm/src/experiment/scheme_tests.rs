@@ -1,8 +1,8 @@
 //! Tests of where the server of `reach` reads.
 
-use super::super::parameter::Workload;
-use super::super::tests::parameters;
 use super::*;
+use crate::case::tests::parameters;
+use crate::workload::Workload;
 use Placement::{Kernel, Large, Small, User};
 use Reached::{Client, Neighbour};
 

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_probe_is_a_client_that_needs_nobody() {
-        let config = config(&crate::experiment::tests::image()).unwrap();
+        let config = config(&crate::case::tests::image()).unwrap();
         assert_eq!((config.servers.len(), config.modules[0].name.as_str()), (1, "client"));
         assert_eq!(config.plan_flags, flag::PROBE_SEGMENTS);
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::run::{CaseRecord, RunRecord};
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::{Placement, Transfer, Workload};
+use crate::case::Parameters;
+use crate::case::parameter::Transfer;
 use crate::reduce::case::rounded;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// Fills in what depends on other cases of the run; to be called again after every case.
 pub fn relate(run: &mut RunRecord) {
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn schemes_are_compared_with_the_32_bit_programs_in_spaces_of_their_own() {
-        use crate::experiment::parameter::Gate;
+        use crate::case::parameter::Gate;
         let mut run = run_record();
         for (index, server) in [(1, Placement::Large), (2, Placement::Small), (3, Placement::Kernel)] {
             let parameters = &mut run.cases[index].parameters;

@@ -11,7 +11,7 @@ use super::channel::{self, Channels};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::together::TogetherRecord;
-use crate::experiment::case::Parameters;
+use crate::case::Parameters;
 use crate::experiment::expand::Absent;
 use crate::experiment::quota::Quotas;
 use crate::host::Timing;

@@ -15,11 +15,11 @@ use super::channel::ChannelRecord;
 use super::relate::relate;
 use super::run::{CaseRecord, RunRecord, VERSION};
 use super::samples::read_npy;
-use crate::experiment::parameter::Workload;
 use crate::reduce::case::{median_ns, rounded};
 use crate::reduce::density::DensityRecord;
 use crate::statistics::at_once::{NotAtOnce, Span, overlap};
 use crate::statistics::summary::{INTERVAL_COUNT_MIN, Summary};
+use crate::workload::Workload;
 
 /// Reads the record in `folder`.
 pub(super) fn read(mut record: Value, folder: &Path) -> serde_json::Result<RunRecord> {

@@ -154,7 +154,7 @@ const CLOCK_TO_CLOCK: &str = "instructions from clock to clock";
 /// What to look at first when a lens is the one that differs.
 const WHAT_TO_CHECK: [(&str, &str); 6] = [
     ("kernel", "the counters of the kernel's switch (guest-kernel), each load and switch once"),
-    ("rule", "the rule of the resident space for this placement (vmm: experiment/topology.rs)"),
+    ("rule", "the rule of the resident space for this placement (vmm: system/topology.rs)"),
     ("trace", "`inkbed trace` of this case, whose listing shows every step of a round trip"),
     (
         "kvm",

@@ -11,9 +11,7 @@ use super::cause;
 use super::density::density;
 use super::launch::{Launch, Reduced};
 use super::timing;
-use crate::experiment::case::Case;
-use crate::experiment::parameter::Workload;
-use crate::experiment::topology::Topology;
+use crate::case::Case;
 use crate::lens::Reading;
 use crate::machine::guest::GuestRun;
 use crate::record::channel::{ChannelRecord, Channels, Undisturbed};
@@ -23,6 +21,8 @@ use crate::record::run::{CaseRecord, CountRecord, ExpectedRecord, HostRecord, Le
 use crate::statistics::at_once::Part;
 use crate::statistics::distribution::Distribution;
 use crate::statistics::summary::{Summary, middle};
+use crate::system::topology::Topology;
+use crate::workload::Workload;
 
 /// The record of a case whose channels have these figures.
 pub fn case_record(

@@ -3,11 +3,12 @@
 use abi::report::SAMPLE_DISTURBED;
 
 use super::*;
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::{Placement, Workload};
-use crate::experiment::tests::parameters;
+use crate::case::Parameters;
+use crate::case::tests::parameters;
 use crate::machine::guest::Outcome;
 use crate::reduce::tests::{case_of, guest_run};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 fn case(workload: Workload) -> Case {
     let server = workload.has_server().then_some(Placement::User);

@@ -2,9 +2,9 @@
 //! preemption and the life of servers add, which must be explained by what led to it.
 
 use super::agreement::AgreementRecord;
-use crate::experiment::topology::Topology;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
+use crate::system::topology::Topology;
 
 /// Page-table loads by messages alone, of a kernel with these counters.
 pub fn loads_by_messages(count: impl Fn(&str) -> u64) -> u64 {

@@ -1,12 +1,13 @@
 //! Tests of the rule cause by cause: a busy machine fails nothing, a wrong kernel fails whatever happens beside it.
 
 use super::*;
-use crate::experiment::case::{Case, Parameters};
-use crate::experiment::parameter::{Placement, Workload};
-use crate::experiment::tests::parameters;
+use crate::case::tests::parameters;
+use crate::case::{Case, Parameters};
 use crate::machine::guest::GuestRun;
 use crate::record::run::HostRecord;
 use crate::reduce::tests::{case_of, guest_run, run_record};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// A call from user space to a server in `server`: three round trips, and what preemption adds.
 fn preempted(server: Placement, change: impl FnOnce(&mut abi::report::Counters)) -> CaseRecord {

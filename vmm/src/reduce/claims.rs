@@ -1,7 +1,7 @@
 //! What a guest says that it has measured, against what it was asked for. A guest that shares this process and one that has a
 //! process of its own are checked alike.
 
-use crate::experiment::case::Parameters;
+use crate::case::Parameters;
 use crate::machine::guest::GuestRun;
 
 /// No round trip is faster, ns: it holds two reads of the clock.
@@ -61,9 +61,9 @@ pub fn check_shape(parameters: &Parameters, run: &GuestRun) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::parameter::Workload;
-    use crate::experiment::tests::parameters;
+    use crate::case::tests::parameters;
     use crate::reduce::tests::guest_run;
+    use crate::workload::Workload;
 
     fn check_with(change: impl FnOnce(&mut GuestRun)) -> Result<(), Claim> {
         let asked = Parameters { samples: 3, ..parameters(Workload::Call) };

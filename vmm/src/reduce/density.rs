@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::case::rounded;
 use super::launch::Launch;
-use crate::experiment::case::Case;
+use crate::case::Case;
 use crate::machine::guest::GuestRun;
 use crate::run::fleet::MemoryFigures;
 use crate::run::fleet::cgroup::CgroupUse;

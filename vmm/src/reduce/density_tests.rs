@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::Workload;
-use crate::experiment::tests::parameters;
+use crate::case::Parameters;
+use crate::case::tests::parameters;
 use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::reduce::tests::guest_run;
 use crate::run::fleet::{Guest, Lost, Times};
+use crate::workload::Workload;
 
 /// The figures of a case with so many guests at once, of 10 round trips each.
 fn figures(guests: Option<u32>, launches: &[Launch], succeeded: &[bool]) -> Option<DensityRecord> {

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 
 use super::claims::{self, Claim};
 use super::density::{part, process_record};
-use crate::experiment::case::Case;
+use crate::case::Case;
 use crate::lens::LensValues;
 use crate::machine::guest::{GuestRun, Outcome};
 use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};

@@ -1,13 +1,13 @@
 //! Tests of what stays of a launch.
 
 use super::*;
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::Workload;
-use crate::experiment::tests::parameters;
+use crate::case::Parameters;
+use crate::case::tests::parameters;
 use crate::record::run::HostRecord;
 use crate::reduce::tests::{case_of, guest_run};
 use crate::statistics::distribution::EXACT_SAMPLES_MAX;
 use crate::statistics::summary::quantile;
+use crate::workload::Workload;
 
 /// A case of so many calls, and a guest that has made them.
 fn calls(samples: Vec<u64>) -> (Case, Launch) {

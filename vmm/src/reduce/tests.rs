@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use abi::report::{Counters, CpuReport, feature};
 
-use crate::experiment::case::{Case, Parameters};
-use crate::experiment::parameter::{Placement, Workload};
-use crate::experiment::tests::parameters;
+use crate::case::tests::parameters;
+use crate::case::{Case, Parameters};
 use crate::lens::LensReadings;
 use crate::machine::guest::{GuestRun, Outcome};
 use crate::record::run::{
@@ -15,6 +14,8 @@ use crate::record::run::{
 use crate::reduce::agreement::{TraceAbsent, Traced};
 use crate::reduce::case::{case_record, channels};
 use crate::reduce::launch::{Launch, Reduced};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// A guest that finished with these samples in one channel.
 pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::{Placement, Workload};
+use crate::case::Parameters;
 use crate::host::Timing;
 use crate::record::run::HostRecord;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// KVM's statistic of instructions that it emulated.
 const EMULATED_INSTRUCTIONS: &str = "insn_emulation";
@@ -84,7 +85,7 @@ pub mod field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::tests::parameters;
+    use crate::case::tests::parameters;
     fn stats(emulated: u64) -> BTreeMap<String, u64> {
         BTreeMap::from([(EMULATED_INSTRUCTIONS.to_owned(), emulated)])
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use abi::report::COUNTER_NAMES;
 
-use crate::experiment::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
+use crate::case::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
 use crate::lens::tlb::Counts;
 use crate::printable::line;
 use crate::record::channel::ChannelRecord;

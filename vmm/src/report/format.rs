@@ -1,8 +1,9 @@
 //! How numbers and programs are written for people.
 
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::{Transfer, Workload};
+use crate::case::Parameters;
+use crate::case::parameter::Transfer;
 use crate::statistics::summary::Interval;
+use crate::workload::Workload;
 
 /// The first names of many: `a, b and 3 more`.
 pub fn some_of(names: &[&str]) -> String {

@@ -3,8 +3,8 @@
 use super::format;
 use super::grid::{Column, KEEP};
 use super::section::{Row, column};
-use crate::experiment::parameter::Workload;
 use crate::record::run::CaseRecord;
+use crate::workload::Workload;
 
 fn is_crowd(case: &CaseRecord) -> bool {
     let workload = case.parameters.workload;

@@ -6,10 +6,12 @@ use abi::address::{LARGE_SIZE, REGION_SIZE, SLOT_COUNT, SMALL_SIZE, SMALL_SLOT_S
 use super::grid::{Column, KEEP};
 use super::section::{Row, Section, column};
 use super::{format, tlb};
-use crate::experiment::case::Parameters;
-use crate::experiment::parameter::{Gate, Placement, Reached, Transfer, Workload};
-use crate::experiment::size::MemorySize;
+use crate::case::Parameters;
+use crate::case::parameter::{Gate, Reached, Transfer};
+use crate::case::size::MemorySize;
 use crate::record::run::{CaseRecord, RunRecord};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// Where the servers are, in the order of the columns.
 const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::Kernel];

@@ -3,11 +3,12 @@
 use super::grid::{Column, KEEP};
 use super::many_threads;
 use super::{crowd, format, lenses, schemes, tlb, traced};
-use crate::experiment::parameter::{Flush, Gate, Workload};
-use crate::experiment::size::MemorySize;
+use crate::case::parameter::{Flush, Gate};
+use crate::case::size::MemorySize;
 use crate::machine::guest::HugePages;
 use crate::record::channel::ChannelRecord;
 use crate::record::run::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
+use crate::workload::Workload;
 
 /// Cases that stand together in one table.
 #[derive(Clone, Debug)]

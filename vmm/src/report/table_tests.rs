@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::experiment::expand::Absent;
-use crate::experiment::parameter::Workload;
 use crate::host::Timing;
 use crate::lens::tlb::{Counts, Model, SideCounts, WhatIf};
 use crate::record::channel::Undisturbed;
@@ -15,6 +14,7 @@ use crate::record::relate::relate;
 use crate::record::run::{LensRecord, RunState};
 use crate::reduce::agreement::tests::summary;
 use crate::reduce::tests::run_record;
+use crate::workload::Workload;
 
 fn run() -> RunRecord {
     let mut run = run_record();

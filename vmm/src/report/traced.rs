@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::grid::{Column, KEEP};
 use super::section::{Row, column};
 use super::{format, tlb};
-use crate::experiment::parameter::Workload;
 use crate::lens::trace::Summary;
 use crate::record::run::{CaseRecord, RunRecord};
+use crate::workload::Workload;
 
 /// What stands where a trace was wanted and there is none that holds for every round trip.
 const DASH: &str = "–";

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::experiment::case::{Case, Parameters};
-use crate::experiment::plan::{guest_config, traced_guest_config};
+use crate::case::{Case, Parameters};
 use crate::experiment::quota::Quotas;
 use crate::guest_image::GuestImage;
 use crate::lens::LensValues;
@@ -24,6 +23,7 @@ use crate::reduce::drift::drift;
 use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::run::fleet::{Ended, Fleet, FleetError, Guest, Lost};
 use crate::statistics::few_launches::BOOTSTRAP_LAUNCHES_MIN;
+use crate::system::plan::{guest_config, traced_guest_config};
 
 /// What runs guests: KVM, or a stand-in for tests.
 pub trait GuestRunner {

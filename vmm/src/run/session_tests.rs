@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use super::*;
+use crate::case::tests::image;
 use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
-use crate::experiment::tests::image;
 use crate::record::outcome::OutcomeRecord;
 use crate::record::run::HostRecord;
 use crate::record::samples::read_npy;

@@ -14,7 +14,7 @@ mod tests;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::experiment::case::Case;
+use crate::case::Case;
 use crate::experiment::check::Limits;
 use crate::experiment::error::ConfigError;
 use crate::experiment::expand::{Experiment, expand};

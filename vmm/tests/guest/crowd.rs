@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use abi::plan::{PlanServer, server_flag};
 use abi::program::{self, workload};
-use inkbed::experiment::plan::guest_config;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::trace::counts::Counts;
 use inkbed::machine::allowed_cpus;
 use inkbed::machine::guest::{GuestRun, Outcome, Pin};
 use inkbed::record::together::together;
+use inkbed::system::plan::guest_config;
 
 use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, server};
 use crate::trace::{ROUND_TRIPS, traced};

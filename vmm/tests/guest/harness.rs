@@ -6,7 +6,7 @@ use std::time::Duration;
 use abi::plan::{PlanRight, PlanServer, placement, server_flag, trust};
 use abi::program::{self, client, scenario};
 use abi::report::{Counters, feature};
-use inkbed::experiment::case::Case;
+use inkbed::case::Case;
 use inkbed::experiment::check::Limits;
 use inkbed::experiment::expand::expand;
 use inkbed::experiment::file::ExperimentFile;

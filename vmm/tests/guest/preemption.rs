@@ -2,14 +2,14 @@
 
 use abi::plan::flag;
 use abi::program::{self, scenario, workload};
-use inkbed::experiment::case::Case;
-use inkbed::experiment::plan::guest_config;
+use inkbed::case::Case;
 use inkbed::guest_image::GuestImage;
 use inkbed::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use inkbed::record::run::{CaseRecord, HostRecord};
 use inkbed::reduce::agreement::TraceAbsent;
 use inkbed::reduce::case::{case_record, channels};
 use inkbed::reduce::launch::Reduced;
+use inkbed::system::plan::guest_config;
 
 use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, scenario, server};
 

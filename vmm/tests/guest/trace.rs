@@ -6,7 +6,6 @@ use abi::call::{REGISTER_WORDS, number};
 use abi::program::{self, client as argument, workload};
 use abi::report::feature;
 use iced_x86::code_asm::*;
-use inkbed::experiment::plan::traced_guest_config;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::stream::Event;
 use inkbed::lens::tlb::{BUILT_IN, Model, WhatIf};
@@ -15,6 +14,7 @@ use inkbed::lens::trace::phase::Phase;
 use inkbed::lens::trace::{self, Summary, Trace, TraceError};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome, Pin};
+use inkbed::system::plan::traced_guest_config;
 
 use crate::harness::{BOTH_PLACES, Place, Server, case_of, client, config, finish, server};
 use crate::kvm::require_kvm;

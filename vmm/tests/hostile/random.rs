@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use abi::report::{FAULTS_KEPT, MESSAGE_SIZE};
-use inkbed::experiment::case::Case;
+use inkbed::case::Case;
 use inkbed::experiment::check::Limits;
 use inkbed::experiment::expand::expand;
 use inkbed::experiment::file::ExperimentFile;

@@ -5,7 +5,7 @@ use abi::address::PAGE_SIZE;
 use abi::report::{FAULTS_KEPT, state};
 
 use super::message::Notice;
-use crate::experiment::case::Parameters;
+use crate::case::Parameters;
 use crate::lens::LensValues;
 use crate::machine::clock::now_ns;
 use crate::machine::devices::CONSOLE_SIZE_MAX;

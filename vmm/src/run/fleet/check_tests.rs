@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::experiment::parameter::Workload;
-use crate::experiment::tests::parameters;
+use crate::case::tests::parameters;
 use crate::machine::guest::ServerFault;
 use crate::reduce::tests::guest_run;
+use crate::workload::Workload;
 
 fn new() -> (Check, u64) {
     let begin_ns = now_ns();

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::case::Parameters;
+use crate::case::Parameters;
 use crate::lens::LensValues;
 use crate::machine::guest::{GuestRun, Pin};
 

@@ -12,12 +12,12 @@ use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 use super::confine::Filters;
 use super::message::{self, GO, Notice, Order};
 use super::programs;
-use crate::experiment::plan::guest_config;
 use crate::lens::LensValues;
 use crate::machine::clock::now_ns;
 use crate::machine::stages::{Role, Stages};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::run::session::chain;
+use crate::system::plan::guest_config;
 
 /// The whole life of a guest's process. `entered_ns` is when its first own code ran.
 ///

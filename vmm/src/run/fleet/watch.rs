@@ -12,7 +12,7 @@ use super::launch::{Process, Remains};
 use super::memory::{self, MemoryFigures};
 use super::message::{self, Frames, Notice, Order};
 use super::programs::Programs;
-use crate::experiment::case::Parameters;
+use crate::case::Parameters;
 use crate::experiment::quota::Quotas;
 use crate::guest_image::GuestImage;
 use crate::lens::LensValues;

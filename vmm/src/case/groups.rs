@@ -4,10 +4,11 @@ use abi::plan::trust;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::case::Parameters;
-use super::error::ConfigError;
-use super::file::{CaseEntry, ExperimentFile};
-use super::parameter::{Placement, Workload};
+use crate::case::Parameters;
+use crate::experiment::error::ConfigError;
+use crate::experiment::file::{CaseEntry, ExperimentFile};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// Trust groups as they are set for a case, 1 to 4, see [`abi::plan::trust`]; `None` where the placement decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +58,7 @@ pub struct GroupsEntry {
 }
 
 /// The groups of an entry; refuses numbers that are no group, and programs that the workload does not have.
-pub(super) fn read(file: &ExperimentFile, entry: &CaseEntry) -> Result<Groups, ConfigError> {
+pub(crate) fn read(file: &ExperimentFile, entry: &CaseEntry) -> Result<Groups, ConfigError> {
     let Some(groups) = &entry.groups else { return Ok(Groups::default()) };
     let workload = *entry.workload.get_ref();
     let one = |key: &str, meaningful: bool, group: &Option<Spanned<i64>>| {
@@ -86,7 +87,7 @@ pub(super) fn read(file: &ExperimentFile, entry: &CaseEntry) -> Result<Groups, C
 }
 
 /// Refuses a program in the kernel that is not in group 1: the talk's rule, which the kernel enforces, too.
-pub(super) fn check(file: &ExperimentFile, entry: &CaseEntry, case: &Parameters) -> Result<(), ConfigError> {
+pub(crate) fn check(file: &ExperimentFile, entry: &CaseEntry, case: &Parameters) -> Result<(), ConfigError> {
     let Some(groups) = &entry.groups else { return Ok(()) };
     let programs = [
         ("client", Some(case.client), &groups.client),
@@ -113,10 +114,10 @@ pub(super) fn check(file: &ExperimentFile, entry: &CaseEntry, case: &Parameters)
 mod tests {
     use std::path::Path;
 
-    use super::super::check::Limits;
-    use super::super::expand::expand;
-    use super::super::overrides::Overrides;
     use super::*;
+    use crate::experiment::check::Limits;
+    use crate::experiment::expand::expand;
+    use crate::experiment::overrides::Overrides;
 
     fn expanded(case: &str) -> Result<Vec<Groups>, ConfigError> {
         let text = format!("# Why?\nname = \"x\"\nquestion = \"Why?\"\n[[case]]\n{case}\n");

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use super::parameter::{
-    Fault, Flush, Gate, HandlerShape, Migration, Placement, Reached, Serving, Transfer, Workload,
-};
-use super::scheme;
+use super::parameter::{Fault, Flush, Gate, HandlerShape, Migration, Reached, Serving, Transfer};
 use super::size::MemorySize;
+use crate::experiment::scheme;
 use crate::machine::guest::HugePages;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// A case with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use super::case::Parameters;
-use super::groups::usual;
-use super::parameter::{HandlerShape, Placement, Serving, Workload};
 use super::plan::PRIORITY;
+use crate::case::Parameters;
+use crate::case::groups::usual;
+use crate::case::parameter::{HandlerShape, Serving};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// The threads of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,8 +355,8 @@ impl Topology {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::parameters;
     use super::*;
+    use crate::case::tests::parameters;
     use Placement::{Kernel, User};
 
     fn loads(case: &Parameters) -> u64 {

@@ -1,10 +1,12 @@
 //! What the tests of several modules need.
 
-use super::case::Parameters;
 use super::groups::Groups;
-use super::parameter::{Flush, Placement, Transfer, Workload};
+use super::parameter::{Flush, Transfer};
+use crate::case::Parameters;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{Elf, HugePages};
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// A plain case of a workload, with a client in user space and nothing else.
 pub(crate) fn parameters(workload: Workload) -> Parameters {

@@ -5,15 +5,17 @@ use std::time::Duration;
 use abi::plan::{ARGUMENT_COUNT, PlanRight, PlanServer, server_flag};
 use abi::program::{client, together};
 
-use super::case::Parameters;
-use super::parameter::{Gate, Migration, Placement, Serving, Transfer, Workload};
-use super::scheme;
 use super::topology::{Participant, Target, Topology};
+use crate::case::Parameters;
+use crate::case::parameter::{Gate, Migration, Serving, Transfer};
+use crate::experiment::scheme;
 use crate::guest_image::GuestImage;
 use crate::lens::LensRequest;
 use crate::lens::pmu::{PmuRequest, Privilege};
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
 use crate::machine::pin;
+use crate::system::placement::Placement;
+use crate::workload::Workload;
 
 /// A case names a program that is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -222,9 +224,9 @@ fn server_arguments(server: &Participant) -> [u64; ARGUMENT_COUNT] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::groups::Groups;
-    use super::super::tests::{image, parameters};
     use super::*;
+    use crate::case::groups::Groups;
+    use crate::case::tests::{image, parameters};
 
     fn config(case: &Parameters) -> GuestConfig {
         guest_config(case, &image(), &Pin::None).unwrap()
@@ -342,7 +344,7 @@ mod tests {
         let faults = Parameters {
             server: Some(Placement::Kernel),
             server_program: Some("crash".to_owned()),
-            fault: Some(super::super::parameter::Fault::Panic),
+            fault: Some(crate::case::parameter::Fault::Panic),
             demote_after: Some(3),
             ..parameters(Workload::Faults)
         };
