@@ -24,6 +24,7 @@ pub mod run;
 pub mod selftest;
 pub mod statistics;
 pub mod system;
+pub mod tlb;
 pub mod workload;
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
-use crate::lens::stream::Event;
-use crate::lens::tlb::{BUILT_IN, Model, WhatIf, comparison};
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
 use crate::machine::guest::Outcome;
 use crate::printable::{block, json, line};
 use crate::record::atomic::write_atomically;
 use crate::run::session::no_trace;
 use crate::system::plan::traced_guest_config;
+use crate::tlb::stream::Event;
+use crate::tlb::{BUILT_IN, Model, WhatIf, comparison};
 
 /// Cases side by side in one table.
 const CASES_PER_TABLE: usize = 8;

@@ -13,9 +13,9 @@ use super::list::{List, span_of};
 use crate::case::Parameters;
 use crate::case::parameter::{Gate, Migration, Reached, Transfer};
 use crate::case::size::MemorySize;
-use crate::lens::tlb::{BUILT_IN, Model};
 use crate::system::placement::Placement;
 use crate::system::topology::{Participant, Topology};
+use crate::tlb::{BUILT_IN, Model};
 
 /// Refuses placements that the workload does not have, and keys that mean nothing for the placements.
 pub(super) fn keys_of_placements(

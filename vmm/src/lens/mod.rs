@@ -3,8 +3,6 @@
 pub mod perf;
 pub mod pmu;
 mod reading;
-pub mod stream;
-pub mod tlb;
 pub mod trace;
 
 pub use reading::{LensReadings, LensRequest, LensValues, Reading};

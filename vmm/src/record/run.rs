@@ -15,10 +15,10 @@ use crate::case::Parameters;
 use crate::experiment::expand::Absent;
 use crate::experiment::quota::Quotas;
 use crate::host::Timing;
-use crate::lens::tlb::TlbReport;
 use crate::lens::trace::Summary as TraceSummary;
 use crate::reduce::agreement::AgreementRecord;
 use crate::reduce::density::{DensityRecord, ProcessRecord};
+use crate::tlb::TlbReport;
 
 /// Value of [`RunRecord::schema`].
 pub const SCHEMA: &str = "inkbed-results";

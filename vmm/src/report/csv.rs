@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use abi::report::COUNTER_NAMES;
 
 use crate::case::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
-use crate::lens::tlb::Counts;
 use crate::printable::line;
 use crate::record::channel::ChannelRecord;
 use crate::record::run::{CaseRecord, RunRecord};
+use crate::tlb::Counts;
 
 /// Columns before the counters.
 const COLUMNS: [&str; 53] = [

@@ -3,8 +3,8 @@
 use super::format;
 use super::grid::{Column, KEEP};
 use super::section::Section;
-use crate::lens::tlb::{Counts, TlbReport};
 use crate::record::run::{CaseRecord, RunRecord};
+use crate::tlb::{Counts, TlbReport};
 
 /// `None` when no case was run on several models: of one, the figures stand beside the other counts.
 pub fn section(run: &RunRecord) -> Option<Section> {

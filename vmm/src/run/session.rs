@@ -6,8 +6,6 @@ use crate::case::{Case, Parameters};
 use crate::experiment::quota::Quotas;
 use crate::guest_image::GuestImage;
 use crate::lens::LensValues;
-use crate::lens::stream::Event;
-use crate::lens::tlb::{Model, TlbReport, WhatIf};
 use crate::lens::trace::{self, TraceError};
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
@@ -24,6 +22,8 @@ use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::run::fleet::{Ended, Fleet, FleetError, Guest, Lost};
 use crate::statistics::few_launches::BOOTSTRAP_LAUNCHES_MIN;
 use crate::system::plan::{guest_config, traced_guest_config};
+use crate::tlb::stream::Event;
+use crate::tlb::{Model, TlbReport, WhatIf};
 
 /// What runs guests: KVM, or a stand-in for tests.
 pub trait GuestRunner {

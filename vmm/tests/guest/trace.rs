@@ -7,14 +7,14 @@ use abi::program::{self, client as argument, workload};
 use abi::report::feature;
 use iced_x86::code_asm::*;
 use inkbed::guest_image::GuestImage;
-use inkbed::lens::stream::Event;
-use inkbed::lens::tlb::{BUILT_IN, Model, WhatIf};
 use inkbed::lens::trace::gap::Gap;
 use inkbed::lens::trace::phase::Phase;
 use inkbed::lens::trace::{self, Summary, Trace, TraceError};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome, Pin};
 use inkbed::system::plan::traced_guest_config;
+use inkbed::tlb::stream::Event;
+use inkbed::tlb::{BUILT_IN, Model, WhatIf};
 
 use crate::harness::{BOTH_PLACES, Place, Server, case_of, client, config, finish, server};
 use crate::kvm::require_kvm;

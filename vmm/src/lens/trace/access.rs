@@ -2,12 +2,12 @@
 
 use abi::address::{REGION_SIZE, SMALL_BASE};
 
-use crate::lens::stream::{Access, PageSize};
 use crate::lens::trace::decode::{Mode, Operand, Registers, SegmentBases};
 use crate::lens::trace::recording::{MemoryAccess, Region, piece_size};
 use crate::machine::debug::CpuState;
 use crate::machine::memory::GuestMemory;
 use crate::machine::walk;
+use crate::tlb::stream::{Access, PageSize};
 
 /// Bits of CR3 that hold the address of the top-level page table.
 pub(super) const PAGE_TABLE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -142,9 +142,9 @@ pub(super) fn gate_target(gate: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::stream::AccessKind;
     use crate::machine::guest::HugePages;
     use crate::machine::page_table::entry;
+    use crate::tlb::stream::AccessKind;
 
     #[test]
     fn a_gate_holds_its_target_in_three_pieces() {

@@ -49,7 +49,7 @@ pub struct Counted {
 
 /// Counts a stretch of steps with their phases. `current` is the address of the word that names the running thread.
 pub fn count<'a>(steps: impl Iterator<Item = (&'a Step, Phase)>, current: Option<u64>) -> Counted {
-    use crate::lens::stream::AccessKind;
+    use crate::tlb::stream::AccessKind;
     let mut counted = Counted::default();
     let mut touched = Collector::default();
     for (step, phase) in steps {

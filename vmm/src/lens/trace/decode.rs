@@ -7,9 +7,9 @@ use iced_x86::{
 };
 use kvm_bindings::kvm_regs;
 
-use crate::lens::stream::AccessKind;
 use crate::lens::trace::implicit;
 use crate::lens::trace::repeat::is_repeated;
+use crate::tlb::stream::AccessKind;
 
 /// DF in RFLAGS: string instructions go downwards.
 const DIRECTION_FLAG: u64 = 1 << 10;

@@ -2,9 +2,9 @@
 
 use iced_x86::{Formatter, Instruction, Mnemonic, NasmFormatter, OpKind, Register};
 
-use crate::lens::stream::{Event, InvalidatePcidKind};
 use crate::lens::trace::access::cr4;
 use crate::lens::trace::decode::{Registers, named_address};
+use crate::tlb::stream::{Event, InvalidatePcidKind};
 
 /// The event that an instruction with these registers is for the TLB; `control` is CR4 before it.
 pub(super) fn on_tlb(

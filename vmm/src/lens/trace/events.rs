@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::lens::stream::{Event, EventSink};
 use crate::lens::trace::Trace;
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::recording::Recording;
+use crate::tlb::stream::{Event, EventSink};
 
 impl Trace {
     /// Gives the whole trace to `sink`, in program order, with a mark at each end of each complete round trip. The SYSCALL

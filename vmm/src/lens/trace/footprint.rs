@@ -9,8 +9,8 @@ use std::ops::Range;
 use rangemap::RangeSet;
 use serde::{Deserialize, Serialize};
 
-use crate::lens::stream::{AccessKind, PageSize};
 use crate::lens::trace::recording::Step;
+use crate::tlb::stream::{AccessKind, PageSize};
 
 /// Bytes of a cache line on every x86-64 processor so far.
 pub const LINE_SIZE: u64 = 64;

@@ -3,9 +3,9 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
-use crate::lens::stream::AccessKind;
 use crate::lens::trace::access::gate_target;
 use crate::lens::trace::decode::{Operand, Registers};
+use crate::tlb::stream::AccessKind;
 
 /// Bytes of a gate of the interrupt descriptor table in long mode (Intel SDM vol. 3, figure 7-8).
 const GATE_SIZE: u64 = 16;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::lens::stream::{AccessKind, Event};
 use crate::lens::trace::Trace;
 use crate::lens::trace::effect::disassemble;
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::place::{Map, Place};
 use crate::lens::trace::recording::{Recording, Step};
+use crate::tlb::stream::{AccessKind, Event};
 
 impl Trace {
     /// The typical round trip with phases, functions, instructions and the data they touch.

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lens::stream::AccessKind;
 use crate::lens::trace::place::{Map, Place};
 use crate::lens::trace::recording::{Recording, Step};
+use crate::tlb::stream::AccessKind;
 
 /// A part of the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -24,7 +24,6 @@ use abi::region::START_INFO_OFFSET;
 use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic};
 use kvm_bindings::kvm_regs;
 
-use crate::lens::stream::AccessKind;
 use crate::lens::trace::access::{
     Accesses, PAGE_TABLE_ADDRESS, code_address, cr4, read_word, region_of, registers,
 };
@@ -41,6 +40,7 @@ use crate::machine::memory::GuestMemory;
 use crate::machine::observe::Observer;
 use crate::machine::vcpu::Vcpu;
 use crate::machine::walk;
+use crate::tlb::stream::AccessKind;
 
 /// Most instructions of a trace: a quarter of a GiB of records, besides those of the pages that they touch
 /// ([`crate::lens::trace::access::PAGES_MAX`]).

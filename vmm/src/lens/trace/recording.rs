@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use abi::address::PAGE_SIZE;
 use iced_x86::Instruction;
 
-use crate::lens::stream::{Access, Event, PageSize};
 use crate::lens::trace::decode::{self, Mode};
 use crate::lens::trace::repeat::Repeated;
+use crate::tlb::stream::{Access, Event, PageSize};
 
 /// Longest instruction, bytes (Intel SDM vol. 2, 2.3.11).
 pub const INSTRUCTION_SIZE_MAX: usize = 15;

@@ -3,13 +3,13 @@
 //! What each event invalidates is what the Intel SDM (vol. 3, 4.10.4.1; 5.10.4.1 in newer editions) requires, and no
 //! more; the paragraphs are cited at each. AMD's manual (vol. 2, 5.5) requires the same of these instructions.
 
-use crate::lens::stream::{Access, AccessKind, Event, EventSink, InvalidatePcidKind};
-use crate::lens::tlb::counts::{Counts, SideCounts};
-use crate::lens::tlb::geometry::{Model, Tags};
-use crate::lens::tlb::hierarchy::{Found, Hierarchy};
-use crate::lens::tlb::report::TlbReport;
-use crate::lens::tlb::translation::Context;
-use crate::lens::tlb::walk::Walker;
+use crate::tlb::counts::{Counts, SideCounts};
+use crate::tlb::geometry::{Model, Tags};
+use crate::tlb::hierarchy::{Found, Hierarchy};
+use crate::tlb::report::TlbReport;
+use crate::tlb::stream::{Access, AccessKind, Event, EventSink, InvalidatePcidKind};
+use crate::tlb::translation::Context;
+use crate::tlb::walk::Walker;
 
 /// Bits 0-11 of CR3, where CR4.PCIDE is set.
 pub(crate) const CR3_PCID: u64 = 0xfff;

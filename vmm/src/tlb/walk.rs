@@ -1,8 +1,8 @@
 //! Page walks: how many references to memory each takes, with caches of upper page-table entries.
 
-use crate::lens::stream::{Access, PageSize};
-use crate::lens::tlb::array::SetArray;
-use crate::lens::tlb::geometry::{Model, UpperEntry};
+use crate::tlb::array::SetArray;
+use crate::tlb::geometry::{Model, UpperEntry};
+use crate::tlb::stream::{Access, PageSize};
 
 /// An upper page-table entry; never global (Intel SDM vol. 3, 4.10.3.1).
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lens::stream::{Event, EventSink};
-use crate::lens::tlb::geometry::{Model, Tags};
-use crate::lens::tlb::report::TlbReport;
-use crate::lens::tlb::simulator::{CR3_ADDRESS, CR3_KEEP, CR3_PCID, Simulator};
+use crate::tlb::geometry::{Model, Tags};
+use crate::tlb::report::TlbReport;
+use crate::tlb::simulator::{CR3_ADDRESS, CR3_KEEP, CR3_PCID, Simulator};
+use crate::tlb::stream::{Event, EventSink};
 
 /// What is changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::lens::tlb::geometry::{Replacement, Shape};
+use crate::tlb::geometry::{Replacement, Shape};
 
 /// What an array remembers to choose its victims.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! The built-in geometries.
 
 use super::{read, walks};
-use crate::lens::stream::{Access, AccessKind, Event, PageSize};
-use crate::lens::tlb::{BUILT_IN, Model, Tags, comparison};
+use crate::tlb::stream::{Access, AccessKind, Event, PageSize};
+use crate::tlb::{BUILT_IN, Model, Tags, comparison};
 
 fn built_in() -> Vec<Model> {
     BUILT_IN.map(|(name, _)| Model::load(name).unwrap_or_else(|error| panic!("{name}: {error}"))).into()
@@ -67,8 +67,7 @@ fn each_translates_every_kind_of_access_and_page() {
 
 #[test]
 fn a_comparison_has_a_row_for_each_report_and_marks_unverified_ones() {
-    let reports: Vec<_> =
-        built_in().iter().map(|model| crate::lens::tlb::Simulator::new(model).finish()).collect();
+    let reports: Vec<_> = built_in().iter().map(|model| crate::tlb::Simulator::new(model).finish()).collect();
     let table = comparison(reports.iter().map(|report| ("user", report))).to_string();
     assert!(table.contains("Zen 4 *") && table.contains("Zen 3 ") && !table.contains("Zen 3 *"), "{table}");
 }

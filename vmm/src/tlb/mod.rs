@@ -1,7 +1,7 @@
 //! Modelled TLBs: the address stream of a trace, on the TLBs of processors from 1995 to today.
 //!
 //! A [`Model`] describes a processor's TLBs and is read from a geometry file; a [`Simulator`] takes the events of a trace
-//! ([`crate::lens::stream`]) and gives a [`TlbReport`]; [`WhatIf`] runs the same trace with other use of tags.
+//! ([`crate::tlb::stream`]) and gives a [`TlbReport`]; [`WhatIf`] runs the same trace with other use of tags.
 //! `docs/tlb-models.md` tells what is modelled and what is not.
 
 mod array;
@@ -13,6 +13,7 @@ mod hierarchy;
 mod replacement;
 mod report;
 mod simulator;
+pub mod stream;
 mod translation;
 mod walk;
 mod what_if;

@@ -1,7 +1,7 @@
 //! A set-associative array of anything: the one building block of TLBs and walk caches.
 
-use crate::lens::tlb::geometry::{Index, Shape};
-use crate::lens::tlb::replacement::{Policy, oldest};
+use crate::tlb::geometry::{Index, Shape};
+use crate::tlb::replacement::{Policy, oldest};
 
 /// Sets of ways, each free or taken.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! One cached translation: what it is found by and what it is lost by.
 
-use crate::lens::stream::{Access, PageSize};
+use crate::tlb::stream::{Access, PageSize};
 
 /// The address space and the way in which an access is translated now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

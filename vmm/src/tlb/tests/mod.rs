@@ -6,8 +6,8 @@ mod reference;
 mod sequences;
 mod what_if;
 
-use crate::lens::stream::{Access, AccessKind, Event, PageSize};
-use crate::lens::tlb::{Counts, Model, Simulator};
+use crate::tlb::stream::{Access, AccessKind, Event, PageSize};
+use crate::tlb::{Counts, Model, Simulator};
 
 /// A geometry with one array for everything at level 1, and `more` behind it.
 fn text(tags: &str, entries: u32, ways: &str, replacement: &str, more: &str) -> String {

@@ -5,17 +5,17 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::{WRITTEN_BY_HAND, read_text};
-use crate::lens::stream::{AccessKind, PageSize};
-use crate::lens::tlb::check;
-use crate::lens::tlb::error::GeometryError;
+use crate::tlb::check;
+use crate::tlb::error::GeometryError;
+use crate::tlb::stream::{AccessKind, PageSize};
 
 /// The built-in geometries, oldest first: name and text.
 pub const BUILT_IN: [(&str, &str); 5] = [
-    ("pentium-p54c", include_str!("../../../geometries/pentium-p54c.toml")),
-    ("skylake-sp", include_str!("../../../geometries/skylake-sp.toml")),
-    ("ice-lake-sp", include_str!("../../../geometries/ice-lake-sp.toml")),
-    ("zen3", include_str!("../../../geometries/zen3.toml")),
-    ("zen4", include_str!("../../../geometries/zen4.toml")),
+    ("pentium-p54c", include_str!("../../geometries/pentium-p54c.toml")),
+    ("skylake-sp", include_str!("../../geometries/skylake-sp.toml")),
+    ("ice-lake-sp", include_str!("../../geometries/ice-lake-sp.toml")),
+    ("zen3", include_str!("../../geometries/zen3.toml")),
+    ("zen4", include_str!("../../geometries/zen4.toml")),
 ];
 
 /// The TLBs and walk caches of one processor.

@@ -1,8 +1,8 @@
 //! Sequences of accesses whose misses can be counted on paper.
 
 use super::{access, counts, fully_associative, read, text, walks};
-use crate::lens::stream::{Access, AccessKind, Event, PageSize};
-use crate::lens::tlb::{Model, Simulator};
+use crate::tlb::stream::{Access, AccessKind, Event, PageSize};
+use crate::tlb::{Model, Simulator};
 
 fn round_robin(pages: u64, rounds: u64) -> Vec<Event> {
     (0..pages * rounds).map(|access| read(access % pages)).collect()

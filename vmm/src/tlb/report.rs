@@ -6,9 +6,9 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, LineStyle, Table};
 use serde::{Deserialize, Serialize};
 
-use crate::lens::tlb::counts::{Counts, SideCounts};
-use crate::lens::tlb::geometry::{Model, Tags};
-use crate::lens::tlb::what_if::WhatIf;
+use crate::tlb::counts::{Counts, SideCounts};
+use crate::tlb::geometry::{Model, Tags};
+use crate::tlb::what_if::WhatIf;
 
 /// What one model counted on one trace. These are a model's figures, never a processor's: [`TlbReport::source`] says so
 /// in every file.

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::lens::stream::{AccessKind, PageSize};
-use crate::lens::tlb::error::GeometryError;
-use crate::lens::tlb::geometry::{Model, Replacement, Shape, WalkCache};
+use crate::tlb::error::GeometryError;
+use crate::tlb::geometry::{Model, Replacement, Shape, WalkCache};
+use crate::tlb::stream::{AccessKind, PageSize};
 
 /// Most entries of an array: far beyond any processor's.
 const ENTRIES_MAX: u32 = 1 << 20;

@@ -1,8 +1,8 @@
 //! What each operation takes away, and what it leaves.
 
 use super::{access, counts, counts_after, fully_associative, load, read, read_global, text};
-use crate::lens::stream::{Access, AccessKind, Event, InvalidatePcidKind};
-use crate::lens::tlb::{Model, Tags};
+use crate::tlb::stream::{Access, AccessKind, Event, InvalidatePcidKind};
+use crate::tlb::{Model, Tags};
 
 /// Walks of reads of pages 1 and 2 and of the global page 3 that come after `operations`, all three having been there.
 fn refilled(model: &Model, before: &[Event], operations: &[Event]) -> (u64, u64, u64) {

@@ -1,8 +1,8 @@
 //! A naive model: plain vectors, searched from end to end, least recently used by definition.
 
-use crate::lens::stream::{Access, AccessKind, Event, InvalidatePcidKind, PageSize};
-use crate::lens::tlb::geometry::{Array, Index, Shape};
-use crate::lens::tlb::{Counts, Model, Tags};
+use crate::tlb::geometry::{Array, Index, Shape};
+use crate::tlb::stream::{Access, AccessKind, Event, InvalidatePcidKind, PageSize};
+use crate::tlb::{Counts, Model, Tags};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {

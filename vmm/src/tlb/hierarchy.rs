@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::lens::stream::{Access, AccessKind, PageSize};
-use crate::lens::tlb::array::SetArray;
-use crate::lens::tlb::geometry::{Array, Model};
-use crate::lens::tlb::translation::{Context, Identity, Translation};
+use crate::tlb::array::SetArray;
+use crate::tlb::geometry::{Array, Model};
+use crate::tlb::stream::{Access, AccessKind, PageSize};
+use crate::tlb::translation::{Context, Identity, Translation};
 
 /// How far an access had to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What a trace tells a model of the processor's caches of translations: one [`Event`] after the other, in program order.
 //!
-//! The trace lens produces it, the TLB models (`lens::tlb`) consume it. Addresses are virtual (linear). The producer has
+//! The trace lens produces it, the TLB models (`tlb`) consume it. Addresses are virtual (linear). The producer has
 //! walked the page tables, so each access carries what a TLB entry would hold: page size and global bit. A stream begins
 //! with [`Event::PcidsEnabled`] and [`Event::LoadPageTable`], which tell how and where the traced program runs.
 

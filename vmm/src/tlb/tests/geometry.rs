@@ -1,7 +1,7 @@
 //! Impossible geometries are refused with the fix.
 
 use super::text;
-use crate::lens::tlb::Model;
+use crate::tlb::Model;
 
 fn refusal(text: &str) -> String {
     Model::from_toml(text).unwrap_err().to_string()

@@ -5,9 +5,9 @@ use proptest::sample::select;
 
 use super::reference::Reference;
 use super::{counts, fully_associative, text, walks};
-use crate::lens::stream::{Access, AccessKind, Event, InvalidatePcidKind, PageSize};
-use crate::lens::tlb::geometry::{Array, Index, Replacement, Shape, UpperEntry, WalkCache, Ways};
-use crate::lens::tlb::{Model, Tags, WhatIf};
+use crate::tlb::geometry::{Array, Index, Replacement, Shape, UpperEntry, WalkCache, Ways};
+use crate::tlb::stream::{Access, AccessKind, Event, InvalidatePcidKind, PageSize};
+use crate::tlb::{Model, Tags, WhatIf};
 
 const ALL_KINDS: [AccessKind; 3] = [AccessKind::Fetch, AccessKind::Read, AccessKind::Write];
 
@@ -107,7 +107,7 @@ proptest! {
 
     #[test]
     fn every_count_is_that_of_the_naive_model(model in model(), events in events()) {
-        crate::lens::tlb::check::model(&model).unwrap();
+        crate::tlb::check::model(&model).unwrap();
         prop_assert_eq!(counts(&model, &events), Reference::new(&model).run(&events));
     }
 

@@ -1,8 +1,8 @@
 //! The same trace with other use of tags.
 
 use super::{fully_associative, load, read, read_global};
-use crate::lens::stream::{Event, EventSink, InvalidatePcidKind};
-use crate::lens::tlb::{Rewriter, WhatIf};
+use crate::tlb::stream::{Event, EventSink, InvalidatePcidKind};
+use crate::tlb::{Rewriter, WhatIf};
 
 /// Ten round trips between a client and a server, each in its own space, with two pages of each and one of the kernel.
 fn trace(pcids: bool) -> Vec<Event> {
