@@ -1,10 +1,10 @@
 //! Objects for tests of the portable logic.
 
 use crate::cpu::Cpu;
-use crate::endpoint::{Endpoint, Right};
-use crate::server::{PageRanges, Placement, Server, Shape, Spread};
-use crate::space::Space;
-use crate::thread::{State, Thread};
+use crate::object::endpoint::{Endpoint, Right};
+use crate::object::server::{PageRanges, Placement, Server, Shape, Spread};
+use crate::object::space::Space;
+use crate::object::thread::{State, Thread};
 
 /// A user server with one thread of this priority in a space of its own.
 pub fn thread_of_priority(priority: u8) -> &'static Thread {

@@ -5,15 +5,15 @@
 //! owns is a cell whose every access the checker watches; an interrupt is a flag that stays up until it is taken, so that two may
 //! be one, and HLT is a wait for it. A CPU that sleeps for ever is a deadlock that the checker reports.
 
-#[path = "../src/mailbox.rs"]
+#[path = "../src/sync/mailbox.rs"]
 mod mailbox;
-#[path = "../src/notice.rs"]
+#[path = "../src/sync/notice.rs"]
 mod notice;
-#[path = "../src/rendezvous.rs"]
+#[path = "../src/sync/rendezvous.rs"]
 mod rendezvous;
 
 /// The checker's atomics.
-mod sync {
+mod atomic {
     pub use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 }
 
@@ -23,10 +23,10 @@ use loom::cell::UnsafeCell;
 use loom::sync::Notify;
 use loom::thread;
 
+use atomic::AtomicPtr;
 use mailbox::{Letter, Mailbox};
 use notice::Notice;
 use rendezvous::{Party, Rendezvous, Seat};
-use sync::AtomicPtr;
 
 /// Runs all executions of `model` in which CPUs are preempted at most so many times other than where they wait.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {

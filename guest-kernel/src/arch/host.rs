@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use abi::pmu::{PmuPlan, PmuReport};
 
 use crate::cpu::Cpu;
-use crate::flush::ClockKind;
-use crate::message::Buffer;
-use crate::server::{Placement, Server};
-use crate::space::Space;
-use crate::thread::Thread;
+use crate::object::message::Buffer;
+use crate::object::server::{Placement, Server};
+use crate::object::space::Space;
+use crate::object::thread::Thread;
+use crate::smp::flush::ClockKind;
 
 /// What the kernel told the machine to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,17 +8,17 @@
 //!
 //! * Everything here belongs to this CPU: no lock, no atomic access. Whoever cannot be reached by plain stores looks like
 //!   an endpoint without receivers, or a server that owes nobody a reply.
-//! * Receivers are a [`crate::queue::Stack`]: an endpoint with receivers is neither
+//! * Receivers are a [`crate::object::queue::Stack`]: an endpoint with receivers is neither
 //!   dead nor has it senders or notification bits.
-//! * [`crate::schedule::ReadyQueue`] folds priorities and the time slice into the one number that is compared here.
+//! * [`crate::cpu::run_queue::ReadyQueue`] folds priorities and the time slice into the one number that is compared here.
 //! * A fast IPC is one thread switch and is counted once, as the former (`CounterCells::snapshot`).
 
 use abi::call::Tag;
 
 use crate::cpu::{Cpu, count};
-use crate::endpoint::Right;
-use crate::thread::{State, Thread};
-use crate::trust;
+use crate::lifecycle::trust;
+use crate::object::endpoint::Right;
+use crate::object::thread::{State, Thread};
 
 /// What to do next: returned in RAX and RDX.
 #[repr(C)]

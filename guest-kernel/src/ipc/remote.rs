@@ -12,9 +12,9 @@ use abi::call::status;
 
 use super::slow::{Delivery, add_notification, deliver_or_queue};
 use crate::cpu::{Cpu, count};
-use crate::endpoint::Endpoint;
-use crate::partners;
-use crate::thread::{State, Thread};
+use crate::object::endpoint::Endpoint;
+use crate::object::partners;
+use crate::object::thread::{State, Thread};
 
 /// Sends the current thread, whose message, badge and state (`Calling` or `Sending`) are set, to the CPU of `target`.
 /// Returns the thread that runs next.

@@ -1,17 +1,17 @@
 //! The slow path: every IPC operation in full.
 //!
-//! Each function takes the current thread with its registers in its [`crate::thread::Context`], does one system call
+//! Each function takes the current thread with its registers in its [`crate::object::thread::Context`], does one system call
 //! for it, and returns the thread that runs next.
 
 use abi::call::{Tag, status};
 
 use super::remote;
 use crate::cpu::Cpu;
-use crate::endpoint::Endpoint;
-use crate::message::{can_transfer, transfer};
-use crate::server::Server;
-use crate::thread::{State, Thread};
-use crate::trust;
+use crate::lifecycle::trust;
+use crate::object::endpoint::Endpoint;
+use crate::object::message::{can_transfer, transfer};
+use crate::object::server::Server;
+use crate::object::thread::{State, Thread};
 
 /// `CALL`: sends and waits for the reply of exactly this call.
 pub fn call(cpu: &'static Cpu, caller: &'static Thread, handle: u64, tag: Tag) -> &'static Thread {

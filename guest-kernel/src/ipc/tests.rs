@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use super::fast;
 use crate::arch::{Action, take_actions};
 use crate::cpu::Cpu;
-use crate::server::Placement;
-use crate::space::Space;
+use crate::lifecycle::death;
+use crate::object::server::Placement;
+use crate::object::space::Space;
+use crate::object::thread::{Resume, State, Thread};
+use crate::system_call;
 use crate::testing::{cpu_running, give_rights, server, server_in, thread, thread_of_priority, wait};
-use crate::thread::{Resume, State, Thread};
-use crate::{death, system_call};
 
 const EMPTY: Tag = Tag(0);
 

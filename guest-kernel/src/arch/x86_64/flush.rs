@@ -13,10 +13,10 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 use super::machine::time_stamp_counter;
 use super::paging::{self, Access, Frames};
 use crate::cpu::{Cpu, count};
-use crate::flush::{ClockKind, judge_clock};
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::{Placement, Server};
-use crate::space::Space;
+use crate::object::server::{Placement, Server};
+use crate::object::space::Space;
+use crate::smp::flush::{ClockKind, judge_clock};
 
 /// Whether this CPU has INVPCID.
 static HAS_INVPCID: AtomicBool = AtomicBool::new(false);

@@ -9,11 +9,11 @@ use x86_64::instructions::port::PortWriteOnly;
 
 use super::paging;
 use crate::cpu::Cpu;
-use crate::kernel::Kernel;
-use crate::message::Buffer;
-use crate::server::Server;
+use crate::cpu::kernel::Kernel;
+use crate::object::message::Buffer;
+use crate::object::server::Server;
 
-/// Loads CR3 with a value of [`crate::space::Space::take_load_value`].
+/// Loads CR3 with a value of [`crate::object::space::Space::take_load_value`].
 #[inline]
 pub fn load_page_table(value: u64) {
     // SAFETY: the value names a top-level table whose upper half is the kernel's, so that nothing the kernel uses

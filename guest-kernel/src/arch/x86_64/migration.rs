@@ -7,10 +7,11 @@ use abi::address::{KERNEL_IMAGE_BASE, PHYSICAL_MAP_BASE};
 use abi::call::number;
 use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE, stub_offset};
 
-use super::{entry, paging};
-use crate::server::{Placement, Server};
-use crate::space::Space;
-use crate::thread::{RFLAGS_INTERRUPTS_ON, Thread};
+use super::entry::system_call as entry;
+use super::paging;
+use crate::object::server::{Placement, Server};
+use crate::object::space::Space;
+use crate::object::thread::{RFLAGS_INTERRUPTS_ON, Thread};
 
 /// Offset in a `user` stub of SYSCALL.
 const STUB_CALL_OFFSET: u64 = 5;

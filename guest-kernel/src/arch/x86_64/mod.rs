@@ -1,30 +1,24 @@
 //! x86-64: the only place with assembly and privileged instructions.
 
-mod boot;
-mod compatibility;
-mod descriptors;
-mod direct;
 mod entry;
 mod features;
 mod flush;
-mod last_words;
 mod machine;
 mod migration;
 mod paging;
 mod pmu;
-mod probe;
 mod timer;
-mod traps;
 
 use core::arch::asm;
 use core::mem::offset_of;
 
 use crate::cpu::Cpu;
 
-pub use boot::boot;
-pub use compatibility::{Compatibility, RETURN_OFFSET, begin_compatible, change_segments};
+pub use entry::boot::boot;
+pub use entry::compatibility::{Compatibility, RETURN_OFFSET, begin_compatible, change_segments};
+pub use entry::last_words::panic;
+pub use entry::probe::probe_segments;
 pub use flush::{clock_kind, flush_all, flush_region, flush_space, measure_flush, set_has_invpcid};
-pub use last_words::panic;
 pub use machine::{
     copy_words, cpu, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter,
     wait_for_interrupt, write_console,
@@ -38,12 +32,11 @@ pub use paging::{
     release_region,
 };
 pub use pmu::Pmu;
-pub use probe::probe_segments;
 pub use timer::{arm_timer, interrupt_cpu, stop_timer};
 
 /// Where the jump of the `kernel` stub of system call `call` goes.
 pub fn kernel_door(call: u32) -> u64 {
-    entry::kernel_door_of(call) as *const () as u64
+    entry::system_call::kernel_door_of(call) as *const () as u64
 }
 
 /// This CPU's record. Only in the kernel's own code, after boot has set GS.

@@ -10,7 +10,7 @@ use abi::address::{
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::memory::{Memory, OutOfMemory};
-use crate::server::{PageRanges, Placement};
+use crate::object::server::{PageRanges, Placement};
 
 /// A page table of any level.
 type Table = [Cell<u64>; TABLE_ENTRIES];

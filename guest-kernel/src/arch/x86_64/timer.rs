@@ -10,8 +10,8 @@ use abi::report::feature;
 use x86_64::registers::model_specific::Msr;
 
 use super::machine::time_stamp_counter;
+use crate::boot::plan;
 use crate::cpu::Cpu;
-use crate::plan;
 
 /// Vector of the timer's interrupt.
 pub const TIMER_VECTOR: u64 = 32;

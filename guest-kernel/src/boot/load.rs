@@ -1,0 +1,321 @@
+//! Loading the servers of a plan: each into a region of its own, in a user space, in a slot of the kernel, or in its home.
+
+use core::cell::Cell;
+use core::ptr::with_exposed_provenance;
+use core::slice;
+
+use abi::boot::{BootInfo, Module, PhysicalRange};
+use abi::call::status;
+use abi::plan::PlanServer;
+use abi::region::StartInfo;
+
+use crate::arch::{self, DetachedRegion};
+use crate::boot::image::{Image, ImageError};
+use crate::boot::plan::{self, StartError, is_driver, is_migratable, placement_of};
+use crate::boot::region::{Region, RegionError, SharedPages, ranges_max};
+use crate::boot::spaces::Spaces;
+use crate::lifecycle::start_stop::Regions;
+use crate::lifecycle::trust::Policy;
+use crate::memory::slot::FreeSlots;
+use crate::memory::small_slot::SmallSlots;
+use crate::memory::{Memory, OutOfMemory};
+use crate::object::server::{PageRanges, Placement, Server};
+use crate::object::space::Space;
+use crate::smp::flush::{self, Reach};
+use crate::smp::world::Alone;
+
+/// Loads servers into their regions, at the start and later.
+pub struct Loader {
+    /// What the VMM has handed over.
+    pub boot: &'static BootInfo,
+    /// Servers as the plan has them.
+    pub plan: &'static [PlanServer],
+    /// Where memory comes from.
+    pub memory: &'static Memory,
+    /// Pages that all servers share.
+    pub pages: SharedPages,
+    /// Free slots of the kernel.
+    pub slots: FreeSlots,
+    /// Free slots of the region of small spaces.
+    pub small_slots: SmallSlots,
+    /// Whether 64-bit programs may be put into user space.
+    pub may_run_64_bit_in_user: bool,
+    /// User spaces.
+    pub spaces: Spaces,
+}
+
+impl Loader {
+    /// Makes server `index` of the plan and loads it. It has neither rights nor threads yet.
+    pub fn create(&self, index: u32) -> Result<Server, StartError> {
+        let plan = &self.plan[index as usize];
+        plan::check(plan, self.boot.cpu_count)
+            .map_err(|reason| StartError::Plan { server: index, reason })?;
+        let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
+        let placement = placement_of(plan);
+        let shape = plan::shape_of(plan);
+        let home = match is_migratable(plan) {
+            true if placement.is_32_bit() => {
+                Some((self.spaces.take_large(true, self.memory).map_err(out_of_memory)?, 0))
+            }
+            true => Some(self.spaces.take_home(self.memory).map_err(out_of_memory)?),
+            false => None,
+        };
+        let place = self.find_place(plan, index, placement, u64::from(shape.slot_mib) << 20, home, None)?;
+        let room = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
+        let pages = PageRanges::new(room.map_err(out_of_memory)?);
+        let home = home.map(|(space, _)| space);
+        for space in place.space.into_iter().chain(home) {
+            // Nothing has been loaded yet.
+            let _ = space.add_cpus(shape.cpus);
+        }
+        let mut server = Server::new(index, placement, place.base, pages, place.space, home, shape);
+        server.trust_group.set(plan.trust_group);
+        server.policy = Policy::new(plan);
+        self.fill(&server)?;
+        Ok(server)
+    }
+
+    /// Fills the region of a server, whose placement, base and space are set.
+    fn fill(&self, server: &Server) -> Result<(), StartError> {
+        let index = server.index;
+        let plan = &self.plan[index as usize];
+        let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
+        let module = modules(self.boot)
+            .get(plan.module as usize)
+            .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
+        let wrong_image = |error| StartError::Image { server: index, error };
+        let image = Image::parse(file_bytes(module.file)).map_err(wrong_image)?;
+        if image.is_32_bit != server.placement.get().is_32_bit() {
+            return Err(wrong_image(ImageError::WrongWidth));
+        }
+        let base = server.base.get();
+        let region = Region {
+            root: root_of(server),
+            base,
+            placement: server.placement.get(),
+            memory: self.memory,
+            // Its pages lie at the same offsets wherever it is loaded: the first time tells.
+            mapped: server.pages.is_empty().then_some(&server.pages),
+        };
+        region.load(&image, module.file.start).map_err(|error| match error {
+            RegionError::Image(error) => wrong_image(error),
+            RegionError::OutOfMemory => StartError::OutOfMemory { server: index },
+        })?;
+        region.add_memory(plan).map_err(out_of_memory)?;
+        let samples = if is_driver(plan) { self.boot.samples } else { PhysicalRange::default() };
+        region.add_samples(samples).map_err(out_of_memory)?;
+        let info = StartInfo {
+            version: abi::VERSION,
+            server: index,
+            thread_count: plan.thread_count,
+            right_count: plan.right_count,
+            working_set_pages: plan.working_set_pages,
+            steal_time_cpus: self.pages.steal_time_cpus,
+            sample_capacity: samples.size / 8,
+            arguments: plan.arguments,
+        };
+        region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;
+        server.entry.set(server.program_base() + image.entry);
+        Ok(())
+    }
+
+    /// A region for a server: its home if it may migrate, else a slot of the kernel or of the region of small spaces, or the
+    /// place that it had in user space before, or the next one of its space there, or a space of its own.
+    fn find_place(
+        &self,
+        plan: &PlanServer,
+        index: u32,
+        placement: Placement,
+        slot_size: u64,
+        home: Option<(&'static Space, u64)>,
+        before: Option<(&'static Space, u64)>,
+    ) -> Result<Place, StartError> {
+        let wrong = |reason| StartError::Plan { server: index, reason };
+        if placement == Placement::Small {
+            let base = self.small_slots.take(slot_size);
+            let base = base.ok_or(wrong("the slots of its size for small spaces are all taken"))?;
+            return Ok(Place::new(base, None));
+        }
+        if let Some((home, base)) = home {
+            let is_rehung = arch::hang_home(home, base, placement);
+            let space = (placement != Placement::Kernel).then_some(home);
+            return Ok(Place { is_rehung, ..Place::new(base, space) });
+        }
+        if placement == Placement::Kernel {
+            let base = self
+                .slots
+                .take()
+                .ok_or(wrong("all slots of the kernel are taken; place fewer servers in the kernel"))?;
+            return Ok(Place::new(base, None));
+        }
+        if let Some((space, base)) = before {
+            return Ok(Place::new(base, Some(space)));
+        }
+        if placement == Placement::Large {
+            let space = self.spaces.take_large(false, self.memory);
+            let space = space.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
+            return Ok(Place::new(0, Some(space)));
+        }
+        let taken = self.spaces.take_region(plan.space, self.memory);
+        let taken = taken.map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
+        let (space, base) =
+            taken.ok_or(wrong("its space is full, or its number is not below that of the servers"))?;
+        Ok(Place::new(base, Some(space)))
+    }
+
+    /// Gives the region's frames back, and its slot. No TLB may hold it any more.
+    fn release(&self, server: &Server, region: DetachedRegion) {
+        arch::release_region(region, self.memory);
+        if server.placement.get() == Placement::Small {
+            self.small_slots.give_back(server.base.get(), server.slot_size());
+        } else if server.home.is_none() && server.placement.get() == Placement::Kernel {
+            self.slots.give_back(server.base.get());
+        }
+    }
+}
+
+impl Regions for Loader {
+    fn load(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
+        let plan = &self.plan[server.index as usize];
+        if placement_of(plan).is_32_bit() != placement.is_32_bit()
+            || placement == Placement::Small && server.slot_size() == 0
+        {
+            return Err(status::BAD_ARGUMENT);
+        }
+        if placement == Placement::User && !self.may_run_64_bit_in_user {
+            return Err(status::NOT_PERMITTED);
+        }
+        let home_base = if placement.is_32_bit() { 0 } else { server.base.get() };
+        let home = server.home.map(|home| (home, home_base));
+        let place = self
+            .find_place(plan, server.index, placement, server.slot_size(), home, server.user_place.get())
+            .map_err(|_| status::EXHAUSTED)?;
+        server.placement.set(placement);
+        server.base.set(place.base);
+        server.space.set(place.space);
+        if place.is_rehung {
+            let region = (server, Reach::of(server.home));
+            flush::regions(alone, core::iter::once(region), server.pages.page_count());
+        }
+        if server.home.is_none()
+            && let Some(space) = place.space
+        {
+            server.user_place.set(Some((space, place.base)));
+            if space.add_cpus(server.cpus) {
+                flush::everything(alone);
+            }
+        }
+        self.fill(server).map_err(|_| {
+            self.take_away(alone, server);
+            status::EXHAUSTED
+        })
+    }
+
+    fn relocate(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
+        let old = Whereabouts::of(server);
+        let (offset, size) = server.state.get();
+        let state = (root_of(server), server.base.get() + offset);
+        let loaded = self.load(alone, server, placement).and_then(|()| {
+            let target = (root_of(server), server.base.get() + offset);
+            arch::copy_between(state, target, size).ok_or_else(|| {
+                self.take_away(alone, server);
+                status::BAD_ARGUMENT
+            })
+        });
+        if let Err(error) = loaded {
+            old.give_to(server);
+            return Err(error);
+        }
+        let new = Whereabouts::of(server);
+        old.give_to(server);
+        self.take_away(alone, server);
+        new.give_to(server);
+        Ok(())
+    }
+
+    fn take_away(&self, alone: &Alone, server: &'static Server) {
+        let (root, base) = (root_of(server), server.base.get());
+        let region = match server.placement.get() {
+            Placement::User | Placement::Kernel => arch::detach_region(root, base),
+            Placement::Large if server.home.is_none() => arch::detach_large(root),
+            Placement::Small | Placement::Large => arch::detach_slot(root, base, server.slot_size()),
+        };
+        let reach = Reach::of(server.space.get());
+        flush::regions(alone, core::iter::once((server, reach)), server.pages.page_count());
+        self.release(server, region);
+    }
+
+    fn take_small_slot(&self, size: u64) -> Option<u64> {
+        self.small_slots.take(size)
+    }
+
+    fn give_small_slot_back(&self, base: u64, size: u64) {
+        self.small_slots.give_back(base, size);
+    }
+
+    fn frames_in_use(&self) -> u64 {
+        self.memory.frames_in_use()
+    }
+
+    fn steal_time_of(&self, cpu: u32) -> Option<u64> {
+        self.pages.steal_time_of(cpu)
+    }
+}
+
+/// All that tells where a server is. Its pages lie at the same offsets everywhere.
+struct Whereabouts {
+    placement: Placement,
+    base: u64,
+    entry: u64,
+    space: Option<&'static Space>,
+}
+
+impl Whereabouts {
+    fn of(server: &Server) -> Whereabouts {
+        Whereabouts {
+            placement: server.placement.get(),
+            base: server.base.get(),
+            entry: server.entry.get(),
+            space: server.space.get(),
+        }
+    }
+
+    fn give_to(&self, server: &Server) {
+        server.placement.set(self.placement);
+        server.base.set(self.base);
+        server.entry.set(self.entry);
+        server.space.set(self.space);
+    }
+}
+
+/// The page table that a server's region is mapped in.
+fn root_of(server: &Server) -> u64 {
+    server.space.get().map_or_else(arch::kernel_root, |space| space.root)
+}
+
+/// Where a server is put.
+struct Place {
+    base: u64,
+    space: Option<&'static Space>,
+    /// Whether its own space has another table there than before, which a TLB may know.
+    is_rehung: bool,
+}
+
+impl Place {
+    fn new(base: u64, space: Option<&'static Space>) -> Place {
+        Place { base, space, is_rehung: false }
+    }
+}
+
+/// The programs that the VMM has loaded.
+fn modules(boot: &'static BootInfo) -> &'static [Module] {
+    let address = arch::physical_pointer(boot.modules).expose_provenance();
+    // SAFETY: the VMM has laid the array out there, and nobody writes to it.
+    unsafe { slice::from_raw_parts(with_exposed_provenance(address), boot.module_count as usize) }
+}
+
+/// The bytes of a program.
+fn file_bytes(file: PhysicalRange) -> &'static [u8] {
+    // SAFETY: the VMM has loaded the file there; servers get its pages for reading only.
+    unsafe { slice::from_raw_parts(arch::physical_pointer(file.start), file.size as usize) }
+}

@@ -1,0 +1,248 @@
+//! Filling a server's region: image, kernel interface page, start information, stacks, working set, samples.
+//!
+//! The same code fills a region in a user space and a slot of the kernel. What differs is one bit of every page, and
+//! which of the kernel interface pages is mapped. The regions of 32-bit servers have other offsets.
+
+use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
+
+use abi::address::PAGE_SIZE;
+use abi::boot::PhysicalRange;
+use abi::call::{VECTOR_32, number};
+use abi::plan::PlanServer;
+use abi::region::{
+    CLOCK_COUNT_MAX, CLOCK_OFFSET, CLOCK_SIZE, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, SAMPLES_OFFSET_32,
+    STACK_PAGES_MAX, START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET, stack_end, stub_offset,
+    working_set_offset_32,
+};
+
+use crate::arch::{self, Access, Frames};
+use crate::boot::image::{Image, ImageError};
+use crate::boot::plan::Gate;
+use crate::memory::{Memory, OutOfMemory};
+use crate::object::server::{PageRange, PageRanges, Placement};
+
+/// Pages that all servers share.
+pub struct SharedPages {
+    /// Kernel interface page with stubs that execute SYSCALL.
+    pub user_interface: u64,
+    /// Kernel interface page with stubs that jump into the kernel.
+    pub kernel_interface: u64,
+    /// Kernel interface page of 32-bit programs, with stubs that enter by the plan's gate; 0 if the plan has none.
+    interface_32: u64,
+    /// First of the frames with KVM's steal-time records.
+    steal_time: u64,
+    /// CPUs that have one.
+    pub steal_time_cpus: u32,
+}
+
+/// A region to fill.
+pub struct Region<'memory> {
+    /// Top-level page table to map it in.
+    pub root: u64,
+    /// Its base address.
+    pub base: u64,
+    /// Where its server is placed.
+    pub placement: Placement,
+    /// Where frames come from.
+    pub memory: &'memory Memory,
+    /// Where to note what is mapped, if that is not known.
+    pub mapped: Option<&'memory PageRanges>,
+}
+
+/// Ranges of pages that a region with this many threads may have.
+pub fn ranges_max(thread_count: u32) -> usize {
+    /// Kernel interface page, start information, steal time, working set, samples.
+    const OTHER_PIECES: usize = 5;
+    crate::boot::image::SEGMENTS_MAX + OTHER_PIECES + thread_count as usize
+}
+
+/// Why a region cannot be filled.
+#[derive(Clone, Copy, Debug)]
+pub enum RegionError {
+    /// The program is not fit.
+    Image(ImageError),
+    /// Memory is used up.
+    OutOfMemory,
+}
+
+impl From<ImageError> for RegionError {
+    fn from(error: ImageError) -> Self {
+        RegionError::Image(error)
+    }
+}
+
+impl From<OutOfMemory> for RegionError {
+    fn from(OutOfMemory: OutOfMemory) -> Self {
+        RegionError::OutOfMemory
+    }
+}
+
+impl SharedPages {
+    /// Makes the shared pages, with room for a steal-time record for each of so many CPUs, and the gate of 32-bit programs if
+    /// there are any.
+    pub fn new(
+        memory: &Memory,
+        steal_time_cpus: u32,
+        gate: Option<Gate>,
+    ) -> Result<SharedPages, OutOfMemory> {
+        let steal_time_cpus = steal_time_cpus.min(CLOCK_COUNT_MAX);
+        Ok(SharedPages {
+            user_interface: user_interface(memory)?,
+            kernel_interface: kernel_interface(memory)?,
+            interface_32: gate.map_or(Ok(0), |gate| interface_32(memory, gate))?,
+            steal_time: memory.frames(steal_time_pages(steal_time_cpus))?,
+            steal_time_cpus,
+        })
+    }
+
+    /// Where KVM may keep its steal-time record of a CPU, if there is room.
+    pub fn steal_time_of(&self, cpu: u32) -> Option<u64> {
+        (cpu < self.steal_time_cpus).then(|| self.steal_time + u64::from(cpu) * CLOCK_SIZE)
+    }
+}
+
+/// Pages that hold so many records.
+fn steal_time_pages(cpus: u32) -> u64 {
+    (u64::from(cpus) * CLOCK_SIZE).div_ceil(PAGE_SIZE)
+}
+
+/// `mov eax, number; syscall; ret` for every system call.
+fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let [n0, n1, n2, n3] = call.to_le_bytes();
+        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0x0f, 0x05, 0xc3]);
+    }
+    Ok(page)
+}
+
+/// `mov eax, number` and the way through the gate for every system call, then RET.
+fn interface_32(memory: &Memory, gate: Gate) -> Result<u64, OutOfMemory> {
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let [n0, n1, n2, n3] = call.to_le_bytes();
+        let rest: &[u8] = match gate {
+            Gate::Interrupt => &[0xcd, VECTOR_32, 0xc3], // int; ret
+            Gate::SysEnter => &[0x89, 0xe1, 0x0f, 0x34], // mov ecx, esp; sysenter, which goes on at the RET below
+            Gate::SysCall => &[0x0f, 0x05, 0xc3],        // syscall; ret
+        };
+        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3]);
+        write(page + stub_offset(call) + 5, rest);
+    }
+    write(page + arch::RETURN_OFFSET, &[0xc3]);
+    Ok(page)
+}
+
+/// `mov eax, number; jmp [door]` for every system call, with the addresses of the kernel's doors at the end of the page. The
+/// doors of CALL and REPLY_AND_WAIT serve these alone and need no number.
+fn kernel_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
+    const MOV_SIZE: u64 = 5;
+    const JMP_SIZE: u64 = 6;
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let mut stub = stub_offset(call);
+        if !matches!(call, number::CALL | number::REPLY_AND_WAIT) {
+            let [n0, n1, n2, n3] = call.to_le_bytes();
+            write(page + stub, &[0xb8, n0, n1, n2, n3]);
+            stub += MOV_SIZE;
+        }
+        let door = PAGE_SIZE - 8 * (u64::from(call) + 1);
+        let [d0, d1, d2, d3] = ((door - (stub + JMP_SIZE)) as u32).to_le_bytes();
+        write(page + stub, &[0xff, 0x25, d0, d1, d2, d3]);
+        write(page + door, &arch::kernel_door(call).to_le_bytes());
+    }
+    Ok(page)
+}
+
+/// Writes to physical memory that this module has taken from [`Memory`].
+fn write(address: u64, bytes: &[u8]) {
+    // SAFETY: the callers write within frames that they have just taken and not yet given to anybody.
+    unsafe { copy_nonoverlapping(bytes.as_ptr(), arch::physical_pointer(address), bytes.len()) };
+}
+
+impl Region<'_> {
+    /// Maps the program, whose file lies at physical address `file`, and applies its relocations.
+    pub fn load(&self, image: &Image<'_>, file: u64) -> Result<(), RegionError> {
+        for segment in image.segments() {
+            let (frames, access) = if segment.writable {
+                (Frames::Own, Access::WRITE)
+            } else {
+                let frame = (file + segment.file_offset) & !(PAGE_SIZE - 1);
+                (Frames::Shared(frame), if segment.executable { Access::EXECUTE } else { Access::READ })
+            };
+            self.map(segment.first_page(), frames, segment.page_count(), access)?;
+            if segment.writable {
+                self.write(segment.address, image.contents(segment));
+            }
+        }
+        for relocation in image.relocations() {
+            let (address, value) = relocation?;
+            self.write(address, &self.base.wrapping_add(value).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    /// Writes to pages of the region's own that have been mapped.
+    fn write(&self, offset: u64, mut bytes: &[u8]) {
+        let mut address = self.base + offset;
+        while !bytes.is_empty() {
+            let Some(frame) = arch::frame_of(self.root, address) else { return };
+            let in_page = address % PAGE_SIZE;
+            let (now, later) = bytes.split_at(bytes.len().min((PAGE_SIZE - in_page) as usize));
+            write(frame + in_page, now);
+            address += now.len() as u64;
+            bytes = later;
+        }
+    }
+
+    /// Maps what the kernel gives to every server, and the start information.
+    pub fn add_kernel_pages(&self, pages: &SharedPages, info: &StartInfo) -> Result<(), OutOfMemory> {
+        let interface = match self.placement {
+            Placement::User => pages.user_interface,
+            Placement::Kernel => pages.kernel_interface,
+            Placement::Small | Placement::Large => pages.interface_32,
+        };
+        self.map(KERNEL_INTERFACE_OFFSET, Frames::Shared(interface), 1, Access::EXECUTE)?;
+        let clock_pages = steal_time_pages(pages.steal_time_cpus);
+        self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), clock_pages, Access::READ)?;
+        self.map(START_INFO_OFFSET, Frames::Own, 1, Access::READ)?;
+        let frame = arch::frame_of(self.root, self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
+        let target: *mut StartInfo =
+            with_exposed_provenance_mut(arch::physical_pointer(frame).expose_provenance());
+        // SAFETY: a fresh frame, aligned and large enough, that nobody else uses yet.
+        unsafe { target.write(*info) };
+        Ok(())
+    }
+
+    /// Maps stacks and working set as the plan asks.
+    pub fn add_memory(&self, plan: &PlanServer) -> Result<(), OutOfMemory> {
+        let pages = if plan.stack_pages == 0 { STACK_PAGES_MAX } else { plan.stack_pages.into() };
+        for thread in 0..plan.thread_count {
+            let offset = stack_end(0, thread) - pages * PAGE_SIZE;
+            self.map(offset, Frames::Own, pages, Access::WRITE)?;
+        }
+        let working_set = match self.placement.is_32_bit() {
+            true => working_set_offset_32(plan.thread_count),
+            false => WORKING_SET_OFFSET,
+        };
+        self.map(working_set, Frames::Own, u64::from(plan.working_set_pages), Access::WRITE)
+    }
+
+    /// Maps the samples.
+    pub fn add_samples(&self, samples: PhysicalRange) -> Result<(), OutOfMemory> {
+        self.map(
+            if self.placement.is_32_bit() { SAMPLES_OFFSET_32 } else { SAMPLES_OFFSET },
+            Frames::Shared(samples.start),
+            samples.size.div_ceil(PAGE_SIZE),
+            Access::WRITE,
+        )
+    }
+
+    fn map(&self, offset: u64, frames: Frames, count: u64, access: Access) -> Result<(), OutOfMemory> {
+        let range = PageRange { offset, count };
+        if count != 0 && self.mapped.is_some_and(|mapped| !mapped.add(range)) {
+            return Err(OutOfMemory);
+        }
+        arch::map(self.root, self.base + offset, frames, count, access, self.placement, self.memory)
+    }
+}

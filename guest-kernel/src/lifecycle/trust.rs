@@ -1,0 +1,199 @@
+//! Trust: who may run in the kernel, and what the kernel decides by itself when a server proves stable or unstable.
+//!
+//! Trust is given by the plan, never earned: a server that has answered often enough moves into the kernel only if it is in
+//! group 1 already. It can be lost: by order of the driver, or by faults in the kernel.
+
+use core::cell::Cell;
+
+use abi::plan::{PlanServer, trust};
+
+use crate::cpu::{Cpu, count};
+use crate::lifecycle::start_stop;
+use crate::object::partners;
+use crate::object::server::{Placement, Server};
+use crate::object::thread::Thread;
+use crate::smp::world::{self, Alone};
+
+/// The talk's rule: only group 1, critical and trusted, may run in the kernel.
+pub fn may_run(group: u32, placement: Placement) -> bool {
+    placement != Placement::Kernel || group == trust::CRITICAL_TRUSTED
+}
+
+/// Takes a server's trust away: it becomes critical and untrusted, as in the talk. Whoever is not trusted stays what it is.
+pub fn demote(cpu: &Cpu, server: &Server) {
+    if server.is_trusted() {
+        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
+        count(&cpu.counters.demotions);
+    }
+}
+
+/// What the plan has the kernel decide about a server by itself.
+#[derive(Default)]
+pub struct Policy {
+    /// Messages after which it has proved stable, 0 for never.
+    promote_after: u32,
+    /// Messages until then, since it started; 0 once they have come.
+    messages_left: Cell<u32>,
+    /// Faults in the kernel that it may still have; the last one costs it its trust. 0: the first one is its end.
+    faults_left: Cell<u32>,
+}
+
+impl Policy {
+    /// As the plan has it.
+    pub fn new(plan: &PlanServer) -> Policy {
+        Policy {
+            promote_after: plan.promote_after,
+            messages_left: Cell::new(plan.promote_after),
+            faults_left: Cell::new(plan.demote_after),
+        }
+    }
+
+    /// The server starts from its beginning, and has to prove itself again.
+    pub fn start_over(&self) {
+        self.messages_left.set(self.promote_after);
+    }
+
+    /// Counts a message. Whether it was the one that proved the server stable.
+    fn proved_stable(&self) -> bool {
+        let left = self.messages_left.get();
+        if left != 0 {
+            self.messages_left.set(left - 1);
+        }
+        left == 1
+    }
+
+    /// Counts a fault in this placement.
+    fn judge_fault(&self, placement: Placement) -> Verdict {
+        let left = self.faults_left.get();
+        if placement != Placement::Kernel || left == 0 {
+            return Verdict::StaysDead;
+        }
+        self.faults_left.set(left - 1);
+        if left == 1 { Verdict::Demoted } else { Verdict::Forgiven }
+    }
+}
+
+/// What becomes of a server that has faulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing, unless the driver starts it again.
+    StaysDead,
+    /// It starts again in the kernel.
+    Forgiven,
+    /// It starts again in user space, and may never come back.
+    Demoted,
+}
+
+/// A server that may migrate has got a message: notes the partners, and moves the server into the kernel, with its group,
+/// once it has proved stable. Both threads' registers must be in their contexts, as far as they count.
+#[cold]
+pub fn message_received(cpu: &'static Cpu, sender: &Thread, receiver: &Thread) {
+    partners::note(sender, receiver);
+    let server = receiver.server;
+    if server.policy.proved_stable() {
+        world::promote_soon(cpu, server);
+    }
+}
+
+/// A server has ended by a fault in this placement, and its callers have been told. Starts it again if its policy has it
+/// so. What cannot be started, for want of memory, stays dead.
+pub fn after_fault(alone: &Alone, server: &'static Server, placement: Placement) {
+    let next = match server.policy.judge_fault(placement) {
+        Verdict::StaysDead => return,
+        Verdict::Forgiven => Placement::Kernel,
+        Verdict::Demoted => {
+            demote(alone.cpu(), server);
+            Placement::User
+        }
+    };
+    if start_stop::start(alone, server, next).is_ok() {
+        count(&alone.cpu().counters.restarts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use abi::call::migrate as how;
+    use abi::plan::PARTNERS_MAX;
+
+    use super::*;
+    use crate::lifecycle::migrate;
+    use crate::testing::{cpu_running, thread};
+
+    #[test]
+    fn only_group_1_may_run_in_the_kernel() {
+        for group in 0..=5 {
+            assert!(may_run(group, Placement::User));
+            assert_eq!(may_run(group, Placement::Kernel), group == 1);
+        }
+    }
+
+    fn policy(promote_after: u32, demote_after: u32) -> Policy {
+        Policy::new(&PlanServer { promote_after, demote_after, ..PlanServer::default() })
+    }
+
+    proptest! {
+        /// All faults in the kernel but the last allowed one are forgiven; that one demotes; none counts elsewhere.
+        #[test]
+        fn the_budget_of_faults_is_kept(allowed in 0_u32..9, in_kernel in proptest::collection::vec(any::<bool>(), 0..30)) {
+            let policy = policy(0, allowed);
+            let mut seen = 0;
+            for in_kernel in in_kernel {
+                let placement = if in_kernel { Placement::Kernel } else { Placement::User };
+                seen += u32::from(in_kernel);
+                let expected = match in_kernel {
+                    true if seen < allowed => Verdict::Forgiven,
+                    true if seen == allowed => Verdict::Demoted,
+                    _ => Verdict::StaysDead,
+                };
+                prop_assert_eq!(policy.judge_fault(placement), expected);
+            }
+        }
+
+        /// Exactly the message with the number of the plan proves it, counted from the last start.
+        #[test]
+        fn stability_is_proved_once_for_each_start(after in 0_u32..9, messages in proptest::collection::vec(0_u32..20, 1..5)) {
+            let policy = policy(after, 0);
+            for messages in messages {
+                let proofs: Vec<u32> = (1..=messages).filter(|_| policy.proved_stable()).collect();
+                prop_assert_eq!(proofs, if (1..=messages).contains(&after) { vec![after] } else { vec![] });
+                policy.start_over();
+            }
+        }
+
+        /// Whatever is ordered and whoever exchanges messages: nobody is in the kernel who is not trusted, and nobody gains
+        /// trust.
+        #[test]
+        fn nobody_is_in_the_kernel_without_trust(
+            groups in proptest::collection::vec(1_u32..5, 5),
+            steps in proptest::collection::vec((0_usize..5, 0_usize..5, 0_u64..32), 0..120),
+        ) {
+            let servers: Vec<&'static Server> = groups.iter().map(|&group| {
+                let server = thread().server;
+                server.trust_group.set(group);
+                server.policy.messages_left.set(3);
+                server
+            }).collect();
+            let cpu = cpu_running(thread());
+            for (first, second, bits) in steps {
+                let [one, other] = [first, second].map(|index| &servers[index].threads.get()[0]);
+                if bits % 2 == 0 {
+                    message_received(cpu, one, other);
+                }
+                let _ = world::stop(cpu, |alone| {
+                    migrate::migrate(alone, servers[first], bits & !how::RELOCATE)
+                });
+                for (server, &group) in servers.iter().zip(&groups) {
+                    let now = server.trust_group.get();
+                    prop_assert!(may_run(now, server.placement.get()));
+                    prop_assert!(now == group || (group, now) == (1, 2));
+                    prop_assert!(crate::object::partners::of(server).count() <= PARTNERS_MAX);
+                    prop_assert!(crate::object::partners::of(server).all(|partner| !core::ptr::eq(partner, *server)));
+                    prop_assert!(server.threads.get().iter().all(|thread| thread.placement.get() == server.placement.get()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What the VMM is told.
+
+pub mod mark;
+pub mod report;
