@@ -103,7 +103,7 @@ impl Part {
         if function.ends_with("traps::page_fault_stub") {
             Part::Detour
         } else if ENTRY_LABELS.iter().any(|label| function.starts_with(label))
-            || function.contains("::entry::") && !function.ends_with("::handle")
+            || function.contains("::entry::system_call::") && !function.ends_with("::handle")
             // The gates of 32-bit programs, and the room behind them.
             || function.contains("::compatibility::")
         {
@@ -197,12 +197,14 @@ mod tests {
 
     #[test]
     fn functions_are_told_by_name() {
-        assert_eq!(Part::of("kernel::arch::x86_64::traps::page_fault_stub"), Part::Detour);
-        assert_eq!(Part::of("kernel::arch::x86_64::entry::kernel_call_door"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::traps::page_fault_stub"), Part::Detour);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::system_call::kernel_call_door"), Part::Assembly);
         assert_eq!(Part::of("inkbed_entry_call"), Part::Assembly);
-        assert_eq!(Part::of("kernel::arch::x86_64::compatibility::room"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::compatibility::room"), Part::Assembly);
         assert_eq!(Part::of("inkbed_compatibility_leave"), Part::Assembly);
-        assert_eq!(Part::of("kernel::arch::x86_64::entry::handle"), Part::Other);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::system_call::handle"), Part::Other);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::traps::trap_in_thread"), Part::Other);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::direct::user_direct_call"), Part::Direct);
         assert_eq!(Part::of("kernel::ipc::fast::call"), Part::Fast);
         assert_eq!(Part::of("kernel::ipc::slow::call"), Part::Other);
     }
