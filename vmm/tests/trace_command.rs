@@ -32,7 +32,7 @@ fn a_trace_has_a_table_a_listing_and_folded_stacks() {
         .arg(&out)
         .assert()
         .success()
-        .stdout(predicate::str::contains("kernel entry").and(predicate::str::contains("CR3 loads")));
+        .stdout(predicate::str::contains("kernel entry").and(predicate::str::contains("page-table loads")));
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let counted: serde_json::Value = serde_json::from_str(&read("trace.json")).unwrap();
     let (_, case) = counted["cases"].as_object().unwrap().iter().next().unwrap();

@@ -23,7 +23,7 @@ Exit codes:
 /// Measures what IPC costs by the placement of the server.
 ///
 /// inkbed boots a small L4-style microkernel as a KVM guest and measures what inter-process communication costs when a
-/// server lives in a user address space and when the same binary runs inside the kernel's address space.
+/// server lives in a user address space, in a small space, or inside the kernel's address space.
 #[derive(Debug, Parser)]
 #[command(name = "inkbed", version, after_long_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Arguments {
@@ -37,13 +37,13 @@ pub struct Arguments {
 pub enum Command {
     /// Run experiments and print what they measured
     Run(RunArguments),
-    /// Count every instruction of a round trip, by stepping guests through them
+    /// Count every instruction of a round trip by single steps
     Trace(TraceArguments),
     /// Start the kernel with chosen servers, its console on the terminal
     Boot(BootArguments),
-    /// Tell what this host is and what can be measured on it
+    /// Show what this host is and what it can measure
     Doctor(DoctorArguments),
-    /// Ask the processor what only it can answer, and leave one file to send
+    /// Test what only real hardware can show, and write one file to send
     Selftest(SelftestArguments),
     /// List experiments with their questions
     List(ListArguments),
@@ -82,16 +82,16 @@ pub struct RunArguments {
     /// [default: results/<name>-<host>-<UTC time>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Replace the files of the run that the folder of --out holds, and nothing else there
+    /// Replace the run that the folder of --out holds; other files there stay
     #[arg(long, requires = "out")]
     pub overwrite: bool,
     /// Print the record of the run as JSON instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Print ticks of the time-stamp counter where they are no time, too (files have them anyhow)
+    /// Also print ticks of the time-stamp counter where they are not times; the files always hold them
     #[arg(long)]
     pub ticks: bool,
-    /// Only name the cases that would be run
+    /// Name the cases and run none of them
     #[arg(long)]
     pub dry_run: bool,
     /// Run only cases whose name holds this text; `*` stands for anything between
@@ -114,7 +114,7 @@ pub struct RunArguments {
         long,
         value_name = "KEY=VALUE",
         help_heading = "Instead of what the file says",
-        help = format!("Any of {}", KEYS.join(", "))
+        help = format!("A key of the file with its value, one of {}", KEYS.join(", "))
     )]
     pub set: Vec<String>,
     /// What guests are made of.
@@ -142,7 +142,7 @@ pub struct TraceArguments {
     /// Print the counts as JSON instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Folder for the counts and, of each case, one listed round trip, its folded stacks for flame graphs, and TLB models
+    /// Folder to write: the counts, and for each case one round trip as a listing, as stacks for flame graphs, and on TLB models
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What guests are made of.
@@ -170,7 +170,7 @@ pub struct BootArguments {
     /// Stop the guest after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub deadline: Option<u64>,
-    /// Have the kernel tell what it does
+    /// Let the kernel print what it does
     #[arg(long, short)]
     pub verbose: bool,
     /// What guests are made of.
@@ -207,7 +207,7 @@ pub struct SelftestArguments {
     /// Replace the file of --out
     #[arg(long, requires = "out")]
     pub overwrite: bool,
-    /// Few round trips: only a look at whether it runs
+    /// Make only few round trips, to see whether it runs
     #[arg(long)]
     pub short: bool,
 }
@@ -235,7 +235,7 @@ pub struct ReportArguments {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
-    /// Show ticks of the time-stamp counter where they are no time, too
+    /// Also show ticks of the time-stamp counter where they are not times
     #[arg(long)]
     pub ticks: bool,
 }

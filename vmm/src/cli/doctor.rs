@@ -26,7 +26,7 @@ fn text(facts: &HostFacts, width: usize) -> String {
     }
     let count = |status| facts.checks.iter().filter(|check| check.status == status).count();
     text.push_str(&format!(
-        "\n{} as they should be, {} with a restriction, {} missing\n",
+        "\n{} ok, {} limited, {} missing\n",
         count(Status::Ok),
         count(Status::Warning),
         count(Status::Missing),

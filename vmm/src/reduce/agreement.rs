@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::lens::pmu::{Event, PmuResult, Privilege};
 use crate::lens::trace::Summary;
@@ -34,6 +34,7 @@ impl TraceAbsent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgreementRecord {
     /// What was counted, between the marks of all launches.
+    #[serde(deserialize_with = "by_its_name_now")]
     pub what: String,
     /// By lens; `rule` is what the placement says. A trace of a few round trips is extrapolated to all of them.
     pub counts: BTreeMap<String, u64>,
@@ -49,6 +50,11 @@ pub struct AgreementRecord {
     pub slack_reason: Option<String>,
     /// Whether they are no farther apart.
     pub agrees: bool,
+}
+
+/// Earlier records call page-table loads CR3 loads.
+fn by_its_name_now<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(String::deserialize(deserializer)?.replace("CR3 loads", PAGE_TABLE_LOADS))
 }
 
 impl AgreementRecord {
@@ -143,7 +149,7 @@ pub struct Counted<'a> {
 }
 
 /// What page-table loads are called.
-pub const CR3_LOADS: &str = "CR3 loads";
+pub const PAGE_TABLE_LOADS: &str = "page-table loads";
 
 const THREAD_SWITCHES: &str = "thread switches";
 
@@ -194,15 +200,15 @@ pub fn agreements(counted: &Counted<'_>, traced: &Traced) -> Vec<AgreementRecord
             };
             let is_compared = |what: &str| why_not(what, counted, summary).is_none();
             let traced_loads =
-                traced(|counts| counts.kinds.page_table_loads).filter(|_| is_compared(CR3_LOADS));
-            rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, traced_loads])));
+                traced(|counts| counts.kinds.page_table_loads).filter(|_| is_compared(PAGE_TABLE_LOADS));
+            rows.push(row(PAGE_TABLE_LOADS, &counts([Some(("kernel", loads)), rule, traced_loads])));
             let traced_switches = traced(|counts| counts.context_switches);
             rows.push(row(THREAD_SWITCHES, &counts([Some(("kernel", switches)), traced_switches, None])));
             rows.extend(instructions(counted, summary));
-            rows.retain(|row| row.what == CR3_LOADS || is_compared(&row.what));
+            rows.retain(|row| row.what == PAGE_TABLE_LOADS || is_compared(&row.what));
         }
         Err(absent) => {
-            rows.push(row(CR3_LOADS, &counts([Some(("kernel", loads)), rule, None])));
+            rows.push(row(PAGE_TABLE_LOADS, &counts([Some(("kernel", loads)), rule, None])));
             if let Some(Disagreement { what, traced, counted, round_trips }) = &absent.disagreement {
                 let what = format!("{what} of the traced guest");
                 rows.push(row_of(&what, &[("kernel", *counted), ("trace", *traced)], *round_trips));
@@ -220,7 +226,7 @@ pub fn not_compared(counted: &Counted<'_>, traced: &Traced) -> Vec<String> {
     if counted.round_trips == 0 {
         return Vec::new();
     }
-    let mut names = vec![CR3_LOADS, THREAD_SWITCHES];
+    let mut names = vec![PAGE_TABLE_LOADS, THREAD_SWITCHES];
     names.extend(counted.emulated.map(|_| EMULATED));
     // A client that reads no clock between its calls has none to compare.
     let has_clock = summary.varying > 0 || summary.clock_ticks.is_some();
@@ -237,11 +243,11 @@ pub fn not_compared(counted: &Counted<'_>, traced: &Traced) -> Vec<String> {
 
 /// Why the trace does not predict this count.
 fn why_not(what: &str, counted: &Counted<'_>, summary: &Summary) -> Option<&'static str> {
-    let counts_instructions = !matches!(what, CR3_LOADS | THREAD_SWITCHES);
+    let counts_instructions = !matches!(what, PAGE_TABLE_LOADS | THREAD_SWITCHES);
     // Where the rule says a number, the loads of all CPUs are those of one of them. But a CPU that waits for another switches
     // once more, and executes what the first does not.
     let is_sum_of_cpus = match what {
-        CR3_LOADS => counted.rule_loads.is_none(),
+        PAGE_TABLE_LOADS => counted.rule_loads.is_none(),
         THREAD_SWITCHES | EMULATED => true,
         _ => false,
     };

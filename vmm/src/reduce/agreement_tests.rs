@@ -84,14 +84,14 @@ fn row<'a>(rows: &'a [AgreementRecord], what: &str) -> &'a AgreementRecord {
 fn rule_kernel_and_trace_agree_or_the_row_says_not() {
     let rows = agreements(&counted(300), &Ok(summary()));
     assert_eq!(rows.len(), 2);
-    let loads = row(&rows, CR3_LOADS);
+    let loads = row(&rows, PAGE_TABLE_LOADS);
     assert!(loads.agrees && loads.slack == 0);
     assert_eq!(loads.counts, BTreeMap::from(["kernel", "rule", "trace"].map(|lens| (lens.to_owned(), 600))));
     assert_eq!(loads.per_round_trip, 2.0);
 
     let wrong = Counted { switches: 601, ..counted(300) };
     let rows = agreements(&wrong, &Ok(summary()));
-    assert!(row(&rows, CR3_LOADS).agrees);
+    assert!(row(&rows, PAGE_TABLE_LOADS).agrees);
     let switches = row(&rows, "thread switches");
     assert!(!switches.agrees);
     let text = switches.to_string();
@@ -110,11 +110,11 @@ fn of_three_lenses_the_one_that_differs_is_to_be_checked() {
     ];
     for (counted, hint) in differing {
         let rows = agreements(&counted, &Ok(summary()));
-        let check = row(&rows, CR3_LOADS).what_to_check();
+        let check = row(&rows, PAGE_TABLE_LOADS).what_to_check();
         assert!(check.starts_with(hint) && !check.contains("; "), "{check}");
     }
     let all_differ = Counted { rule_loads: Some(4), loads: 599, ..counted(300) };
-    let check = row(&agreements(&all_differ, &Ok(summary())), CR3_LOADS).what_to_check();
+    let check = row(&agreements(&all_differ, &Ok(summary())), PAGE_TABLE_LOADS).what_to_check();
     assert_eq!(check.matches("; ").count(), 2, "{check}");
     for lens in ["kernel", "rule", "trace", "kvm", "tsc", "pmu"] {
         assert!(WHAT_TO_CHECK.iter().any(|(name, _)| *name == lens));
@@ -125,7 +125,7 @@ fn of_three_lenses_the_one_that_differs_is_to_be_checked() {
 fn where_the_rule_says_nothing_kernel_and_trace_are_compared() {
     let counted = Counted { rule_loads: None, ..counted(300) };
     let rows = agreements(&counted, &Ok(summary()));
-    assert_eq!(row(&rows, CR3_LOADS).counts.keys().collect::<Vec<_>>(), ["kernel", "trace"]);
+    assert_eq!(row(&rows, PAGE_TABLE_LOADS).counts.keys().collect::<Vec<_>>(), ["kernel", "trace"]);
     assert!(
         agreements(&counted, &Err(TraceAbsent::new("not asked for"))).is_empty(),
         "nothing to compare with"
@@ -142,10 +142,10 @@ fn without_a_trace_the_rule_is_compared_with_the_kernel_alone() {
 
 #[test]
 fn a_traced_guest_that_contradicts_itself_is_a_disagreement() {
-    let disagreement = Disagreement { what: "loads of CR3", traced: 9, counted: 10, round_trips: 5 };
+    let disagreement = Disagreement { what: "page-table loads", traced: 9, counted: 10, round_trips: 5 };
     let absent = TraceAbsent { reason: "x".to_owned(), disagreement: Some(disagreement) };
     let rows = agreements(&counted(300), &Err(absent));
-    let traced = row(&rows, "loads of CR3 of the traced guest");
+    let traced = row(&rows, "page-table loads of the traced guest");
     assert!(!traced.agrees);
     assert_eq!((traced.round_trips, traced.per_round_trip), (5, 2.0), "its own round trips");
 }
@@ -158,7 +158,7 @@ fn round_trips_that_differ_predict_nothing() {
     assert!(rows.iter().all(|row| row.agrees && !row.counts.contains_key("trace")), "{rows:?}");
     let [all] = &not_compared(&counted, &Ok(varying))[..] else { panic!("one reason") };
     assert!(
-        all.starts_with("CR3 loads, thread switches, emulated instructions in ring 0: the traced"),
+        all.starts_with("page-table loads, thread switches, emulated instructions in ring 0: the traced"),
         "{all}"
     );
     assert!(not_compared(&counted, &Ok(summary())).is_empty(), "they do not vary");
@@ -174,7 +174,7 @@ fn sums_over_several_cpus_are_not_compared_with_the_trace_of_one() {
     let [loads] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!(
         (loads.what.as_str(), loads.agrees, loads.counts.len()),
-        (CR3_LOADS, true, 3),
+        (PAGE_TABLE_LOADS, true, 3),
         "the rule holds on each"
     );
     let [left_out] = &not_compared(&two, &Ok(summary()))[..] else { panic!("one reason") };
@@ -182,7 +182,7 @@ fn sums_over_several_cpus_are_not_compared_with_the_trace_of_one() {
 
     let irregular = Counted { rule_loads: None, loads: 2 * 50 + 1, ..two };
     assert!(agreements(&irregular, &Ok(summary())).is_empty());
-    assert!(not_compared(&irregular, &Ok(summary()))[0].starts_with("CR3 loads, thread switches, "));
+    assert!(not_compared(&irregular, &Ok(summary()))[0].starts_with("page-table loads, thread switches, "));
 }
 
 #[test]

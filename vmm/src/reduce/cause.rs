@@ -32,9 +32,14 @@ pub fn agreements(
         // A timer interrupt takes one turn away, or none.
         ("preemptions", preemptions, 0, count("timer_interrupts")),
         ("thread switches by preemption", switches, preemptions.min(most), most),
-        ("CR3 loads by preemption", count("page_table_loads_by_preemption"), *loads.start(), *loads.end()),
+        (
+            "page-table loads by preemption",
+            count("page_table_loads_by_preemption"),
+            *loads.start(),
+            *loads.end(),
+        ),
         ("thread switches by lifecycle", count("context_switches_by_lifecycle"), 0, 0),
-        ("CR3 loads by lifecycle", count("page_table_loads_by_lifecycle"), 0, 0),
+        ("page-table loads by lifecycle", count("page_table_loads_by_lifecycle"), 0, 0),
     ];
     let row = |(what, counted, least, most): (&str, u64, u64, u64)| {
         let rule = counted.clamp(least, most);

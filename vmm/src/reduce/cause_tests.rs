@@ -58,10 +58,10 @@ fn preemption_must_be_explained_by_turns_and_turns_by_timer_interrupts() {
         // Two threads: each turn goes to the other one and back.
         ("thread switches by preemption", |end| end.context_switches_by_preemption = 5),
         ("thread switches by preemption", |end| end.context_switches_by_preemption = 1),
-        ("CR3 loads by preemption", |end| {
+        ("page-table loads by preemption", |end| {
             (end.page_table_loads, end.page_table_loads_by_preemption) = (end.page_table_loads - 1, 3);
         }),
-        ("CR3 loads by lifecycle", |end| {
+        ("page-table loads by lifecycle", |end| {
             (end.page_table_loads, end.page_table_loads_by_lifecycle) = (end.page_table_loads + 1, 1);
         }),
     ];
@@ -73,7 +73,7 @@ fn preemption_must_be_explained_by_turns_and_turns_by_timer_interrupts() {
     let case = preempted(Placement::Kernel, |end| {
         (end.page_table_loads, end.page_table_loads_by_preemption) = (end.page_table_loads + 1, 1);
     });
-    assert!(case.disagreements().any(|row| row.what == "CR3 loads by preemption"));
+    assert!(case.disagreements().any(|row| row.what == "page-table loads by preemption"));
 }
 
 #[test]

@@ -42,9 +42,11 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
         column("first output\nms", KEEP, &|_, density| spread(density.started_ns, milliseconds)),
         column("first mark\nms", 5, &|_, density| spread(density.first_mark_ns, milliseconds)),
         column("guest\nmemory MiB", 4, &|_, density| spread(density.guest_rss_bytes, mebibytes)),
-        column("PSS beyond\nit, KiB", KEEP, &|_, density| spread(density.overhead_pss_bytes, kibibytes)),
-        column("all PSS\nMiB", 2, &|_, density| density.total_pss_bytes.map_or(String::new(), mebibytes)),
-        column("all at\nonce", KEEP, &|_, density| percent(density.overlap)),
+        column("overhead\n(PSS), KiB", KEEP, &|_, density| spread(density.overhead_pss_bytes, kibibytes)),
+        column("all memory\n(PSS), MiB", 2, &|_, density| {
+            density.total_pss_bytes.map_or(String::new(), mebibytes)
+        }),
+        column("measured\ntogether", KEEP, &|_, density| percent(density.overlap)),
         column("round\ntrips/s", 7, &|_, density| {
             let rate = density.round_trips_per_second.map(|rate| format::grouped(rate.round() as u64));
             rate.unwrap_or_else(|| none(density))
@@ -52,9 +54,9 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
         column("fairness", KEEP, &|_, density| {
             density.fairness.map_or_else(|| none(density), |_| number(density.fairness, 3))
         }),
-        column("fastest:\nslowest", 3, &|_, density| number(density.fastest_to_slowest, 2)),
+        column("fastest/\nslowest", 3, &|_, density| number(density.fastest_to_slowest, 2)),
         column("CPUs\nbusy", 8, &|_, density| number(density.busy_cpus, 2)),
-        column("steal", 9, &|_, density| percent(density.steal)),
+        column("steal\ntime", 9, &|_, density| percent(density.steal)),
         column("failed", KEEP, &|_, density| match density.failed {
             0 => String::new(),
             failed => failed.to_string(),
@@ -69,7 +71,7 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
     columns =
         columns.iter().enumerate().filter(|pair| tells(*pair)).map(|(_, column)| column.clone()).collect();
     let heading = format!(
-        "{name}, all guests together · where there are two figures, median / greatest; time from the start of the process"
+        "{name}, all guests together · two figures are median / maximum; times begin with the process"
     );
     Some(Section { name: format!("{name}-guests"), heading, columns })
 }
@@ -122,13 +124,19 @@ mod tests {
         };
         assert_eq!(cells("guests"), "1|64");
         assert_eq!(cells("first output\nms"), "4.2 / 250|4.2 / 250");
-        assert_eq!(cells("PSS beyond\nit, KiB"), "1,024|1,024");
-        assert_eq!((cells("fairness").as_str(), cells("steal").as_str()), ("0.988|–", "50%|50%"));
-        assert_eq!((cells("round\ntrips/s").as_str(), cells("all at\nonce").as_str()), ("|–", "100%|0%"));
+        assert_eq!(cells("overhead\n(PSS), KiB"), "1,024|1,024");
+        assert_eq!((cells("fairness").as_str(), cells("steal\ntime").as_str()), ("0.988|–", "50%|50%"));
+        assert_eq!(
+            (cells("round\ntrips/s").as_str(), cells("measured\ntogether").as_str()),
+            ("|–", "100%|0%")
+        );
         let mut narrow = section.columns.clone();
         let left_out = crate::report::grid::fit(&mut narrow, 10);
-        assert!(!left_out.iter().any(|heading| heading == "all at once"), "{left_out:?}");
+        assert!(!left_out.iter().any(|heading| heading == "measured together"), "{left_out:?}");
         assert_eq!(cells("failed"), "|2");
-        assert!(section.columns.iter().all(|column| column.heading != "all PSS\nMiB"), "nothing to show");
+        assert!(
+            section.columns.iter().all(|column| column.heading != "all memory\n(PSS), MiB"),
+            "nothing to show"
+        );
     }
 }

@@ -136,7 +136,7 @@ mod tests {
     fn columns() -> Vec<Column> {
         vec![
             column("client → server", &["user → user", "user → kernel"], KEEP),
-            column("CR3\nloads", &["2", "0"], 9),
+            column("all\nloads", &["2", "0"], 9),
             column("p99", &["1,234,567", "7"], 1),
         ]
     }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn numbers_stand_at_the_right() {
         // A backslash at the end of the first line would swallow the blanks.
-        let expected = "                   CR3
+        let expected = "                   all
 client → server  loads        p99
 ─────────────────────────────────
 user → user          2  1,234,567
@@ -157,7 +157,7 @@ user → kernel        0          7";
         let mut columns = columns();
         assert_eq!(fit(&mut columns, 33), Vec::<String>::new());
         assert_eq!(fit(&mut columns, 32), ["p99"]);
-        assert_eq!(fit(&mut columns, 3), ["CR3 loads"]);
+        assert_eq!(fit(&mut columns, 3), ["all loads"]);
         assert_eq!(columns.len(), 1);
     }
 
@@ -165,7 +165,7 @@ user → kernel        0          7";
     fn markdown_marks_numbers() {
         let text = markdown(&columns());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "| client → server | CR3 loads |       p99 |");
+        assert_eq!(lines[0], "| client → server | all loads |       p99 |");
         assert_eq!(lines[1], "|-----------------|----------:|----------:|");
         assert_eq!(lines[2], "| user → user     |         2 | 1,234,567 |");
     }

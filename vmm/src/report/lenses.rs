@@ -61,7 +61,7 @@ fn summary(cases: &[&CaseRecord], comparisons: &[(String, String)]) -> Section {
         name: "lenses".to_owned(),
         heading: "lenses side by side: what must be equal in every traced case".to_owned(),
         columns: vec![
-            column("what", false, &|(what, _)| what.clone()),
+            column("what is counted", false, &|(what, _)| what.clone()),
             column("counted by", false, &|(_, lenses)| lenses.clone()),
             column("cases\nthat agree", true, &|comparison| count(comparison, true)),
             column("cases\nthat differ", true, &|comparison| count(comparison, false)),
@@ -149,7 +149,7 @@ mod tests {
         }
         let [all, differing] = &sections(&run)[..] else { panic!("one case differs") };
         let cells: Vec<&[String]> = all.columns.iter().map(|column| &column.cells[..]).collect();
-        assert_eq!(cells[0], ["CR3 loads", "thread switches"]);
+        assert_eq!(cells[0], ["page-table loads", "thread switches"]);
         assert_eq!(cells[1], ["kernel = rule = trace", "kernel = trace"]);
         assert_eq!(
             (cells[2], cells[3]),
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(columns[0].cells, [run.cases[2].name.clone()]);
         assert_eq!(columns[1].heading, "round trips\ncounted, traced");
         assert_eq!(columns[1].cells[0], "6, 0", "the record of the trace is empty here");
-        assert_eq!(columns[2].heading, "CR3 loads\nkernel = rule\n= trace");
+        assert_eq!(columns[2].heading, "page-table loads\nkernel = rule\n= trace");
         assert_eq!(columns[2].cells, ["(!) 2.1 ≠ 2 ≠ 2"]);
         assert_eq!(columns[3].cells, ["2"]);
 

@@ -29,14 +29,14 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
         case.counters.get(name).map_or(0, |count| count.total / launches)
     };
     [
-        column(rows, "IPC\nremote", 10, true, count("ipc_remote")),
+        column(rows, "cross-CPU\nIPCs", 10, true, count("ipc_remote")),
         column(rows, "IPIs", 11, true, count("ipis")),
         column(rows, "shootdowns", 5, true, count("shootdowns")),
         column(rows, "threads\nended", KEEP, true, |(case, _)| {
             after_fault(case, total(case, "threads_ended"))
         }),
         column(rows, "CPUs\nstopped", KEEP, true, |(case, _)| after_fault(case, total(case, "standstills"))),
-        column(rows, "guest\nMiB", KEEP, true, |(case, _)| match is_crowd(case) {
+        column(rows, "memory\nMiB", KEEP, true, |(case, _)| match is_crowd(case) {
             true => format!("{:.1}", case.guest_memory_bytes as f64 / f64::from(1 << 20)),
             false => String::new(),
         }),
@@ -46,7 +46,7 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
 /// How long it took until all servers ran, and what all threads did together.
 pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
     [
-        column(rows, "kernel's\nstart, ms", KEEP, true, |(case, _)| {
+        column(rows, "kernel\nboot, ms", KEEP, true, |(case, _)| {
             let mut boots: Vec<u64> = case.launches.iter().filter_map(|launch| launch.boot_ns).collect();
             boots.sort_unstable();
             match boots.get(boots.len() / 2) {
@@ -54,7 +54,7 @@ pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
                 _ => String::new(),
             }
         }),
-        column(rows, "round trips\nper s", KEEP, true, |(case, _)| {
+        column(rows, "round\ntrips/s", KEEP, true, |(case, _)| {
             let measures_together = case.parameters.workload.measures_on_all_cpus();
             let rate = case.round_trips_per_second.filter(|_| measures_together);
             rate.map_or(String::new(), |rate| format::grouped(rate as u64))

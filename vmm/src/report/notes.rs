@@ -8,7 +8,7 @@ use super::format;
 use crate::host::Timing;
 use crate::machine::guest::HugePages;
 use crate::record::run::{CaseRecord, RunRecord, RunState};
-use crate::reduce::agreement::CR3_LOADS;
+use crate::reduce::agreement::PAGE_TABLE_LOADS;
 use crate::reduce::cause;
 use crate::reduce::density::DensityRecord;
 use crate::statistics::at_once::NotAtOnce;
@@ -57,7 +57,7 @@ fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
                 format::count(counted),
             )
         });
-        let lenses = case.disagreements().filter(|row| loads.is_none() || row.what != CR3_LOADS || row.counts.len() > 2);
+        let lenses = case.disagreements().filter(|row| loads.is_none() || row.what != PAGE_TABLE_LOADS || row.counts.len() > 2);
         let lenses: Vec<String> =
             lenses.map(|row| format!("(!) {name}: the lenses do not agree: {row}.")).collect();
         loads.into_iter().chain(lenses)
@@ -107,8 +107,8 @@ fn overcommitted(run: &RunRecord) -> Option<String> {
     let cpus = run.host.cpus_for_guests().unwrap_or(0);
     (cases > 0).then(|| {
         format!(
-            "° overcommitted: more vCPUs than the {cpus} CPUs that their threads may use, so they run in turn; counts are exact, times are \
-             those of waiting, too. ({cases} of {} cases)",
+            "° overcommitted: more vCPUs than the {cpus} CPUs that their threads may use, so they run in turn; counts are exact, times include \
+             waiting. ({cases} of {} cases)",
             run.cases.len()
         )
     })
@@ -135,7 +135,7 @@ fn stood_still(run: &RunRecord) -> Option<String> {
     (guests > 0).then(|| {
         format!(
             "inkbed stood still for {:.1} s under {guests} guests: it was stopped, or the host suspended. Their deadlines have \
-             moved by as much; their wall times hold it.",
+             moved by as much; their wall times include it.",
             ns as f64 / 1e9
         )
     })
@@ -201,8 +201,8 @@ fn at_once(run: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();
     if crowds.iter().any(|density| density.overlap.is_some()) {
         notes.push(
-            "All at once: the time in which all guests measured, as a share of the longest measured part. Round trips/s, fairness \
-             and fastest:slowest are of that time."
+            "Measured together: the time in which all guests measured, as a share of the longest measured part. Round trips/s, fairness \
+             and fastest/slowest are of that time."
                 .to_owned(),
         );
     }
@@ -323,8 +323,8 @@ fn explanations(run: &RunRecord) -> Vec<String> {
     if run.cases.iter().any(|case| !case.ticks.is_empty()) {
         notes.push(
             "Counts are per round trip. Ticks are those of the time-stamp counter, not cycles of a core. CI: 95 % interval \
-             of the median, over launches where there are several, and none below six samples or launches. The empty clock \
-             pair is part of every figure and not subtracted."
+             of the median, over launches where there are several, and none below six samples or launches. Clock overhead: \
+             two clock reads with nothing between them; it is part of every figure and not subtracted."
                 .to_owned(),
         );
     } else if !run.cases.is_empty() {
@@ -358,7 +358,7 @@ mod tests {
         let first = &mut run.cases[0];
         let trace = LensRecord { reason: Some("no round trip".to_owned()), ..first.lenses["pmu"].clone() };
         first.lenses.insert("trace".to_owned(), trace);
-        first.not_compared = vec!["CR3 loads, thread switches: they vary".to_owned()];
+        first.not_compared = vec!["page-table loads, thread switches: they vary".to_owned()];
         let name = first.name.clone();
         let expected = [
             format!("Not counted: trace: no round trip. (1 of {cases} cases: {name})"),
@@ -367,7 +367,10 @@ mod tests {
         let notes = absent_lenses(&run);
         assert!(expected.iter().all(|note| notes.contains(note)) && notes.len() == 2, "{notes:?}");
         let [note] = &not_compared(&run)[..] else { panic!("one note") };
-        assert!(note.contains("CR3 loads, thread switches: they vary. (") && note.contains(&name), "{note}");
+        assert!(
+            note.contains("page-table loads, thread switches: they vary. (") && note.contains(&name),
+            "{note}"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::
 /// what came of them.
 pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
     if rows.iter().any(|(case, _)| case.parameters.workload == Workload::Reach) {
-        return vec![column(rows, "gets it", KEEP, false, |(case, _)| reached(case))];
+        return vec![column(rows, "read\nsucceeds", KEEP, false, |(case, _)| reached(case))];
     }
     if !rows.iter().any(|(case, _)| case.parameters.has_32_bit()) {
         return Vec::new();
@@ -125,7 +125,7 @@ pub(super) fn section(run: &RunRecord) -> Option<Section> {
         };
         let counter =
             |name: &'static str| move |case: &CaseRecord| Some(format::count(case.without_preemption(name)?));
-        row("CR3 loads", counted, &counter("page_table_loads"));
+        row("page-table loads", counted, &counter("page_table_loads"));
         row("full flushes", counted, &counter("tlb_full_flushes"));
         row("segment loads", counted, &counter("segment_loads"));
         row("instructions", traced, &instructions);
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn the_schemes_stand_side_by_side() {
         let section = section(&run()).unwrap();
-        assert_eq!(row(&section, "call words=0: CR3 loads"), ["2", "2", "2", "6"]);
+        assert_eq!(row(&section, "call words=0: page-table loads"), ["2", "2", "2", "6"]);
         assert_eq!(row(&section, "largest server"), ["2GiB", "64MiB", "4GiB", ""]);
         let most = row(&section, "most servers at once");
         assert_eq!(most[1..3], ["256 of 2MiB, 8 of 64MiB", "30,720 of 4GiB"]);
@@ -361,9 +361,9 @@ mod tests {
         run.cases[0].features.clear();
         let sections = crate::report::section::sections(&run);
         let columns = &sections.iter().find(|section| section.name == "reach").unwrap().columns;
-        let answers = columns.iter().find(|column| column.heading == "gets it").unwrap();
+        let answers = columns.iter().find(|column| column.heading == "read\nsucceeds").unwrap();
         assert_eq!(answers.cells, ["no", "yes", "no, by SMAP"]);
-        let times = ["median", "CI", "p99", "empty pair"];
+        let times = ["median", "CI", "p99", "overhead"];
         let is_time = |column: &&Column| times.iter().any(|time| column.heading.contains(time));
         let times: Vec<&str> = columns.iter().filter(is_time).map(|column| column.heading.as_str()).collect();
         assert!(times.is_empty(), "{times:?}");

@@ -90,7 +90,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
         false => "failed".to_owned(),
     }));
     if rows.iter().any(|(case, _)| case.ticks.len() > 1) {
-        columns.push(column(&rows, "way", KEEP, false, |(case, channel)| {
+        columns.push(column(&rows, "timed part", KEEP, false, |(case, channel)| {
             let is_32_bit = case.parameters.has_32_bit();
             channel.map_or(String::new(), |(name, _)| format::channel(name, is_32_bit).to_owned())
         }));
@@ -151,7 +151,7 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
     let gate = |case: &CaseRecord| case.parameters.gate.filter(|_| chooses_gate);
     [
         column(rows, "servers", KEEP, true, |(case, _)| number(case.parameters.servers)),
-        column(rows, "moved in", KEEP, true, |(case, _)| number(case.parameters.moved)),
+        column(rows, "servers\nmoved", KEEP, true, |(case, _)| number(case.parameters.moved)),
         column(rows, "partners", KEEP, true, |(case, _)| number(case.parameters.partners)),
         column(rows, "migration", KEEP, false, |(case, _)| {
             case.parameters.migration.map_or(String::new(), |migration| migration.name().replace('_', " "))
@@ -163,8 +163,10 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
         column(rows, "fault", KEEP, false, |(case, _)| {
             case.parameters.fault.map_or(String::new(), |fault| fault.name().replace('_', " "))
         }),
-        column(rows, "demote\nafter", KEEP, true, |(case, _)| number(case.parameters.demote_after)),
-        column(rows, "promote\nafter", KEEP, true, |(case, _)| number(case.parameters.promote_after)),
+        column(rows, "faults before\ndemotion", KEEP, true, |(case, _)| number(case.parameters.demote_after)),
+        column(rows, "messages before\npromotion", KEEP, true, |(case, _)| {
+            number(case.parameters.promote_after)
+        }),
         column(rows, "serving", KEEP, false, |(case, _)| {
             case.parameters.serving.map_or(String::new(), |serving| serving.name().replace('_', " "))
         }),
@@ -179,7 +181,7 @@ fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
         column(rows, "words", KEEP, true, |(case, _)| {
             case.parameters.words.map_or(String::new(), |w| w.to_string())
         }),
-        column(rows, "reads", KEEP, false, |(case, _)| {
+        column(rows, "server reads", KEEP, false, |(case, _)| {
             case.parameters.target.map_or(String::new(), |target| format!("{} memory", target.owner()))
         }),
         column(rows, "slot", KEEP, true, |(case, _)| {
@@ -244,11 +246,11 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
         column(rows, "pages\nremapped", 9, true, moving("pages_remapped")),
         column(rows, "INVLPGs", 9, true, moving("invlpg")),
         column(rows, "full\nflushes", 9, true, moving("tlb_full_flushes")),
-        column(rows, "calls\nmeanwhile", 9, true, others(|calls| calls.answered_meanwhile)),
+        column(rows, "calls served\nduring moves", 9, true, others(|calls| calls.answered_meanwhile)),
         column(rows, "calls\nfailed", 9, true, others(|calls| calls.failed)),
-        column(rows, "all\nfaults", 9, true, faulting("faults")),
-        column(rows, "restarts\nby kernel", 9, true, faulting("restarts")),
-        column(rows, "demotions", 9, true, faulting("demotions")),
+        column(rows, "faults\n(total)", 9, true, faulting("faults")),
+        column(rows, "restarts\n(total)", 9, true, faulting("restarts")),
+        column(rows, "demotions\n(total)", 9, true, faulting("demotions\n(total)")),
         column(rows, "frames\ntaken", 9, true, |row| match row.0.parameters.workload {
             Workload::Slots if is_whole(row) => count(row.0, "frames_taken").unwrap_or_default(),
             _ => String::new(),
@@ -256,7 +258,7 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
         column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
         // The sum of the two before it, so it goes first.
         column(rows, "thread\nswitches", 1, true, counter("context_switches")),
-        column(rows, "IPC\nfast/slow", 5, true, |row @ (case, _)| {
+        column(rows, "IPCs\nfast/slow", 5, true, |row @ (case, _)| {
             if !is_whole(row) {
                 return String::new();
             }
@@ -311,7 +313,7 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
                 summary.interval.map(|interval| format::interval(interval, summary.median))
             })
         }),
-        column(rows, &format!("undisturbed{mark}:\nmedian (of)"), 6, true, |row| {
+        column(rows, &format!("undisturbed{mark}\nmedian (samples)"), 6, true, |row| {
             of_channel(row, |ChannelRecord { summary, undisturbed, .. }| {
                 let some = undisturbed.filter(|undisturbed| undisturbed.count < summary.count)?;
                 let median = some.median.map_or("none".to_owned(), format::grouped);
@@ -334,17 +336,17 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
             let text = of_channel(row, |channel| channel.median_ns.map(|ns| format!("{ns:.1}")));
             if is_time { text } else { String::new() }
         }),
-        column(rows, "of it\nempty pair", 3, true, |(case, channel)| {
+        column(rows, "clock\noverhead", 3, true, |(case, channel)| {
             let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
             let median = case
                 .empty_pair_median_ticks
                 .filter(|_| case.parameters.workload != Workload::Reach && !is_the_pair);
             median.map_or(String::new(), format::grouped)
         }),
-        column(rows, &format!("to all{mark}\nin user"), 8, true, |row| {
+        column(rows, &format!("vs{mark}\nall-user"), 8, true, |row| {
             of_channel(row, |channel| channel.ratio_to_all_user.map(|ratio| format!("×{ratio:.2}")))
         }),
-        column(rows, "to a lone\nguest", KEEP, true, |row| {
+        column(rows, "vs one\nguest", KEEP, true, |row| {
             of_channel(row, |channel| channel.ratio_to_lone_guest.map(|ratio| format!("×{ratio:.2}")))
         }),
     ]

@@ -31,7 +31,7 @@ pub(super) fn rate(evidence: &Evidence<'_>) -> Finding {
     };
     let pair = case.ticks.values().next().map(|channel| channel.summary.median);
     let found = format!(
-        "{} kHz; the guest's time is {:.4} of the host's; an empty clock pair takes {} ticks",
+        "{} kHz; the guest's time is {:.4} of the host's; two clock reads with nothing between take {} ticks",
         hz / 1000,
         closest,
         pair.map_or("an unknown number of".to_owned(), |ticks| ticks.to_string())

@@ -2,7 +2,7 @@
 
 use super::check::{Evidence, Finding};
 use crate::record::run::CaseRecord;
-use crate::reduce::agreement::{AgreementRecord, CR3_LOADS};
+use crate::reduce::agreement::{AgreementRecord, PAGE_TABLE_LOADS};
 
 pub(super) fn loads(evidence: &Evidence<'_>) -> Finding {
     evidence.failure().unwrap_or_else(|| {
@@ -29,7 +29,8 @@ pub(super) fn trace(evidence: &Evidence<'_>) -> Finding {
     if let Some(failure) = evidence.failure() {
         return failure;
     }
-    let compared = evidence.cases.iter().filter(|case| rows(case, "trace").any(|row| row.what == CR3_LOADS));
+    let compared =
+        evidence.cases.iter().filter(|case| rows(case, "trace").any(|row| row.what == PAGE_TABLE_LOADS));
     match compared.count() {
         0 => Finding::not_possible(absence(evidence, "trace")),
         count => {

@@ -37,7 +37,7 @@ pub struct Counts {
     pub kernel: PrivilegeCounts,
     /// Loads of CR3.
     pub page_table_loads: u64,
-    /// Operations, loads of CR3 among them, that invalidate more than one page.
+    /// Operations, page-table loads among them, that invalidate more than one page.
     pub flushes: u64,
     /// Operations that invalidate one page.
     pub page_invalidations: u64,

@@ -28,7 +28,7 @@ pub struct Model {
     pub introduced: u16,
     /// What entries are tagged with.
     pub tags: Tags,
-    /// Global translations survive a load of CR3. Without, the global bit is ignored.
+    /// Global translations survive a page-table load. Without, the global bit is ignored.
     pub global_pages: bool,
     /// Levels of page tables that a walk for a 4 KiB page reads, without walk caches.
     pub paging_levels: u8,
@@ -46,7 +46,7 @@ pub struct Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tags {
-    /// Nothing: each load of CR3 flushes.
+    /// Nothing: each page-table load flushes.
     None,
     /// Process-context identifiers, where CR4.PCIDE is set.
     Pcid,

@@ -16,7 +16,7 @@ pub enum WhatIf {
     /// Nothing.
     #[default]
     AsRecorded,
-    /// The processor has no tags: each load of CR3 flushes all that is not global.
+    /// The processor has no tags: each page-table load flushes all that is not global.
     NoTags,
     /// The kernel clears bit 63 of each value that it loads into CR3: each load flushes the PCID that it loads.
     FlushAtEveryLoad,

@@ -97,7 +97,7 @@ impl Workload {
             Workload::Call => "one call and its answer",
             Workload::Directions => "one call, timed in both directions",
             Workload::Relay => "client → relay → server and back",
-            Workload::Alternate => "A calls S, then B calls the same S and A waits for it",
+            Workload::Alternate => "client A calls the server, then client B does, and A waits for B",
             Workload::Touch => "client and server touch pages, one call between",
             Workload::Chain => "a call through a chain of servers that move into the kernel one by one",
             Workload::Migrate => {

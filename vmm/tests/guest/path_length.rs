@@ -94,7 +94,7 @@ fn the_path_is_as_long_as_the_reference_says() {
 }
 
 /// Goals that the path of messages in registers keeps: those for user to user and for user to kernel, and little code. Whatever the size,
-/// a server in the kernel takes no load of CR3. All goals and what they take stand in `results/path-length/path-length.txt`.
+/// a server in the kernel takes no page-table load. All goals and what they take stand in `results/path-length/path-length.txt`.
 #[test]
 fn the_path_keeps_its_goals() {
     let reference: PathLength = serde_json::from_str(REFERENCE).expect("the reference is readable");

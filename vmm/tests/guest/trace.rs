@@ -235,7 +235,7 @@ fn the_trace_of_a_case_has_its_deadline() {
     assert_eq!(config.deadline, Some(Duration::from_secs(5)));
 }
 
-/// The talk's claim in a model: behind every load of CR3 a Pentium refills its TLB, and a server in the kernel spares
+/// The talk's claim in a model: behind every page-table load a Pentium refills its TLB, and a server in the kernel spares
 /// both. Every built-in model takes the stream, and counts the loads that the trace counts.
 #[test]
 fn tlb_models_run_on_real_traces() {

@@ -23,8 +23,8 @@ pub struct Disagreement {
 pub fn check(traced: &Counts, run: &GuestRun) -> Result<(), Disagreement> {
     let counted = run.cpus.first().map(CpuReport::counted).unwrap_or_default();
     let pairs = [
-        ("loads of CR3", traced.kinds.page_table_loads, counted.page_table_loads),
-        ("context switches", traced.context_switches, counted.context_switches),
+        ("page-table loads", traced.kinds.page_table_loads, counted.page_table_loads),
+        ("thread switches", traced.context_switches, counted.context_switches),
         ("invalidations of pages", traced.kinds.invalidations, counted.invlpg),
     ];
     match pairs.into_iter().find(|(_, traced, counted)| traced != counted) {

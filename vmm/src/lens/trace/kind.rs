@@ -26,7 +26,7 @@ pub struct Kinds {
     /// With a LOCK prefix, or XCHG with memory, which needs none.
     pub locked: u64,
     /// Serialising instructions (Intel SDM vol. 3, 9.3): CPUID, IRET, INVLPG, INVPCID, WRMSR, loads of descriptor
-    /// tables, MOV to control and debug registers; CR3 loads among them.
+    /// tables, MOV to control and debug registers; page-table loads among them.
     pub serialising: u64,
     /// LFENCE, SFENCE and MFENCE.
     pub fences: u64,
@@ -102,15 +102,15 @@ impl Kinds {
     /// Name and number of each kind, in the order of the fields.
     pub fn named(&self) -> [(&'static str, u64); 14] {
         [
-            ("CR3 loads", self.page_table_loads),
+            ("page-table loads", self.page_table_loads),
             ("SYSCALL", self.system_calls),
             ("SYSRET", self.system_returns),
             ("IRET", self.interrupt_returns),
-            ("segment bases", self.segment_base_writes),
+            ("segment-base writes", self.segment_base_writes),
             ("WRMSR", self.msr_writes),
             ("CLI, STI", self.interrupt_flag_writes),
-            ("locked", self.locked),
-            ("serialising", self.serialising),
+            ("locked instructions", self.locked),
+            ("serialising instructions", self.serialising),
             ("fences", self.fences),
             ("INVLPG, INVPCID", self.invalidations),
             ("RDTSC", self.clock_reads),
@@ -170,20 +170,20 @@ mod tests {
     fn instructions_have_their_kinds() {
         let cases: [(&[u8], &[&str]); 18] = [
             (&[0x90], &[]),
-            (&[0x0f, 0x22, 0xd8], &["CR3 loads", "serialising"]),
+            (&[0x0f, 0x22, 0xd8], &["page-table loads", "serialising instructions"]),
             (&[0x0f, 0x20, 0xd8], &[]), // mov rax, cr3
-            (&[0x0f, 0x22, 0xe0], &["serialising"]),
+            (&[0x0f, 0x22, 0xe0], &["serialising instructions"]),
             (&[0x44, 0x0f, 0x22, 0xc0], &[]), // mov cr8, rax
             (&[0x0f, 0x05], &["SYSCALL"]),
             (&[0x48, 0x0f, 0x07], &["SYSRET"]),
-            (&[0x48, 0xcf], &["IRET", "serialising"]),
-            (&[0x0f, 0x01, 0xf8], &["segment bases"]), // swapgs
-            (&[0xf3, 0x48, 0x0f, 0xae, 0xd8], &["segment bases"]), // wrgsbase rax
-            (&[0x0f, 0x30], &["WRMSR", "serialising"]),
+            (&[0x48, 0xcf], &["IRET", "serialising instructions"]),
+            (&[0x0f, 0x01, 0xf8], &["segment-base writes"]), // swapgs
+            (&[0xf3, 0x48, 0x0f, 0xae, 0xd8], &["segment-base writes"]), // wrgsbase rax
+            (&[0x0f, 0x30], &["WRMSR", "serialising instructions"]),
             (&[0xfa], &["CLI, STI"]),
-            (&[0xf0, 0x48, 0xff, 0x00], &["locked"]),
-            (&[0x48, 0x87, 0x00], &["locked"]), // xchg rax, [rax]
-            (&[0x0f, 0x01, 0x38], &["serialising", "INVLPG, INVPCID"]),
+            (&[0xf0, 0x48, 0xff, 0x00], &["locked instructions"]),
+            (&[0x48, 0x87, 0x00], &["locked instructions"]), // xchg rax, [rax]
+            (&[0x0f, 0x01, 0x38], &["serialising instructions", "INVLPG, INVPCID"]),
             (&[0x0f, 0xae, 0xe8], &["fences"]),
             (&[0xcd, 0x40], &["INT"]),
             (&[0x0f, 0x34], &["SYSENTER"]),

@@ -89,15 +89,15 @@ fn compare(before: &Counts, after: &Counts) -> impl Iterator<Item = String> {
         ("ring 0", |counts| counts.ring_0),
         ("ring 3", |counts| counts.ring_3),
         ("restarts of KVM's emulator", |counts| counts.emulator_restarts),
-        ("context switches", |counts| counts.context_switches),
+        ("thread switches", |counts| counts.context_switches),
         ("reads", |counts| counts.reads),
         ("writes", |counts| counts.writes),
         ("kernel code, bytes", |counts| counts.footprint.kernel.code_bytes),
-        ("kernel code, lines", |counts| counts.footprint.kernel.code_lines),
-        ("kernel data, lines", |counts| counts.footprint.kernel.data_lines),
+        ("kernel code, cache lines", |counts| counts.footprint.kernel.code_lines),
+        ("kernel data, cache lines", |counts| counts.footprint.kernel.data_lines),
         ("servers' code, bytes", |counts| counts.footprint.servers.code_bytes),
-        ("servers' code, lines", |counts| counts.footprint.servers.code_lines),
-        ("servers' data, lines", |counts| counts.footprint.servers.data_lines),
+        ("servers' code, cache lines", |counts| counts.footprint.servers.code_lines),
+        ("servers' data, cache lines", |counts| counts.footprint.servers.data_lines),
     ];
     pairs.extend(plain.map(|(label, field)| (label.to_owned(), field(before), field(after))));
     let kinds = before.kinds.named().into_iter().zip(after.kinds.named());

@@ -46,17 +46,17 @@ pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Tab
     }
     row("ring 0", &count(|counts| counts.ring_0), false);
     row("ring 3", &count(|counts| counts.ring_3), false);
-    row("context switches", &count(|counts| counts.context_switches), false);
+    row("thread switches", &count(|counts| counts.context_switches), false);
     for index in 0..Counts::default().kinds.named().len() {
         let (label, _) = Counts::default().kinds.named()[index];
-        let is_optional = index != 0; // CR3 loads are what this is all about
+        let is_optional = index != 0; // page-table loads are what this is all about
         row(label, &count(move |counts| counts.kinds.named()[index].1), is_optional);
     }
     row("kernel code, bytes", &count(|counts| counts.footprint.kernel.code_bytes), false);
-    row("kernel code, lines", &count(|counts| counts.footprint.kernel.code_lines), false);
-    row("kernel data, lines", &count(|counts| counts.footprint.kernel.data_lines), false);
-    row("servers' code, lines", &count(|counts| counts.footprint.servers.code_lines), false);
-    row("servers' data, lines", &count(|counts| counts.footprint.servers.data_lines), false);
+    row("kernel code, cache lines", &count(|counts| counts.footprint.kernel.code_lines), false);
+    row("kernel data, cache lines", &count(|counts| counts.footprint.kernel.data_lines), false);
+    row("servers' code, cache lines", &count(|counts| counts.footprint.servers.code_lines), false);
+    row("servers' data, cache lines", &count(|counts| counts.footprint.servers.data_lines), false);
     row("pages", &count(|counts| counts.footprint.page_count()), false);
     row("(SYSCALL detour)", &|summary| summary.detour_instructions.to_string(), true);
     for column in table.column_iter_mut().skip(1) {
@@ -129,7 +129,7 @@ mod tests {
         assert!(text.contains("user-user") && text.contains("0 words"), "{text}");
         assert!(text.contains("206 to 210"), "{text}");
         assert!(text.contains("17 MIGRATE 52000") && text.contains("CALL 206"), "{text}");
-        assert!(text.contains("CR3 loads") && text.contains("(SYSCALL detour)"), "{text}");
+        assert!(text.contains("page-table loads") && text.contains("(SYSCALL detour)"), "{text}");
         assert!(!text.contains("WRMSR") && !text.contains("slow path"), "{text}");
     }
 }
