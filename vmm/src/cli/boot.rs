@@ -13,7 +13,6 @@ use super::output::note;
 use crate::case::groups::usual;
 use crate::experiment::error::suggest;
 use crate::guest_image::GuestImage;
-use crate::lens::LensRequest;
 use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
 use crate::machine::run;
 use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
@@ -98,7 +97,6 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
         deadline: arguments.deadline.map(Duration::from_secs),
         console: Console::Stdout,
         verbose: arguments.verbose,
-        lenses: LensRequest::default(),
     })
 }
 

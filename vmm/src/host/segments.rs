@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::guest_image::GuestImage;
 use crate::host::fact::Fact;
-use crate::lens::LensRequest;
 use crate::machine::guest::{Console, GuestConfig, HugePages, Outcome, Pin};
 use crate::machine::{self, StopFlag};
 use crate::record::outcome::OutcomeRecord;
@@ -92,7 +91,6 @@ fn config(image: &GuestImage) -> Option<GuestConfig> {
         sample_capacity: 1,
         pin: Pin::None,
         deadline: Some(DEADLINE),
-        lenses: LensRequest::default(),
         console: Console::Capture,
         verbose: false,
     })

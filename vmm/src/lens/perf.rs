@@ -22,6 +22,7 @@ use crate::host::perf::explain;
 use crate::lens::Reading;
 use crate::lens::pmu::{Event as TlbEvent, EventTable, Selector, for_core};
 use crate::machine;
+use crate::machine::probe::Mark;
 
 /// What the host counted between the marks, over all vCPU threads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,6 +53,14 @@ pub(crate) struct PerfLens {
     threads: Mutex<Vec<ThreadCounters>>,
     /// The first thread's failure is that of all; found out while files may still be opened.
     failure: Mutex<Option<Failure>>,
+    marks: Mutex<Marks>,
+}
+
+/// The counts at both marks.
+#[derive(Debug, Default)]
+struct Marks {
+    begin: Option<PerfSnapshot>,
+    end: Option<PerfSnapshot>,
 }
 
 /// Why a thread's counters cannot be read.
@@ -65,7 +74,7 @@ enum Failure {
 
 /// The counts at a mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PerfSnapshot {
+struct PerfSnapshot {
     counts: BTreeMap<&'static str, u64>,
     enabled: Duration,
     running: Duration,
@@ -100,8 +109,18 @@ impl PerfLens {
         }
     }
 
+    /// The guest is at this mark.
+    pub(crate) fn mark(&self, mark: Mark) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        match mark {
+            Mark::Begin => marks.begin = Some(self.snapshot()),
+            Mark::EndOfPart => self.end_part(),
+            Mark::End => marks.end = Some(self.snapshot()),
+        }
+    }
+
     /// Keeps the counts of the calling thread as they are now.
-    pub(crate) fn end_part(&self) {
+    fn end_part(&self) {
         let this = thread::current().id();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let unended =
@@ -120,7 +139,7 @@ impl PerfLens {
     }
 
     /// The counts now. The calling thread is not in the guest; others may be.
-    pub(crate) fn snapshot(&self) -> PerfSnapshot {
+    fn snapshot(&self) -> PerfSnapshot {
         let mut sum = PerfSnapshot::default();
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             if let Err(error) = thread.add_to(&mut sum) {
@@ -130,12 +149,8 @@ impl PerfLens {
         sum
     }
 
-    /// What was counted between two marks; `None` for a case that did not come to both.
-    pub(crate) fn finish(
-        self,
-        marks: Option<(&PerfSnapshot, &PerfSnapshot)>,
-        round_trips: u64,
-    ) -> Reading<PerfResult> {
+    /// What was counted between the marks.
+    pub(crate) fn finish(self, round_trips: u64) -> Reading<PerfResult> {
         if !self.is_wanted {
             return Reading::default();
         }
@@ -144,8 +159,9 @@ impl PerfLens {
         }
         let threads = self.threads.into_inner().unwrap_or_else(PoisonError::into_inner);
         let left_out = threads.into_iter().next().map(|thread| thread.left_out).unwrap_or_default();
-        match marks {
-            Some((begin, end)) if round_trips > 0 => difference(begin, end, round_trips, left_out),
+        let marks = self.marks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match (marks.begin, marks.end) {
+            (Some(begin), Some(end)) if round_trips > 0 => difference(&begin, &end, round_trips, left_out),
             _ => Reading::absent("the case did not come to its second mark"),
         }
     }
@@ -375,6 +391,6 @@ mod tests {
         let lens = PerfLens::new(false);
         lens.open_for_this_thread();
         assert_eq!(lens.snapshot(), PerfSnapshot::default());
-        assert_eq!(lens.finish(None, 0), Reading::absent("not asked for"));
+        assert_eq!(lens.finish(0), Reading::absent("not asked for"));
     }
 }

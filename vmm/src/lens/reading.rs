@@ -3,16 +3,27 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::case::Parameters;
 use crate::lens::perf::PerfResult;
-use crate::lens::pmu::{PmuRequest, PmuResult};
+use crate::lens::pmu::{PmuRequest, PmuResult, Privilege};
 
 /// Which hardware counters a run uses. The default is none: what is not asked for disturbs nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LensRequest {
     /// The lens `pmu`: counters that the guest reads.
     pub pmu: PmuRequest,
     /// The lens `perf`: counters that the host reads.
     pub perf: bool,
+}
+
+impl LensRequest {
+    /// What is asked for in every launch of a case. Both are read at the two marks only; where a host has no such counters nothing is
+    /// touched. The guest's own counters are those of one CPU, so they say nothing where several measure.
+    pub fn of(case: &Parameters) -> LensRequest {
+        let is_alone = case.measuring_threads() == 1;
+        let pmu = if is_alone { PmuRequest::Host(Privilege::All) } else { PmuRequest::Off };
+        LensRequest { pmu, perf: true }
+    }
 }
 
 /// What they showed.

@@ -28,6 +28,13 @@ enum Source {
     },
 }
 
+impl Default for Content {
+    /// An empty file.
+    fn default() -> Content {
+        Content(Source::Static(&[]))
+    }
+}
+
 /// An open file of which nobody can write a byte any more, mapped for reading.
 #[derive(Debug)]
 pub struct MappedFile {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use abi::flush::FlushReport;
 use abi::plan::{PlanRight, PlanServer};
+use abi::pmu::PmuReport;
 use abi::report::{CpuReport, Fault, Registers};
 use serde::{Deserialize, Serialize};
 
-use crate::lens::{LensReadings, LensRequest};
 use crate::machine::content::Content;
 use crate::machine::record;
 
 /// One ELF file for the guest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Elf {
     /// File name without directory.
     pub name: String,
@@ -21,16 +21,20 @@ pub struct Elf {
     pub bytes: Content,
 }
 
-/// Everything that one boot needs.
-#[derive(Clone, Debug)]
+/// Everything that one boot needs. On its way to another process it leaves the programs behind: they travel apart.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GuestConfig {
     /// The kernel.
+    #[serde(skip)]
     pub kernel: Elf,
     /// Server programs; [`PlanServer::module`] indexes them.
+    #[serde(skip)]
     pub modules: Vec<Elf>,
     /// Servers to start, in order. At most one carries [`abi::plan::server_flag::DRIVER`].
+    #[serde(with = "record::many")]
     pub servers: Vec<PlanServer>,
     /// Their rights; [`PlanServer::first_right`] indexes them.
+    #[serde(with = "record::many")]
     pub rights: Vec<PlanRight>,
     /// [`abi::plan::flag`] bits.
     pub plan_flags: u64,
@@ -46,8 +50,6 @@ pub struct GuestConfig {
     pub pin: Pin,
     /// The guest is stopped after this time, counted from its first instruction. `None`: never.
     pub deadline: Option<Duration>,
-    /// Which hardware counters are used.
-    pub lenses: LensRequest,
     /// Where the guest's serial console goes.
     pub console: Console,
     /// The kernel tells on its console what it does.
@@ -95,7 +97,7 @@ pub enum Pin {
 }
 
 /// Where the guest's serial console goes. What the guest printed is kept in [`GuestRun::console`] in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Console {
     /// Nowhere.
     #[default]
@@ -207,9 +209,9 @@ pub struct GuestRun {
     pub cpus: Vec<CpuReport>,
     /// Servers that died, oldest first, at most [`abi::report::FAULTS_KEPT`].
     pub faults: Vec<ServerFault>,
-    /// What the hardware counters showed between the marks, or why they did not.
+    /// What the kernel reports of its performance counters, unchecked; `None` for a case that did not come to its second mark.
     #[serde(skip)]
-    pub lenses: LensReadings,
+    pub pmu: Option<Box<PmuReport>>,
     /// KVM's statistics of all vCPUs and the VM between the marks: name to difference (cumulative ones only).
     pub kvm_stats: BTreeMap<String, u64>,
     /// Pages of each size by which KVM maps guest memory at the second mark: `pages_4k`, `pages_2m`, `pages_1g`, where it tells.

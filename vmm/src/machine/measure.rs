@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use abi::port::doorbell;
 
-use crate::lens::Reading;
-use crate::lens::perf::{PerfLens, PerfResult, PerfSnapshot};
 use crate::machine::clock::now_ns;
 use crate::machine::kick;
+use crate::machine::probe::{Mark as ProbeMark, Probe};
 use crate::machine::stats::{GuestStats, Snapshot};
 
 /// What was seen at one mark.
@@ -23,7 +22,6 @@ struct Mark {
     at_ns: u64,
     stats: Snapshot,
     schedule: Option<Schedule>,
-    perf: PerfSnapshot,
 }
 
 #[derive(Debug, Default)]
@@ -36,10 +34,10 @@ struct Marks {
 }
 
 /// Takes the marks. The first of each kind counts: a guest that floods the doorbell changes nothing.
-pub(crate) struct Measurement {
+pub(crate) struct Measurement<'a> {
     stats: GuestStats,
-    /// The host's counters of the vCPU threads.
-    pub perf: PerfLens,
+    /// Who else takes counts at the marks.
+    probe: &'a dyn Probe,
     marks: Mutex<Marks>,
     /// Of the vCPUs; empty for one that has not started.
     threads: Vec<OnceLock<VcpuThread>>,
@@ -76,26 +74,13 @@ pub(crate) struct Measured {
     pub kvm_pages: BTreeMap<String, u64>,
     pub cpu_ns: Option<u64>,
     pub run_delay_ns: Option<u64>,
-    pub perf: PerfReading,
 }
 
-/// What the host's counters showed, once the number of round trips is known.
-pub(crate) struct PerfReading {
-    lens: PerfLens,
-    marks: Option<(PerfSnapshot, PerfSnapshot)>,
-}
-
-impl PerfReading {
-    pub(crate) fn read(self, round_trips: u64) -> Reading<PerfResult> {
-        self.lens.finish(self.marks.as_ref().map(|(begin, end)| (begin, end)), round_trips)
-    }
-}
-
-impl Measurement {
-    pub(crate) fn new(stats: GuestStats, vcpus: usize, perf: PerfLens) -> Measurement {
+impl<'a> Measurement<'a> {
+    pub(crate) fn new(stats: GuestStats, vcpus: usize, probe: &'a dyn Probe) -> Measurement<'a> {
         Measurement {
             stats,
-            perf,
+            probe,
             marks: Mutex::default(),
             threads: (0..vcpus).map(|_| OnceLock::new()).collect(),
             has_started: AtomicBool::new(false),
@@ -142,7 +127,7 @@ impl Measurement {
         match value {
             doorbell::STARTED if marks.started.is_none() => marks.started = Some(now),
             doorbell::MEASURE_BEGIN if marks.begin.is_none() => {
-                let mut mark = self.mark(now);
+                let mut mark = self.mark(now, ProbeMark::Begin);
                 // What taking the mark has cost belongs to nobody.
                 (mark.time, mark.at_ns) = (Instant::now(), now_ns());
                 marks.begin = Some(mark);
@@ -151,7 +136,7 @@ impl Measurement {
                 self.end_part(vcpu as usize);
             }
             doorbell::MEASURE_END if marks.begin.is_some() && marks.end.is_none() => {
-                marks.end = Some(self.mark(now));
+                marks.end = Some(self.mark(now, ProbeMark::End));
                 marks.pages = self.stats.pages();
             }
             _ => {}
@@ -163,7 +148,6 @@ impl Measurement {
         let marks = self.marks.into_inner().unwrap_or_else(PoisonError::into_inner);
         let boot = marks.started.map(|started| started.duration_since(first_entry));
         let (Some(begin), Some(end)) = (marks.begin, marks.end) else {
-            let perf = PerfReading { lens: self.perf, marks: None };
             return Measured {
                 boot,
                 began_at_ns: None,
@@ -172,7 +156,6 @@ impl Measurement {
                 kvm_pages: BTreeMap::new(),
                 cpu_ns: None,
                 run_delay_ns: None,
-                perf,
             };
         };
         let schedule = begin.schedule.zip(end.schedule);
@@ -184,7 +167,6 @@ impl Measurement {
             kvm_pages: marks.pages,
             cpu_ns: schedule.map(|(begin, end)| end.cpu_ns.saturating_sub(begin.cpu_ns)),
             run_delay_ns: schedule.map(|(begin, end)| end.run_delay_ns.saturating_sub(begin.run_delay_ns)),
-            perf: PerfReading { lens: self.perf, marks: Some((begin.perf, end.perf)) },
         }
     }
 
@@ -196,18 +178,20 @@ impl Measurement {
     /// What this vCPU does from here on is in no count.
     fn end_part(&self, vcpu: usize) {
         self.stats.end_part(vcpu);
-        self.perf.end_part();
+        self.probe.mark(ProbeMark::EndOfPart);
         if let Some(thread) = self.threads.get(vcpu).and_then(OnceLock::get) {
             thread.at_end_of_part.get_or_init(|| thread.schedule());
         }
     }
 
-    fn mark(&self, time: Instant) -> Mark {
+    fn mark(&self, time: Instant, which: ProbeMark) -> Mark {
         let threads = self.threads.iter().filter_map(OnceLock::get);
         let schedule = threads
             .map(|thread| thread.at_end_of_part.get().copied().unwrap_or_else(|| thread.schedule()))
             .sum();
-        Mark { time, at_ns: now_ns(), stats: self.stats.snapshot(), schedule, perf: self.perf.snapshot() }
+        let mark = Mark { time, at_ns: now_ns(), stats: self.stats.snapshot(), schedule };
+        self.probe.mark(which);
+        mark
     }
 }
 
@@ -239,6 +223,7 @@ impl std::iter::Sum for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::probe::NoProbe;
 
     #[test]
     fn schedstat_has_three_numbers() {
@@ -250,7 +235,7 @@ mod tests {
 
     #[test]
     fn this_thread_has_a_schedule() {
-        let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
+        let measurement = Measurement::new(GuestStats::default(), 1, &NoProbe);
         measurement.set_this_thread(0);
         let schedule = measurement.threads[0].get().unwrap().schedule();
         // Without the kernel's CONFIG_SCHED_INFO the file is not there; where it is, this thread has run.
@@ -259,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_stage_is_reached_once() {
-        let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
+        let measurement = Measurement::new(GuestStats::default(), 1, &NoProbe);
         let reached: Vec<u32> =
             [3, 1, 3, 1, 2, 2, 9].into_iter().filter(|v| measurement.is_first(*v)).collect();
         assert_eq!(reached, [doorbell::STARTED, doorbell::MEASURE_BEGIN]);
@@ -268,7 +253,7 @@ mod tests {
     #[test]
     fn the_first_marks_count_and_the_end_needs_a_beginning() {
         let start = Instant::now();
-        let measurement = Measurement::new(GuestStats::default(), 1, PerfLens::default());
+        let measurement = Measurement::new(GuestStats::default(), 1, &NoProbe);
         measurement.ring(0, doorbell::MEASURE_END);
         measurement.ring(0, doorbell::STARTED);
         measurement.ring(0, doorbell::MEASURE_BEGIN);

@@ -4,7 +4,7 @@
 //! `kernel_image` and `layout` decide what lies where, `vm`, `vcpu` and `cpuid` create it in KVM, `boot` and
 //! `page_table` fill guest memory, `threads` runs it with `exit`, `devices` and `measure`, and `outcome`
 //! judges with `report` and `last_words` what came of it.
-//! An `observe`r, where there is one, watches a vCPU with the means of `debug`.
+//! A [`probe`] counts what it likes at the marks; an `observe`r watches a vCPU with the means of `debug`. Neither is known here.
 //!
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.
@@ -36,6 +36,7 @@ pub(crate) mod page_table;
 pub(crate) mod pin;
 mod plan;
 mod printer;
+pub(crate) mod probe;
 mod record;
 mod report;
 pub(crate) mod request;
@@ -57,5 +58,5 @@ mod tests;
 pub use error::MachineError;
 pub use pin::allowed_cpus;
 pub use run::run;
-pub(crate) use run::{run_observed, run_staged};
+pub(crate) use run::{run_observed, run_probed};
 pub use stop::StopFlag;

@@ -6,8 +6,6 @@ use abi::address::PAGE_SIZE;
 use abi::port::exit_code;
 use abi::report::{Fault, Registers, state};
 
-use crate::lens::LensReadings;
-use crate::lens::pmu::PmuSetup;
 use crate::machine::error::MachineError;
 use crate::machine::exception;
 use crate::machine::exit::End;
@@ -25,7 +23,6 @@ pub(crate) struct Guest<'a> {
     pub memory: &'a GuestMemory,
     pub layout: &'a Layout,
     pub vcpus: &'a [Vcpu],
-    pub pmu: &'a PmuSetup,
 }
 
 /// Reads and judges what the guest left behind. Times, statistics and console are the caller's to fill in.
@@ -40,8 +37,6 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
     let outcome = guest.outcome(end, &checked);
     // A guest that was stopped half-way, or that lies, has no result; what it looked like is in the outcome.
     let report = checked.ok().flatten().unwrap_or_default();
-    let pmu = (report.state >= state::MEASURED).then_some(&report.pmu);
-    let pmu = guest.pmu.read(pmu, report.round_trips, report.measured_ticks);
     Ok(GuestRun {
         samples: report::read_samples(guest.memory, guest.layout, &report)?,
         cpus: report::read_cpus(guest.memory, guest.layout, guest.config.vcpus)?,
@@ -56,7 +51,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         calls_failed: report.calls_failed,
         frames_in_use: report.frames_in_use,
         outcome,
-        lenses: LensReadings { pmu, ..LensReadings::default() },
+        pmu: (report.state >= state::MEASURED).then(|| Box::new(report.pmu)),
         kvm_stats: BTreeMap::new(),
         kvm_pages: BTreeMap::new(),
         stood_still_ns: 0,

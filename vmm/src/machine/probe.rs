@@ -25,12 +25,7 @@ pub(crate) enum Mark {
 /// Looks at one guest. Whoever needs nothing of one of these leaves it out.
 pub(crate) trait Probe: Sync {
     /// The guest is about to be made. Returns what its CPUID says, of `supported`.
-    fn prepare(
-        &mut self,
-        _device: &KvmDevice,
-        supported: CpuId,
-        _vcpus: u32,
-    ) -> Result<CpuId, MachineError> {
+    fn prepare(&mut self, _device: &KvmDevice, supported: CpuId, _vcpus: u32) -> Result<CpuId, MachineError> {
         Ok(supported)
     }
 

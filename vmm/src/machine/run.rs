@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use abi::plan::server_flag;
 
-use crate::lens::LensReadings;
-use crate::lens::perf::PerfLens;
-use crate::lens::pmu::PmuSetup;
 use crate::machine::boot::{self, Clocks};
 use crate::machine::cpuid;
 use crate::machine::deadline::Deadline;
@@ -25,6 +22,7 @@ use crate::machine::outcome;
 use crate::machine::page_table::LargestPage;
 use crate::machine::pin;
 use crate::machine::plan;
+use crate::machine::probe::{NoProbe, Probe};
 use crate::machine::stages::Stages;
 use crate::machine::stats::GuestStats;
 use crate::machine::stop::StopFlag;
@@ -36,7 +34,7 @@ use crate::machine::vm::Vm;
 ///
 /// An error means that no guest was run. How a guest ended, however badly, is in [`GuestRun::outcome`].
 pub fn run(config: &GuestConfig, stop: &StopFlag) -> Result<GuestRun, MachineError> {
-    run_with(config, stop, None, None)
+    run_with(config, stop, &mut NoProbe, None, None)
 }
 
 /// As [`run`], with an observer of vCPU 0. The guest gets no steal-time record: each stop of the vCPU would change it.
@@ -45,28 +43,31 @@ pub(crate) fn run_observed(
     stop: &StopFlag,
     observer: &mut dyn Observer,
 ) -> Result<GuestRun, MachineError> {
-    run_with(config, stop, Some(observer), None)
+    run_with(config, stop, &mut NoProbe, Some(observer), None)
 }
 
-/// As [`run`], with somebody who is told how far the guest is.
-pub(crate) fn run_staged(
+/// As [`run`], with somebody who looks at the guest, and one who is told how far it is.
+pub(crate) fn run_probed(
     config: &GuestConfig,
     stop: &StopFlag,
-    stages: &dyn Stages,
+    probe: &mut dyn Probe,
+    stages: Option<&dyn Stages>,
 ) -> Result<GuestRun, MachineError> {
-    run_with(config, stop, None, Some(stages))
+    run_with(config, stop, probe, None, stages)
 }
 
 fn run_with(
     config: &GuestConfig,
     stop: &StopFlag,
+    probe: &mut dyn Probe,
     mut observer: Option<&mut dyn Observer>,
     stages: Option<&dyn Stages>,
 ) -> Result<GuestRun, MachineError> {
     let start = Instant::now();
     plan::check(config)?;
     let cpus = pin::assign(&config.pin, config.vcpus)?;
-    let machine = Machine::new(config, observer.is_none())?;
+    let machine = Machine::new(config, probe, observer.is_none())?;
+    let probe: &dyn Probe = probe;
     if let Some(observer) = &mut observer {
         observer.attach(machine.vm.memory());
     }
@@ -80,8 +81,8 @@ fn run_with(
     let session = Session {
         ends_when_all_sleep: has_driver,
         devices: Devices::new(config.console),
-        measurement: Measurement::new(machine.stats, machine.vcpus.len(), PerfLens::new(config.lenses.perf)),
-        counters: machine.pmu.software.as_ref(),
+        measurement: Measurement::new(machine.stats, machine.vcpus.len(), probe),
+        probe,
         stop,
         deadline: Deadline::new(config.deadline),
         cpus,
@@ -97,13 +98,10 @@ fn run_with(
         memory: machine.vm.memory(),
         layout: &machine.layout,
         vcpus: &finished.vcpus,
-        pmu: &machine.pmu,
     };
     let result = outcome::collect(&guest, &finished.end)?;
-    let Measured { boot, began_at_ns, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns, perf } = measured;
-    let lenses = LensReadings { perf: perf.read(result.round_trips), pmu: result.lenses.pmu };
+    let Measured { boot, began_at_ns, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns } = measured;
     Ok(GuestRun {
-        lenses,
         kvm_stats,
         cpu_ns,
         run_delay_ns,
@@ -126,27 +124,27 @@ struct Machine {
     vm: Vm,
     layout: Layout,
     tsc_hz: u64,
-    pmu: PmuSetup,
 }
 
 impl Machine {
-    fn new(config: &GuestConfig, has_steal_time: bool) -> Result<Machine, MachineError> {
+    fn new(
+        config: &GuestConfig,
+        probe: &mut dyn Probe,
+        has_steal_time: bool,
+    ) -> Result<Machine, MachineError> {
         let device = KvmDevice::open()?;
         device.check_vcpu_count(config.vcpus)?;
         host_limits::allow_open_files(config.vcpus);
         let image = KernelImage::parse(&config.kernel)?;
-        let pmu = PmuSetup::new(&config.lenses.pmu, &device, device.supported_cpuid()?, config.vcpus)?;
-        let supported = &pmu.cpuid;
-        let page = if cpuid::has_gibibyte_pages(supported) {
+        let supported = probe.prepare(&device, device.supported_cpuid()?, config.vcpus)?;
+        let page = if cpuid::has_gibibyte_pages(&supported) {
             LargestPage::Gibibyte1
         } else {
             LargestPage::Mebibytes2
         };
         let layout = boot::layout(config, &image, page)?;
         let vm = Vm::new(&device, GuestMemory::new(config.memory_bytes, config.huge_pages)?, config.vcpus)?;
-        if let Some(counters) = &pmu.software {
-            counters.install(&vm.fd)?;
-        }
+        probe.created(&vm.fd)?;
         let vcpus: Vec<Vcpu> =
             (0..config.vcpus).map(|index| Vcpu::new(&vm.fd, index)).collect::<Result<_, _>>()?;
         let tsc_hz = vcpus.first().map_or(0, Vcpu::tsc_hz);
@@ -158,17 +156,17 @@ impl Machine {
             apic_timer_hz: device.apic_timer_hz,
         };
         for vcpu in &vcpus {
-            let cpuid = cpuid::for_vcpu(supported, machine, vcpu.index)?;
+            let cpuid = cpuid::for_vcpu(&supported, machine, vcpu.index)?;
             vcpu.prepare(&cpuid, boot::start(&image, &layout, vcpu.index))?;
         }
         let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
-        boot::load(vm.memory(), config, &image, &layout, page, clocks, pmu.plan())?;
+        boot::load(vm.memory(), config, &image, &layout, page, clocks, probe.pmu_plan())?;
         let stats = if device.has_stats {
             GuestStats::open(&vm.fd, vcpus.iter().map(|vcpu| &vcpu.fd))
         } else {
             GuestStats::default()
         };
-        Ok(Machine { vcpus, stats, vm, layout, tsc_hz, pmu })
+        Ok(Machine { vcpus, stats, vm, layout, tsc_hz })
     }
 }
 

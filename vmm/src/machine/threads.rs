@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::lens::pmu::software::SoftwareCpus;
-use crate::lens::pmu::software::model::Fault;
 use crate::machine::deadline::Deadline;
 use crate::machine::devices::Devices;
 use crate::machine::error::{MachineError, host};
@@ -19,6 +17,7 @@ use crate::machine::kick::{self, Kickable};
 use crate::machine::measure::Measurement;
 use crate::machine::observe::Observer;
 use crate::machine::pin;
+use crate::machine::probe::{Fault, Probe};
 use crate::machine::request::uninterrupted;
 use crate::machine::stages::{Role, Stages};
 use crate::machine::standstill::{self, Idleness, Roll};
@@ -32,9 +31,9 @@ const STACK_SIZE: usize = 256 << 10;
 /// What the threads of one guest share with those who started them.
 pub(crate) struct Session<'a> {
     pub devices: Devices,
-    pub measurement: Measurement,
-    /// Models of the vCPUs' performance counters.
-    pub counters: Option<&'a SoftwareCpus>,
+    pub measurement: Measurement<'a>,
+    /// Who looks at the guest.
+    pub probe: &'a dyn Probe,
     pub stop: &'a StopFlag,
     /// Counted from the first instruction.
     pub deadline: Deadline,
@@ -49,11 +48,9 @@ pub(crate) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// An access to a register that the VMM keeps: only the performance counters' do leave the guest.
+    /// An access to a register that a probe keeps: no others leave the guest.
     fn access(&self, vcpu: u32, register: u32, value: Option<u64>) -> Result<u64, Fault> {
-        let counters = self.counters.ok_or(Fault)?;
-        let emulated = if counters.wants_emulated() { self.measurement.emulated_instructions() } else { 0 };
-        counters.access(vcpu, register, value, emulated)
+        self.probe.access(vcpu, register, value, &|| self.measurement.emulated_instructions())
     }
 
     /// The guest has rung the doorbell, and waits.
@@ -66,9 +63,7 @@ impl Session<'_> {
             self.deadline.begin(Instant::now());
         }
         self.measurement.ring(vcpu, value);
-        if let Some(counters) = self.counters {
-            counters.ring(vcpu, value);
-        }
+        self.probe.rung(vcpu, value);
     }
 
     fn confine(&self, role: Role) -> Result<(), MachineError> {
@@ -239,7 +234,7 @@ fn run_vcpu(shared: &Shared<'_, '_>, mut vcpu: Vcpu) -> Result<Vcpu, MachineErro
     }
     let kickable = Kickable::new(&mut vcpu)?;
     shared.session.measurement.set_this_thread(index);
-    shared.session.measurement.perf.open_for_this_thread();
+    shared.session.probe.thread_begins();
     shared.session.confine(Role::Vcpu)?;
     shared.gate.wait();
     while !shared.stopping.load(Ordering::SeqCst) {

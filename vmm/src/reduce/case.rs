@@ -62,7 +62,7 @@ pub fn case_record(
             .get("round_trip")
             .filter(|_| host.tsc_counts_instructions)
             .and_then(ChannelRecord::median_without_others),
-        pmu: runs.iter().filter_map(|run| run.lenses.pmu.counted()).collect(),
+        pmu: launches.iter().filter_map(|launch| launch.launch.pmu.as_ref()).collect(),
     };
     CaseRecord {
         name: case.name.clone(),

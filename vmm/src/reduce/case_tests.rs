@@ -5,6 +5,7 @@ use abi::report::SAMPLE_DISTURBED;
 use super::*;
 use crate::case::Parameters;
 use crate::case::tests::parameters;
+use crate::lens::Measured;
 use crate::machine::guest::Outcome;
 use crate::reduce::tests::{case_of, guest_run};
 use crate::system::placement::Placement;
@@ -16,7 +17,11 @@ fn case(workload: Workload) -> Case {
 }
 
 fn reduced(case: &Case, launches: &[Result<GuestRun, String>]) -> CaseRecord {
-    let launches: Vec<Launch> = launches.iter().cloned().map(Launch::from).collect();
+    let launch = |result: &Result<GuestRun, String>| match result.clone() {
+        Ok(run) => Measured::from(run).into(),
+        Err(reason) => Launch::not_started(reason),
+    };
+    let launches: Vec<Launch> = launches.iter().map(launch).collect();
     case_of(case, launches, &HostRecord::default())
 }
 
@@ -162,7 +167,7 @@ fn a_guest_is_overcommitted_when_its_threads_have_too_few_cpus_whatever_the_host
     two.parameters.vcpus = 2;
     let is_overcommitted = |cpus, usable_cpus| {
         let host = HostRecord { cpus, usable_cpus, ..HostRecord::default() };
-        case_of(&two, vec![Ok(guest_run(vec![10; 3], 6)).into()], &host).is_overcommitted
+        case_of(&two, vec![Measured::from(guest_run(vec![10; 3], 6)).into()], &host).is_overcommitted
     };
     assert!(is_overcommitted(64, 1), "pinned to one");
     assert!(!is_overcommitted(64, 2));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::case::tests::parameters;
 use crate::case::{Case, Parameters};
+use crate::lens::Measured;
 use crate::machine::guest::GuestRun;
 use crate::record::run::HostRecord;
 use crate::reduce::tests::{case_of, guest_run, run_record};
@@ -23,7 +24,7 @@ fn preempted(server: Placement, change: impl FnOnce(&mut abi::report::Counters))
     change(end);
     let parameters = Parameters { server: Some(server), ..parameters(Workload::Call) };
     let case = Case { name: "x".to_owned(), parameters };
-    case_of(&case, vec![Ok(run).into()], &HostRecord::default())
+    case_of(&case, vec![Measured::from(run).into()], &HostRecord::default())
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn a_kernel_that_is_not_preempted_has_no_rows_of_it() {
         name: "x".to_owned(),
         parameters: Parameters { server: Some(Placement::User), ..parameters(Workload::Call) },
     };
-    let record = case_of(&case, vec![Ok(run).into()], &HostRecord::default());
+    let record = case_of(&case, vec![Measured::from(run).into()], &HostRecord::default());
     assert_eq!(record.agreements.len(), 1);
     assert!(note(&run_record()).is_none());
 }

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use super::claims::{self, Claim};
 use super::density::{part, process_record};
 use crate::case::Case;
-use crate::lens::LensValues;
+use crate::lens::pmu::PmuResult;
+use crate::lens::{LensValues, Measured};
 use crate::machine::guest::{GuestRun, Outcome};
 use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
 use crate::record::run::LaunchRecord;
@@ -23,6 +24,8 @@ pub struct Launch {
     pub result: Result<GuestRun, Lost>,
     /// What its hardware counters showed.
     pub lenses: LensValues,
+    /// The same of the lens `pmu`, for arithmetic; what comes from another process is not trusted with it.
+    pub pmu: Option<PmuResult>,
     /// The process that it had of its own.
     pub process: Option<Process>,
 }
@@ -38,10 +41,23 @@ pub struct Process {
     pub guest: Guest,
 }
 
-impl From<Result<GuestRun, String>> for Launch {
-    fn from(result: Result<GuestRun, String>) -> Launch {
-        let lenses = result.as_ref().map_or_else(|_| LensValues::default(), |run| (&run.lenses).into());
-        Launch { result: result.map_err(Lost::NotStarted), lenses, process: None }
+impl From<Measured> for Launch {
+    fn from(measured: Measured) -> Launch {
+        let lenses = LensValues::from(&measured.lenses);
+        let pmu = measured.lenses.pmu.counted().cloned();
+        Launch { result: Ok(measured.run), lenses, pmu, process: None }
+    }
+}
+
+impl Launch {
+    /// A guest that nobody could run.
+    pub fn not_started(reason: String) -> Launch {
+        Launch {
+            result: Err(Lost::NotStarted(reason)),
+            lenses: LensValues::default(),
+            pmu: None,
+            process: None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use abi::report::{Counters, CpuReport, feature};
 
 use crate::case::tests::parameters;
 use crate::case::{Case, Parameters};
-use crate::lens::LensReadings;
+use crate::lens::Measured;
 use crate::machine::guest::{GuestRun, Outcome};
 use crate::record::run::{
     CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
@@ -53,7 +53,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         boot_ns: Some(2_000),
         began_at_ns: None,
         measured_ns: Some(3_000),
-        lenses: LensReadings::default(),
+        pmu: None,
     }
 }
 
@@ -66,7 +66,11 @@ fn record(name: &str, parameters: Parameters, median: u64, loads_per_round_trip:
     let samples = vec![median - 10, median - 10, median, median, median + 30, median + 30];
     let run = guest_run(samples, 6 * loads_per_round_trip);
     let parameters = Parameters { samples: 6, ..parameters };
-    case_of(&Case { name: name.to_owned(), parameters }, vec![Ok(run).into()], &HostRecord::default())
+    case_of(
+        &Case { name: name.to_owned(), parameters },
+        vec![Measured::from(run).into()],
+        &HostRecord::default(),
+    )
 }
 
 /// The record of a case with these launches, which are in no file.

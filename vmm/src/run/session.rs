@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Parameters};
+use crate::case::Case;
 use crate::experiment::quota::Quotas;
 use crate::guest_image::GuestImage;
-use crate::lens::LensValues;
 use crate::lens::trace::{self, TraceError};
-use crate::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
+use crate::lens::{LensRequest, LensValues, Measured, measure};
+use crate::machine::guest::{GuestConfig, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::record::channel::Channels;
 use crate::record::outcome::OutcomeRecord;
@@ -27,8 +27,8 @@ use crate::tlb::{Model, TlbReport, WhatIf};
 
 /// What runs guests: KVM, or a stand-in for tests.
 pub trait GuestRunner {
-    /// Boots one guest and runs it to its end.
-    fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError>;
+    /// Boots one guest, runs it to its end, and counts what is asked for.
+    fn run(&self, config: &GuestConfig, lenses: &LensRequest) -> Result<Measured, MachineError>;
 
     /// Boots one guest, traces it between its marks, and runs the trace on models of TLBs.
     fn trace(
@@ -37,23 +37,14 @@ pub trait GuestRunner {
         models: &[Model],
     ) -> Result<(trace::Summary, Vec<TlbReport>), TraceError>;
 
-    /// Boots so many guests at once, each in a process of its own, and runs all of them to their ends.
-    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError>;
-}
-
-/// Guests to be run at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Crowd<'a> {
-    /// What each of them does.
-    pub parameters: &'a Parameters,
-    /// How many.
-    pub guests: u32,
-    /// Kernel and programs.
-    pub image: &'a GuestImage,
-    /// Host CPUs for the vCPU threads of each.
-    pub pins: &'a [Pin],
-    /// What each may take of the host's CPUs.
-    pub quotas: Option<&'a Quotas>,
+    /// Boots a guest for each of these lists of host CPUs at once, each in a process of its own, and runs all of them to their ends.
+    fn run_many(
+        &self,
+        config: &GuestConfig,
+        lenses: &LensRequest,
+        pins: &[Pin],
+        quotas: Option<&Quotas>,
+    ) -> Result<Vec<Guest>, FleetError>;
 }
 
 /// Guests on KVM, all stopped by one flag.
@@ -64,8 +55,8 @@ pub struct KvmRunner {
 }
 
 impl GuestRunner for KvmRunner {
-    fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError> {
-        machine::run(config, &self.stop)
+    fn run(&self, config: &GuestConfig, lenses: &LensRequest) -> Result<Measured, MachineError> {
+        measure::run(config, lenses, &self.stop)
     }
 
     fn trace(
@@ -85,9 +76,14 @@ impl GuestRunner for KvmRunner {
         Ok((trace.summary, reports.collect()))
     }
 
-    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
-        let fleet = Fleet { image: crowd.image, quotas: crowd.quotas, stop: &self.stop };
-        fleet.run(crowd.parameters, crowd.guests, crowd.pins)
+    fn run_many(
+        &self,
+        config: &GuestConfig,
+        lenses: &LensRequest,
+        pins: &[Pin],
+        quotas: Option<&Quotas>,
+    ) -> Result<Vec<Guest>, FleetError> {
+        Fleet { quotas, stop: &self.stop }.run(config, lenses, pins)
     }
 }
 
@@ -127,7 +123,7 @@ impl Runner<'_> {
     ) -> Result<(), StoreError> {
         record.launches_planned = cases.iter().map(|case| u64::from(case.parameters.launches)).sum();
         self.results.write_record(record)?;
-        let mut measured: Vec<Measured> = cases.iter().map(|_| Measured::default()).collect();
+        let mut measured: Vec<SoFar> = cases.iter().map(|_| SoFar::default()).collect();
         let mut state = RunState::Finished;
         let mut traces_took = Duration::ZERO;
         for (index, number) in turns(cases) {
@@ -159,7 +155,7 @@ impl Runner<'_> {
             if is_last {
                 observer.case_ended(&record.cases[index]);
                 // What it was made of is on the disk.
-                *so_far = Measured::default();
+                *so_far = SoFar::default();
             }
         }
         for ((case, so_far), done) in cases.iter().zip(&mut measured).zip(&mut record.cases) {
@@ -175,36 +171,40 @@ impl Runner<'_> {
 
     /// All guests of one launch of a case; `None` when the user stopped one of them.
     fn launch(&self, case: &Case, number: u32) -> Option<Vec<Launch>> {
-        let config = match guest_config(&case.parameters, self.image, self.pin) {
-            Ok(config) => config,
-            Err(error) => return Some(vec![Err(error.to_string()).into()]),
+        let pins = match case.parameters.guests {
+            Some(guests) => pins(self.pin, guests, case.parameters.vcpus),
+            None => vec![self.pin.clone()],
         };
-        if let Some(guests) = case.parameters.guests {
-            return self.crowd(case, guests, number);
+        let pin = pins.first().unwrap_or(self.pin);
+        let config = match guest_config(&case.parameters, self.image, pin) {
+            Ok(config) => config,
+            Err(error) => return Some(vec![Launch::not_started(error.to_string())]),
+        };
+        let lenses = LensRequest::of(&case.parameters);
+        if case.parameters.guests.is_some() {
+            return self.crowd(&config, &lenses, &pins, number);
         }
-        let launch = self.guests.run(&config).map_err(|error| chain(&error));
-        if matches!(&launch, Ok(run) if run.outcome == Outcome::Interrupted) {
-            return None;
+        match self.guests.run(&config, &lenses) {
+            Ok(measured) if measured.run.outcome == Outcome::Interrupted => None,
+            Ok(measured) => Some(vec![measured.into()]),
+            Err(error) => Some(vec![Launch::not_started(chain(&error))]),
         }
-        Some(vec![launch.into()])
     }
 
     /// All guests of one launch of a case with many at once; `None` when the user stopped them.
-    fn crowd(&self, case: &Case, guests: u32, number: u32) -> Option<Vec<Launch>> {
-        let pins = pins(self.pin, guests, case.parameters.vcpus);
-        let crowd = Crowd {
-            parameters: &case.parameters,
-            guests,
-            image: self.image,
-            pins: &pins,
-            quotas: self.quotas,
-        };
-        match self.guests.run_many(&crowd) {
+    fn crowd(
+        &self,
+        config: &GuestConfig,
+        lenses: &LensRequest,
+        pins: &[Pin],
+        number: u32,
+    ) -> Option<Vec<Launch>> {
+        match self.guests.run_many(config, lenses, pins, self.quotas) {
             Ok(guests) => Some(
                 guests.into_iter().zip(0..).map(|(guest, index)| launch_of(guest, index, number)).collect(),
             ),
             Err(FleetError::Interrupted) => None,
-            Err(error) => Some(vec![Err(chain(&error)).into()]),
+            Err(error) => Some(vec![Launch::not_started(chain(&error))]),
         }
     }
 
@@ -278,13 +278,13 @@ impl Runner<'_> {
 
 /// The launches of a case that have ended.
 #[derive(Default)]
-struct Measured {
+struct SoFar {
     launches: Vec<Reduced>,
     /// The figures of the first launches, and of how many.
     figures: (Channels, usize),
 }
 
-impl Measured {
+impl SoFar {
     /// The figures of the case; of all launches when there comes no other.
     fn channels(&mut self, case: &Case, is_last: bool) -> Channels {
         if is_last || is_due(self.figures.1, self.launches.len()) {
@@ -335,7 +335,7 @@ fn launch_of(mut guest: Guest, index: u32, launch: u32) -> Launch {
         Ok(Ended { run, lenses }) => (Ok(run), lenses),
         Err(lost) => (Err(lost), LensValues::default()),
     };
-    Launch { result, lenses, process: Some(Process { index, launch, guest }) }
+    Launch { result, lenses, pmu: None, process: Some(Process { index, launch, guest }) }
 }
 
 /// Host CPUs for each guest: they go on where those of the guest before end, so that guests of one vCPU do not all sit on

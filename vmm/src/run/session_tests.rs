@@ -9,6 +9,7 @@ use crate::experiment::check::Limits;
 use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
+use crate::machine::guest::GuestRun;
 use crate::record::outcome::OutcomeRecord;
 use crate::record::run::HostRecord;
 use crate::record::samples::read_npy;
@@ -31,10 +32,10 @@ struct Script<F> {
 }
 
 impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner for Script<F> {
-    fn run(&self, config: &GuestConfig) -> Result<GuestRun, MachineError> {
+    fn run(&self, config: &GuestConfig, _lenses: &LensRequest) -> Result<Measured, MachineError> {
         let index = *self.guests.borrow();
         *self.guests.borrow_mut() += 1;
-        (self.script)(index, config)
+        (self.script)(index, config).map(Measured::from)
     }
 
     fn trace(
@@ -50,7 +51,13 @@ impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner f
         }
     }
 
-    fn run_many(&self, crowd: &Crowd<'_>) -> Result<Vec<Guest>, FleetError> {
+    fn run_many(
+        &self,
+        config: &GuestConfig,
+        lenses: &LensRequest,
+        pins: &[Pin],
+        _quotas: Option<&Quotas>,
+    ) -> Result<Vec<Guest>, FleetError> {
         let guest = |result| Guest {
             result,
             times: Times::default(),
@@ -59,12 +66,11 @@ impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner f
             system_ns: 0,
             cgroup: None,
         };
-        let config = guest_config(crowd.parameters, crowd.image, &Pin::None).unwrap();
-        let run = |_| match GuestRunner::run(self, &config) {
-            Ok(run) => guest(Ok(Ended { run, lenses: LensValues::default() })),
+        let run = |_: &Pin| match GuestRunner::run(self, config, lenses) {
+            Ok(Measured { run, .. }) => guest(Ok(Ended { run, lenses: LensValues::default() })),
             Err(error) => guest(Err(Lost::Died(error.to_string()))),
         };
-        Ok((0..crowd.guests).map(run).collect())
+        Ok(pins.iter().map(run).collect())
     }
 }
 

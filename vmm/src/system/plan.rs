@@ -10,8 +10,6 @@ use crate::case::Parameters;
 use crate::case::parameter::{Gate, Migration, Serving, Transfer};
 use crate::experiment::scheme;
 use crate::guest_image::GuestImage;
-use crate::lens::LensRequest;
-use crate::lens::pmu::{PmuRequest, Privilege};
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
 use crate::machine::pin;
 use crate::system::placement::Placement;
@@ -78,16 +76,7 @@ pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<
         deadline: Some(Duration::from_secs(case.deadline_seconds)),
         console: Console::Capture,
         verbose: false,
-        lenses: lenses(case),
     })
-}
-
-/// Both are read at the two marks only; where a host has no such counters nothing is touched. The guest's own counters
-/// are those of one CPU, so they say nothing where several measure.
-fn lenses(case: &Parameters) -> LensRequest {
-    let is_alone = case.measuring_threads() == 1;
-    let pmu = if is_alone { PmuRequest::Host(Privilege::All) } else { PmuRequest::Off };
-    LensRequest { pmu, perf: true }
 }
 
 /// The right of the participant with index `from` to reach `target`.
@@ -113,11 +102,10 @@ pub fn traced_guest_config(
         ..case.clone()
     };
     let mut config = guest_config(&case, image, pin)?;
-    // Neither waiting loops nor calls that are in no count belong into a trace, nor counters that are programmed and read.
+    // Neither waiting loops nor calls that are in no count belong into a trace.
     for server in config.servers.iter_mut().filter(|server| server.flags & server_flag::DRIVER != 0) {
         server.arguments[client::TOGETHER] = 0;
     }
-    config.lenses = LensRequest::default();
     Ok(config)
 }
 

@@ -12,7 +12,6 @@ use inkbed::experiment::expand::expand;
 use inkbed::experiment::file::ExperimentFile;
 use inkbed::experiment::overrides::Overrides;
 use inkbed::guest_image::GuestImage;
-use inkbed::lens::LensRequest;
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{Console, GuestConfig, GuestRun, HugePages, Outcome, Pin};
 
@@ -138,7 +137,6 @@ pub fn config(servers: &[Server]) -> GuestConfig {
         sample_capacity: 2048,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(120)),
-        lenses: LensRequest::default(),
         console: Console::Capture,
         verbose: false,
     }

@@ -10,10 +10,12 @@ use inkbed::lens::pmu::software::{
     Defect, KERNEL_INSTRUCTIONS, SoftwareKind, SoftwarePmu, Source, USER_INSTRUCTIONS,
 };
 use inkbed::lens::pmu::{Event, PmuRequest, PmuResult, Privilege};
-use inkbed::lens::{LensRequest, Reading};
-use inkbed::machine::guest::{GuestRun, Outcome};
+use inkbed::lens::{LensRequest, Measured, Reading, measure};
+use inkbed::machine::StopFlag;
+use inkbed::machine::guest::{GuestConfig, Outcome};
 
-use crate::harness::{Place, client, config, finish, finish_config, server};
+use crate::harness::{Place, Server, client, config, server};
+use crate::kvm::require_kvm;
 
 const ROUND_TRIPS: u64 = 10;
 
@@ -25,11 +27,24 @@ const KINDS: [SoftwareKind; 5] = [
     SoftwareKind::AmdPerfmonV2,
 ];
 
-fn run(pmu: PmuRequest) -> Option<GuestRun> {
-    let servers = [client(Place::User, workload::CALL, ROUND_TRIPS, 0), server(program::NULL, Place::Kernel)];
-    let mut config = config(&servers);
-    config.lenses = LensRequest { pmu, perf: false };
-    finish_config(&config)
+fn servers() -> [Server; 2] {
+    [client(Place::User, workload::CALL, ROUND_TRIPS, 0), server(program::NULL, Place::Kernel)]
+}
+
+/// Boots the usual guest, which must finish, and counts what is asked for; `None` where this machine boots none.
+fn measure_with(request: &LensRequest) -> Option<Measured> {
+    if !require_kvm() {
+        return None;
+    }
+    let config: GuestConfig = config(&servers());
+    let measured = measure::run(&config, request, &StopFlag::new().expect("a stop flag"));
+    let measured = measured.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(measured.run.outcome, Outcome::Finished { status: 0 }, "{:?}", measured.run.faults);
+    Some(measured)
+}
+
+fn run(pmu: PmuRequest) -> Option<Measured> {
+    measure_with(&LensRequest { pmu, perf: false })
 }
 
 fn software(kind: SoftwareKind, source: Source, defect: Option<Defect>, privilege: Privilege) -> PmuRequest {
@@ -152,7 +167,7 @@ fn the_self_test_knows_how_many_instructions_it_executes() {
                 assert!(instructions.per_round_trip > 50.0, "{kind:?}: {}", instructions.per_round_trip);
             }
             Reading::Absent { reason, .. } => {
-                let emulated = run.kvm_stats.get("insn_emulation").copied().unwrap_or(0);
+                let emulated = run.run.kvm_stats.get("insn_emulation").copied().unwrap_or(0);
                 assert!(
                     emulated < SELF_TEST_INSTRUCTIONS,
                     "{emulated} instructions were emulated, but: {reason}"
@@ -194,8 +209,7 @@ fn counters_that_do_not_count_as_they_should_give_no_figures() {
 #[test]
 fn the_hosts_own_counters_are_used_where_there_are_any() {
     let Some(run) = run(PmuRequest::Host(Privilege::All)) else { return };
-    assert_eq!(run.outcome, Outcome::Finished { status: 0 });
-    assert_eq!(run.round_trips, ROUND_TRIPS);
+    assert_eq!(run.run.round_trips, ROUND_TRIPS);
     match run.lenses.pmu {
         Reading::Counted(result) => {
             let instructions = result.counter(Event::Instructions).expect("instructions are counted");
@@ -210,18 +224,15 @@ fn the_hosts_own_counters_are_used_where_there_are_any() {
 
 #[test]
 fn what_is_not_asked_for_is_absent() {
-    let servers = [client(Place::User, workload::CALL, ROUND_TRIPS, 0), server(program::NULL, Place::Kernel)];
-    let Some(run) = finish(&servers) else { return };
+    let Some(run) = measure_with(&LensRequest::default()) else { return };
     assert_eq!(run.lenses.pmu, Reading::absent("not asked for"));
     assert_eq!(run.lenses.perf, Reading::absent("not asked for"));
 }
 
 #[test]
 fn the_host_counts_the_guest_where_it_can() {
-    let servers = [client(Place::User, workload::CALL, ROUND_TRIPS, 0), server(program::NULL, Place::Kernel)];
-    let mut config = config(&servers);
-    config.lenses = LensRequest { pmu: PmuRequest::Off, perf: true };
-    let Some(run) = finish_config(&config) else { return };
+    let request = LensRequest { pmu: PmuRequest::Off, perf: true };
+    let Some(run) = measure_with(&request) else { return };
     match run.lenses.perf {
         Reading::Counted(result) => assert!(result.counts["cycles"] > 0),
         Reading::Absent { reason, remedy } => {

@@ -4,6 +4,7 @@ use abi::plan::flag;
 use abi::program::{self, scenario, workload};
 use inkbed::case::Case;
 use inkbed::guest_image::GuestImage;
+use inkbed::lens::Measured;
 use inkbed::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use inkbed::record::run::{CaseRecord, HostRecord};
 use inkbed::reduce::agreement::TraceAbsent;
@@ -36,7 +37,7 @@ const SHORT_SLICES: [u16; 3] = [900, 1_700, 2_900];
 /// What a report makes of this guest of a case.
 fn reported(case: &Case, run: &GuestRun) -> CaseRecord {
     let not_traced = Err(TraceAbsent::new("not asked for"));
-    let launches = [Reduced::new(case, Ok(run.clone()).into(), None)];
+    let launches = [Reduced::new(case, Measured::from(run.clone()).into(), None)];
     case_record(case, &launches, channels(case, &launches), &not_traced, &HostRecord::default())
 }
 

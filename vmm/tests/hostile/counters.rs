@@ -2,6 +2,7 @@
 
 use inkbed::lens::pmu::software::{SoftwareKind, SoftwarePmu, Source};
 use inkbed::lens::pmu::{PmuRequest, Privilege};
+use inkbed::lens::{LensRequest, measure};
 
 use super::*;
 
@@ -12,7 +13,7 @@ fn bad_accesses_to_the_software_counters_fault_in_the_guest() {
         return;
     }
     let outcome = |register: u32, value: u64| {
-        let mut config = kernel(|a| {
+        let config = kernel(|a| {
             a.mov(ecx, register)?;
             a.mov(eax, value as u32)?;
             a.mov(edx, (value >> 32) as u32)?;
@@ -20,8 +21,8 @@ fn bad_accesses_to_the_software_counters_fault_in_the_guest() {
             out(a, port::EXIT, exit_code::REFUSED)
         });
         let model = SoftwarePmu { kind: SoftwareKind::IntelVersion2, source: Source::Accesses, defect: None };
-        config.lenses.pmu = PmuRequest::Software(model, Privilege::All);
-        run(&config).outcome
+        let request = LensRequest { pmu: PmuRequest::Software(model, Privilege::All), perf: false };
+        measure::run(&config, &request, &StopFlag::new().unwrap()).unwrap().run.outcome
     };
     assert!(matches!(outcome(0x186, 0x43_00c0), Outcome::Refused { .. }), "a good selector is taken");
     for (register, value) in

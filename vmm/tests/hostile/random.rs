@@ -17,6 +17,7 @@ use inkbed::experiment::expand::expand;
 use inkbed::experiment::file::ExperimentFile;
 use inkbed::experiment::overrides::Overrides;
 use inkbed::host::HostFacts;
+use inkbed::lens::Measured;
 use inkbed::record::run::HostRecord;
 use inkbed::reduce::agreement::TraceAbsent;
 use inkbed::reduce::case::{case_record, channels};
@@ -244,7 +245,7 @@ fn judge(case: &Case, seed: u64) -> bool {
     assert!(run.console.len() <= 1 << 20 && run.faults.len() <= FAULTS_KEPT, "seed {seed}");
     assert_eq!(run.cpus.len(), config.vcpus as usize, "seed {seed}");
     let absent = || Err(TraceAbsent::new("not asked for"));
-    let launches = [Reduced::new(&case, Ok(run).into(), None)];
+    let launches = [Reduced::new(&case, Measured::from(run).into(), None)];
     let figures = channels(&case, &launches);
     let record = case_record(&case, &launches, figures, &absent(), &HostRecord::default());
     let is_finished = record.outcome.is_success();

@@ -5,7 +5,6 @@ mod kvm;
 
 pub(crate) use kvm::require_kvm;
 
-use inkbed::lens::LensRequest;
 use inkbed::machine::guest::{Console, Elf, GuestConfig, HugePages, Pin};
 use std::time::Duration;
 
@@ -69,7 +68,6 @@ pub(crate) fn guest(kernel: Elf) -> GuestConfig {
         sample_capacity: 1024,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(20)),
-        lenses: LensRequest::default(),
         console: Console::Capture,
         verbose: false,
     }

@@ -28,10 +28,11 @@ pub(crate) use setup::PmuSetup;
 pub use shape::{Counters, Shape};
 pub use table::{EventTable, ProcessorEvent, Selector, architectural, for_core, for_shape, tables};
 
+use serde::{Deserialize, Serialize};
 use software::SoftwarePmu;
 
 /// Whether and how the guest's counters are used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PmuRequest {
     /// Not at all: no register is touched.
     #[default]

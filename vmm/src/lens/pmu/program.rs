@@ -1,14 +1,14 @@
 //! Fits events to the counters that there are.
 
 use abi::pmu::{COUNTERS_MAX, PmuCounter, PmuPlan, amd_version, bank, fixed_control, kind, selector};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::lens::pmu::event::{BY_IMPORTANCE, Event};
 use crate::lens::pmu::shape::{Counters, Shape};
 use crate::lens::pmu::table::{EventTable, Selector, for_shape};
 
 /// At which privilege levels of the guest is counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Privilege {
     /// At all.

@@ -13,16 +13,19 @@ use abi::port::doorbell;
 use kvm_bindings::{KVM_CAP_X86_MSR_FILTER, KVM_CAP_X86_USER_SPACE_MSR, kvm_enable_cap};
 use kvm_ioctls::{MsrExitReason, MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use cpuid::cpuid;
 
 use crate::lens::pmu::shape::Shape;
 use crate::machine::error::MachineError;
 use crate::machine::kvm::KvmDevice;
+use crate::machine::probe::Fault;
 use crate::machine::request::kvm;
-use model::{Fault, Model, Work};
+use model::{Model, Work};
 
 /// A model of counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoftwarePmu {
     /// Which.
     pub kind: SoftwareKind,
@@ -33,7 +36,7 @@ pub struct SoftwarePmu {
 }
 
 /// The kinds of counters that the guest's kernel knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SoftwareKind {
     /// Version 1: two general counters of 40 bits, no global registers.
     IntelVersion1,
@@ -48,7 +51,7 @@ pub enum SoftwareKind {
 }
 
 /// What stands for the guest's instructions: the VMM does not see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// [`KERNEL_INSTRUCTIONS`] for every access to a register, and [`USER_INSTRUCTIONS`] more between the marks.
     Accesses,
@@ -58,7 +61,7 @@ pub enum Source {
 }
 
 /// What may be wrong with counters that look as if they were there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Defect {
     /// Takes every write, reads 0: KVM's way to have no counters (x86.c, `kvm_get_msr_common`).
     Deaf,
@@ -128,19 +131,15 @@ impl SoftwareCpus {
         kvm("filter accesses to registers", || vm.set_msr_filter(MsrFilterDefaultAction::ALLOW, &ranges))
     }
 
-    /// Whether [`SoftwareCpus::access`] wants KVM's statistic.
-    pub(crate) fn wants_emulated(&self) -> bool {
-        self.source == Source::EmulatedInstructions
-    }
-
-    /// An access by vCPU `index`; `emulated` is KVM's statistic now. A value to write, or `None` to read.
+    /// An access by vCPU `index`; `emulated` asks for KVM's statistic. A value to write, or `None` to read.
     pub(crate) fn access(
         &self,
         index: u32,
         register: u32,
         value: Option<u64>,
-        emulated: u64,
+        emulated: &dyn Fn() -> u64,
     ) -> Result<u64, Fault> {
+        let emulated = if self.source == Source::EmulatedInstructions { emulated() } else { 0 };
         let mut cpu = self.lock(index).ok_or(Fault)?;
         let work = match self.source {
             Source::Accesses => Work {

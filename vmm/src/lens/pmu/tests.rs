@@ -11,11 +11,12 @@ use proptest::prelude::*;
 use crate::host::CoreKind;
 use crate::lens::pmu::event::{BY_IMPORTANCE, Event};
 use crate::lens::pmu::result::Case;
-use crate::lens::pmu::software::model::{Fault, Model, Work, weight};
+use crate::lens::pmu::software::model::{Model, Work, weight};
 use crate::lens::pmu::{
     Counters, EventTable, HostPmu, PmuAvailability, Privilege, Program, Selector, Shape, architectural,
     for_core, for_shape, judge, program, tables,
 };
+use crate::machine::probe::Fault;
 
 fn intel(version: u32, model: u32) -> Shape {
     let fixed = if version >= 2 { 3 } else { 0 };

@@ -5,11 +5,10 @@ use abi::address::PAGE_SIZE;
 use abi::report::{FAULTS_KEPT, state};
 
 use super::message::Notice;
-use crate::case::Parameters;
 use crate::lens::LensValues;
 use crate::machine::clock::now_ns;
 use crate::machine::devices::CONSOLE_SIZE_MAX;
-use crate::machine::guest::{GuestRun, LastWords, Outcome};
+use crate::machine::guest::{GuestConfig, GuestRun, LastWords, Outcome};
 use crate::machine::last_words::FRAMES_MAX;
 use crate::machine::memory;
 use crate::machine::stats;
@@ -40,7 +39,8 @@ enum Stage {
 /// Checks the messages of one process.
 #[derive(Debug)]
 pub(super) struct Check {
-    parameters: Parameters,
+    vcpus: u32,
+    memory_bytes: u64,
     spawned_ns: u64,
     stage: Stage,
     /// When it was let through the barrier.
@@ -48,9 +48,10 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Of a process that was started at this time, for this case.
-    pub(super) fn new(parameters: &Parameters, spawned_ns: u64) -> Check {
-        Check { parameters: parameters.clone(), spawned_ns, stage: Stage::default(), opened_ns: None }
+    /// Of a process that was started at this time, for this guest.
+    pub(super) fn new(config: &GuestConfig, spawned_ns: u64) -> Check {
+        let (vcpus, memory_bytes) = (config.vcpus, config.memory_bytes);
+        Check { vcpus, memory_bytes, spawned_ns, stage: Stage::default(), opened_ns: None }
     }
 
     /// The process was let through the barrier.
@@ -108,14 +109,14 @@ impl Check {
     }
 
     fn memory(&self, ranges: &[(u64, u64)]) -> Result<(), String> {
-        let pieces = memory::pieces(self.parameters.memory_bytes);
+        let pieces = memory::pieces(self.memory_bytes);
         let fits = ranges.iter().map(|(_, size)| size).eq(pieces.iter().map(|(_, size)| size));
         if fits { Ok(()) } else { Err("guest memory that was not asked for".to_owned()) }
     }
 
     /// What a run says of itself that this process knows as well.
     fn run(&self, run: &GuestRun) -> Result<(), String> {
-        let vcpus = u64::from(self.parameters.vcpus);
+        let vcpus = u64::from(self.vcpus);
         let since = |begin_ns: Option<u64>| begin_ns.map_or(0, |begin_ns| now_ns().saturating_sub(begin_ns));
         let (lived, measured) = (since(Some(self.spawned_ns)), since(self.opened_ns));
         let of_threads = (measured.saturating_add(ACCOUNT_LAG_NS)).saturating_mul(vcpus);
@@ -137,7 +138,7 @@ impl Check {
         if run.cpus.len() as u64 != vcpus {
             return Err(format!("counters of {} CPUs of {vcpus}", run.cpus.len()));
         }
-        if run.frames_in_use > self.parameters.memory_bytes / PAGE_SIZE {
+        if run.frames_in_use > self.memory_bytes / PAGE_SIZE {
             return Err(format!("{} frames in use", run.frames_in_use));
         }
         if run.state > state::FINISHED {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::case::tests::parameters;
-use crate::machine::guest::ServerFault;
+use crate::case::tests::{image, parameters};
+use crate::machine::guest::{Pin, ServerFault};
 use crate::reduce::tests::guest_run;
+use crate::system::plan::guest_config;
 use crate::workload::Workload;
 
 fn new() -> (Check, u64) {
     let begin_ns = now_ns();
-    (Check::new(&parameters(Workload::Call), begin_ns), begin_ns)
+    let config = guest_config(&parameters(Workload::Call), &image(), &Pin::None).unwrap();
+    (Check::new(&config, begin_ns), begin_ns)
 }
 
 fn created(at_ns: u64) -> Notice {

@@ -6,9 +6,8 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::case::Parameters;
-use crate::lens::LensValues;
-use crate::machine::guest::{GuestRun, Pin};
+use crate::lens::{LensRequest, LensValues};
+use crate::machine::guest::{GuestConfig, GuestRun};
 
 /// Most JSON in one message, bytes: the counters of 4,096 CPUs and a full console fit in.
 const JSON_SIZE_MAX: u32 = 16 << 20;
@@ -21,14 +20,14 @@ const HEAD_SIZE: usize = 12;
 pub(crate) struct Order {
     /// The process that it must not outlive.
     pub parent: u32,
-    /// The case.
-    pub parameters: Parameters,
-    /// Host CPUs for its vCPU threads.
-    pub pin: Pin,
+    /// The guest, without its programs.
+    pub config: GuestConfig,
+    /// What is to be counted of it.
+    pub lenses: LensRequest,
     /// The kernel in the file of the programs.
     pub kernel: Program,
-    /// The servers there.
-    pub servers: Vec<Program>,
+    /// The modules there.
+    pub modules: Vec<Program>,
 }
 
 /// Where a program lies in the file.

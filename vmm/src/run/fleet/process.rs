@@ -12,12 +12,12 @@ use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 use super::confine::Filters;
 use super::message::{self, GO, Notice, Order};
 use super::programs;
-use crate::lens::LensValues;
+use crate::lens::{LensValues, measure};
 use crate::machine::clock::now_ns;
+use crate::machine::guest::GuestConfig;
 use crate::machine::stages::{Role, Stages};
-use crate::machine::{self, MachineError, StopFlag};
+use crate::machine::{MachineError, StopFlag};
 use crate::run::session::chain;
-use crate::system::plan::guest_config;
 
 /// The whole life of a guest's process. `entered_ns` is when its first own code ran.
 ///
@@ -83,15 +83,17 @@ fn die_with(parent: u32) -> io::Result<()> {
 fn run(received: &Received, stream: &UnixStream, entered_ns: u64) -> Result<(Notice, Vec<u8>), String> {
     let order = &received.order;
     let file = received.programs.try_clone().map_err(|error| chain(&error))?;
-    let image = programs::open(file, &order.kernel, &order.servers).map_err(|error| chain(&error))?;
-    let config = guest_config(&order.parameters, &image, &order.pin).map_err(|error| chain(&error))?;
+    let (kernel, modules) =
+        programs::open(file, &order.kernel, &order.modules).map_err(|error| chain(&error))?;
+    let config = GuestConfig { kernel, modules, ..order.config.clone() };
     let filters = Filters::new().map_err(|error| chain(&error))?;
     let teller = Teller { stream, filters, entered_ns };
     // Nobody raises it: a guest's process is stopped from outside.
     let stop = StopFlag::new().map_err(|error| chain(&error))?;
-    let mut run = machine::run_staged(&config, &stop, &teller).map_err(|error| chain(&error))?;
+    let measured = measure::run_staged(&config, &order.lenses, &stop, Some(&teller));
+    let measured = measured.map_err(|error| chain(&error))?;
+    let (mut run, lenses) = (measured.run, LensValues::from(&measured.lenses));
     let samples = message::samples_to_bytes(&std::mem::take(&mut run.samples));
-    let lenses = LensValues::from(&run.lenses);
     Ok((Notice::Ended { began_ns: run.began_at_ns, run: Box::new(run), lenses }, samples))
 }
 

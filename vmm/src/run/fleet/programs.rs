@@ -9,7 +9,6 @@ use std::sync::Arc;
 use abi::address::PAGE_SIZE;
 
 use super::message::Program;
-use crate::guest_image::GuestImage;
 use crate::machine::content::{Content, MappedFile};
 use crate::machine::guest::Elf;
 
@@ -18,13 +17,13 @@ use crate::machine::guest::Elf;
 pub(crate) struct Programs {
     pub file: File,
     pub kernel: Program,
-    pub servers: Vec<Program>,
+    pub modules: Vec<Program>,
 }
 
 impl Programs {
-    /// Writes the programs of `image` to a file in memory, each at a page's beginning, and seals it: nobody can change a
+    /// Writes kernel and modules of a guest to a file in memory, each at a page's beginning, and seals it: nobody can change a
     /// byte of it from then on, no guest's process either.
-    pub(crate) fn share(image: &GuestImage) -> io::Result<Programs> {
+    pub(crate) fn share(kernel: &Elf, modules: &[Elf]) -> io::Result<Programs> {
         let mut file = memory_file("inkbed-programs")?;
         let mut end = 0;
         let mut write = |elf: &Elf| {
@@ -34,26 +33,26 @@ impl Programs {
             file.write_all(&vec![0; end - program.start - program.length])?;
             Ok::<_, io::Error>(program)
         };
-        let kernel = write(&image.kernel)?;
-        let servers = image.servers.iter().map(&mut write).collect::<Result<_, _>>()?;
+        let kernel = write(kernel)?;
+        let modules = modules.iter().map(&mut write).collect::<Result<_, _>>()?;
         let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
         // SAFETY: The request takes a number and touches no memory.
         if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Programs { file, kernel, servers })
+        Ok(Programs { file, kernel, modules })
     }
 }
 
 /// The programs in a file that [`Programs::share`] has made, without a copy.
-pub(crate) fn open(file: File, kernel: &Program, servers: &[Program]) -> io::Result<GuestImage> {
+pub(crate) fn open(file: File, kernel: &Program, modules: &[Program]) -> io::Result<(Elf, Vec<Elf>)> {
     let pages = Arc::new(MappedFile::new(file)?);
     let elf = |program: &Program| {
         let bytes = Content::mapped(&pages, program.start, program.length);
         let bytes = bytes.ok_or_else(|| io::Error::other("the file with the guest's programs is cut off"))?;
         Ok(Elf { name: program.name.clone(), bytes })
     };
-    Ok(GuestImage { kernel: elf(kernel)?, servers: servers.iter().map(elf).collect::<io::Result<_>>()? })
+    Ok((elf(kernel)?, modules.iter().map(elf).collect::<io::Result<_>>()?))
 }
 
 fn memory_file(name: &str) -> io::Result<File> {
@@ -71,24 +70,26 @@ fn memory_file(name: &str) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    fn image() -> GuestImage {
+    fn shared() -> Programs {
         let elf = |name: &str, size: usize| Elf { name: name.to_owned(), bytes: vec![7; size].into() };
-        GuestImage { kernel: elf("k", 5000), servers: vec![elf("a", 4096), elf("b", 1)] }
+        Programs::share(&elf("k", 5000), &[elf("a", 4096), elf("b", 1)]).unwrap()
     }
 
     #[test]
     fn programs_are_the_same_on_the_other_side() {
-        let programs = Programs::share(&image()).unwrap();
-        let starts: Vec<usize> = programs.servers.iter().map(|program| program.start).collect();
+        let programs = shared();
+        let starts: Vec<usize> = programs.modules.iter().map(|program| program.start).collect();
         assert_eq!(starts, [8192, 12288]);
-        let opened = open(programs.file, &programs.kernel, &programs.servers).unwrap();
-        assert_eq!(opened.sha256(), image().sha256());
-        assert!(opened.servers[1].bytes.pages().is_some());
+        let opened = open(programs.file, &programs.kernel, &programs.modules).unwrap();
+        let (kernel, modules) = opened;
+        assert_eq!((kernel.name.as_str(), &kernel.bytes[..]), ("k", &[7; 5000][..]));
+        assert_eq!((modules[1].name.as_str(), &modules[1].bytes[..]), ("b", &[7][..]));
+        assert!(modules[1].bytes.pages().is_some());
     }
 
     #[test]
     fn nobody_can_change_what_is_shared() {
-        let programs = Programs::share(&image()).unwrap();
+        let programs = shared();
         assert!((&programs.file).write_all(b"x").is_err());
         assert!(programs.file.set_len(0).is_err());
     }
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_table_that_points_beyond_the_file_is_refused() {
-        let programs = Programs::share(&image()).unwrap();
+        let programs = shared();
         let program = Program { name: "k".to_owned(), start: 8192, length: usize::MAX };
         assert!(open(programs.file, &program, &[]).is_err());
     }

@@ -12,12 +12,10 @@ use super::launch::{Process, Remains};
 use super::memory::{self, MemoryFigures};
 use super::message::{self, Frames, Notice, Order};
 use super::programs::Programs;
-use crate::case::Parameters;
 use crate::experiment::quota::Quotas;
-use crate::guest_image::GuestImage;
-use crate::lens::LensValues;
+use crate::lens::{LensRequest, LensValues};
 use crate::machine::StopFlag;
-use crate::machine::guest::{GuestRun, Pin};
+use crate::machine::guest::{GuestConfig, GuestRun, Pin};
 use crate::machine::host_limits;
 use crate::machine::stillness::{Before, Stillness, TICK};
 
@@ -27,11 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes read at once.
 const PIECE: usize = 64 << 10;
 
-/// What all guests of a case have in common.
+/// How guests run at once.
 #[derive(Debug)]
 pub struct Fleet<'a> {
-    /// Kernel and programs.
-    pub image: &'a GuestImage,
     /// What each guest may take of the host.
     pub quotas: Option<&'a Quotas>,
     /// Ends all guests.
@@ -110,19 +106,26 @@ pub struct Times {
 }
 
 impl Fleet<'_> {
-    /// Runs so many guests of a case, from their start to the last one's end.
-    pub fn run(&self, parameters: &Parameters, guests: u32, pin: &[Pin]) -> Result<Vec<Guest>, FleetError> {
+    /// Runs guests that are all alike but for the host CPUs that each runs on, from their start to the last one's end.
+    pub fn run(
+        &self,
+        config: &GuestConfig,
+        lenses: &LensRequest,
+        pins: &[Pin],
+    ) -> Result<Vec<Guest>, FleetError> {
+        let guests = pins.len() as u32;
         host_limits::allow_open_files(guests);
-        let programs = Programs::share(self.image).map_err(host("share the programs between guests"))?;
+        let programs = Programs::share(&config.kernel, &config.modules)
+            .map_err(host("share the programs between guests"))?;
         let cgroups = self.quotas.map(|quotas| Cgroups::create(quotas, guests)).transpose()?;
-        let mut watch = Watch::new(self.stop, guests, parameters).map_err(host("wait for guests"))?;
-        for index in 0..guests {
+        let mut watch = Watch::new(self.stop, guests, config).map_err(host("wait for guests"))?;
+        for (index, pin) in (0..guests).zip(pins) {
             let order = Order {
                 parent: std::process::id(),
-                parameters: parameters.clone(),
-                pin: pin.get(index as usize).cloned().unwrap_or_default(),
+                config: GuestConfig { pin: pin.clone(), ..config.clone() },
+                lenses: lenses.clone(),
                 kernel: programs.kernel.clone(),
-                servers: programs.servers.clone(),
+                modules: programs.modules.clone(),
             };
             let enter = |process| cgroups.as_ref().map_or(Ok(()), |cgroups| cgroups.enter(index, process));
             watch.add(Process::start(&order, &programs, enter));
@@ -222,7 +225,7 @@ struct Watch {
     epoll: Epoll,
     members: Vec<Member>,
     barrier: Barrier,
-    parameters: Parameters,
+    config: GuestConfig,
     raw_size_max: u64,
     patience: Duration,
 }
@@ -231,16 +234,17 @@ struct Watch {
 const STOP: u64 = u64::MAX;
 
 impl Watch {
-    fn new(stop: &StopFlag, guests: u32, parameters: &Parameters) -> io::Result<Watch> {
+    fn new(stop: &StopFlag, guests: u32, config: &GuestConfig) -> io::Result<Watch> {
         let epoll = Epoll::new()?;
         epoll.ctl(ControlOperation::Add, stop.raw_fd(), EpollEvent::new(EventSet::IN, STOP))?;
         Ok(Watch {
             epoll,
             members: Vec::new(),
             barrier: Barrier::new(guests as usize),
-            parameters: parameters.clone(),
-            raw_size_max: parameters.sample_count().saturating_mul(size_of::<u64>() as u64),
-            patience: PATIENCE.saturating_add(Duration::from_secs(parameters.deadline_seconds)),
+            config: config.clone(),
+            raw_size_max: config.sample_capacity.saturating_mul(size_of::<u64>() as u64),
+            // Those of an experiment always have a deadline.
+            patience: PATIENCE.saturating_add(config.deadline.unwrap_or_default()),
         })
     }
 
@@ -265,7 +269,7 @@ impl Watch {
             spawned_ns: process_spawned_ns,
             process,
             frames: Frames::new(self.raw_size_max),
-            check: Check::new(&self.parameters, process_spawned_ns),
+            check: Check::new(&self.config, process_spawned_ns),
             heard: Instant::now(),
             times: Times::default(),
             memory_ranges: Vec::new(),

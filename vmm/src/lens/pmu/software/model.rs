@@ -7,10 +7,7 @@ use crate::lens::pmu::program::FIXED;
 use crate::lens::pmu::shape::{Counters, Shape};
 use crate::lens::pmu::software::Defect;
 use crate::lens::pmu::table::{EventTable, ProcessorEvent, for_shape};
-
-/// The access ends in a general protection fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault;
+use crate::machine::probe::Fault;
 
 /// What the guest has executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
