@@ -270,3 +270,11 @@ fn decisions_are_numbered_without_gaps() {
         assert!(text.starts_with(&format!("# {}. ", index + 1)), "{name} has another number in its title");
     }
 }
+
+#[test]
+fn every_counter_is_explained() {
+    let text = read(&workspace().join("docs/results-files.md"));
+    for counter in abi::report::COUNTER_NAMES {
+        assert!(text.contains(&format!("`{counter}`")), "docs/results-files.md does not name {counter}");
+    }
+}
