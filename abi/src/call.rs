@@ -46,6 +46,7 @@ pub mod number {
     pub const WRITE_CONSOLE: u32 = 9;
     /// Driver only. The measured part begins. RDI = threads of the driver that measure together; 0 is 1. With RSI = 0 all of
     /// them come here and wait for each other; with 1 the others wait by themselves, and the caller makes the mark at once.
+    /// R12 = round trips that each of them is going to make.
     pub const MEASURE_BEGIN: u32 = 10;
     /// Driver only. The measured part has ended. RDI = round trips, RSI = samples per round trip, R12 = samples
     /// written, R13 = calls answered while servers moved, R14 = calls that failed then, each as this thread has counted.

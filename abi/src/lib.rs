@@ -10,6 +10,7 @@
 //! * [`plan`]: which servers to start, where, with which rights.
 //! * [`report`]: what the kernel hands back: state, counters, faults, last words, samples.
 //! * [`flush`]: the flush threshold that the kernel found, with its evidence.
+//! * [`pace`]: how many round trips fill a time.
 //! * [`pmu`]: what the guest's performance counters are to count, and what they showed.
 //! * [`port`]: the I/O ports of the machine model.
 //! * [`call`]: system calls, tags and status codes.
@@ -21,6 +22,7 @@ pub mod address;
 pub mod boot;
 pub mod call;
 pub mod flush;
+pub mod pace;
 pub mod plan;
 pub mod pmu;
 pub mod port;
@@ -30,4 +32,4 @@ pub mod report;
 
 /// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
 /// a report that carries another one.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

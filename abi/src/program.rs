@@ -131,7 +131,7 @@ pub mod client {
     pub const WORKLOAD: usize = 0;
     /// Round trips before the first mark.
     pub const WARM_UP: usize = 1;
-    /// Round trips to sample.
+    /// Round trips to sample; with [`MEASURE_NS`] the most that there is room for.
     pub const ROUND_TRIPS: usize = 2;
     /// Words of the message and of the answer.
     pub const WORDS: usize = 3;
@@ -155,6 +155,9 @@ pub mod client {
     pub const EXPECTED: usize = 4;
     /// How threads that measure on several CPUs begin and end: bits of [`super::together`].
     pub const TOGETHER: usize = 8;
+    /// How long the measured part is to last, ns. The client finds out how many round trips fill it before the first mark
+    /// ([`crate::pace`]). 0: as many as [`ROUND_TRIPS`] says.
+    pub const MEASURE_NS: usize = 9;
     /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
     pub const STATUS_WRONG_ANSWER: u64 = 1;
     /// … when a system call failed.

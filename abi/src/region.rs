@@ -122,11 +122,13 @@ pub struct StartInfo {
     pub steal_time_cpus: u32,
     /// Room for samples, in samples; 0 unless the server is the driver.
     pub sample_capacity: u64,
+    /// Frequency of the time-stamp counter, Hz; 0 when nobody knows it.
+    pub tsc_hz: u64,
     /// Arguments from the plan.
     pub arguments: [u64; crate::plan::ARGUMENT_COUNT],
 }
 
-const _: () = assert!(size_of::<StartInfo>() == 128);
+const _: () = assert!(size_of::<StartInfo>() == 136);
 const _: () = assert!(stub_offset(crate::call::number::COUNT) <= 4096);
 const _: () = assert!(SAMPLES_OFFSET + SAMPLES_SIZE_MAX <= crate::address::REGION_SIZE);
 const _: () = assert!(SAMPLES_OFFSET_32 + SAMPLES_SIZE_MAX <= crate::address::LARGE_SIZE);

@@ -45,6 +45,8 @@ pub struct Report {
     pub features: u64,
     /// Round trips between the two marks, as the driver counts them.
     pub round_trips: u64,
+    /// Round trips that it announced at the first mark, of all of its threads. Written before the doorbell rings.
+    pub round_trips_announced: u64,
     /// Samples that the driver has written.
     pub sample_count: u64,
     /// Samples per round trip, at least 1 once the case is measured.
@@ -341,7 +343,7 @@ const _: () = assert!(size_of::<Registers>() == 192);
 const _: () = assert!(size_of::<Counters>() == 248);
 const _: () = assert!(size_of::<CpuReport>() == 520);
 const _: () = assert!(
-    size_of::<Report>() == 96 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
+    size_of::<Report>() == 104 + 56 * FAULTS_KEPT + 192 + 8 + MESSAGE_SIZE + size_of::<PmuReport>() + 88
 );
 
 #[cfg(test)]

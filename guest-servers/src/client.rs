@@ -198,7 +198,8 @@ fn measure<const CHANNELS: usize>(
     start: &Start,
     mut round_trip: impl FnMut() -> Result<[u64; CHANNELS], Failure>,
 ) -> Result<(), Failure> {
-    let round_trips = start.argument(client::ROUND_TRIPS);
+    let threads = if is_load(start) { 1 } else { start.info().thread_count.into() };
+    let round_trips = TOGETHER.round_trips(start, threads, &mut || round_trip().map(drop))?;
     let mut samples = Samples::of_thread(start, round_trips * CHANNELS as u64);
     // Nothing is to be touched for the first time between the marks, and the warm-up writes to the first page only.
     samples.touch_all();
@@ -208,8 +209,7 @@ fn measure<const CHANNELS: usize>(
     }
     samples.clear();
     LOAD.reset();
-    let threads = if is_load(start) { 1 } else { start.info().thread_count.into() };
-    let began = TOGETHER.begin(start, threads);
+    let began = TOGETHER.begin(start, threads, round_trips);
     for _ in 0..round_trips {
         round_trip()?.into_iter().for_each(|sample| samples.push(sample));
     }

@@ -19,7 +19,7 @@ fn serve(start: Start) -> ! {
     let mut samples = Samples::new(&start);
     let parameter = start.argument(scenario::PARAMETER);
     let mut claim = None;
-    rt::call::measure_begin(1);
+    rt::call::measure_begin(1, 1);
     match start.argument(scenario::NUMBER) {
         scenario::ECHO_ALL_SIZES => echo_all_sizes(&start, &mut samples),
         scenario::RIGHTS => rights(&mut samples),

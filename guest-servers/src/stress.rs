@@ -22,7 +22,7 @@ const MIGRATED: [u64; 3] = [stress::ECHO, stress::ECHO_EVERYWHERE, stress::COUNT
 fn serve(start: Start) -> ! {
     let threads = start.info().thread_count.into();
     let frames = if start.thread == 0 { settle() } else { 0 };
-    measure_begin(threads);
+    measure_begin(threads, start.argument(stress::OPERATIONS));
     let operations = start.argument(stress::OPERATIONS);
     let mut actor = Actor {
         random: Random(start.argument(stress::SEED) ^ start.thread << 32),

@@ -92,6 +92,61 @@ fn pages_are_touched_in_both_placements_and_launches_are_separate_guests() {
     }
 }
 
+/// A guest that measures for a time finds out how many round trips fill it: its record, its samples and its counters have the same
+/// number, and the rule's loads are of exactly so many.
+#[test]
+fn a_time_is_filled_by_a_number_on_which_everything_agrees() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("time.toml"), folder.path().join("out"));
+    let case = |workload, rest| format!("[[case]]\nworkload = \"{workload}\"\nclient = \"user\"\n{rest}");
+    let head = "# Long?\nname = \"time\"\nquestion = \"Long?\"\n[defaults]\nsamples = 20\nwarm_up = 3\npcid = \"off\"\n";
+    let text = head.to_owned()
+        + &case("empty", "seconds = 0.01\n")
+        + &case("call", "server = [\"user\", \"kernel\"]\nseconds = 0.2\ntrace_round_trips = 2\n")
+        + &case(
+            "scaling",
+            "server = \"user\"\nvcpus = 2\nserving = [\"pairs\", \"central\"]\nseconds = 0.2\n",
+        )
+        + &case("directions", "server = \"user\"\n");
+    fs::write(&file, text).unwrap();
+    let output = run(&file, &out, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = read_record(&out).unwrap();
+    let (counted, timed): (Vec<&CaseRecord>, Vec<&CaseRecord>) =
+        run.cases.iter().partition(|case| case.parameters.seconds.is_none());
+    assert_eq!((counted.len(), timed.len(), counted[0].round_trips), (1, 5, 20));
+    for case in timed {
+        let (name, launch) = (&case.name, &case.launches[0]);
+        let threads = u64::from(case.parameters.measuring_threads());
+        let count = case.round_trips;
+        // Nobody has asked for a number, and the default is 300.
+        assert!(![20, 300].contains(&(count / threads)) && count.is_multiple_of(threads), "{name}: {count}");
+        assert!(count <= case.parameters.round_trips(), "{name}: {count}");
+        assert_eq!(
+            (launch.round_trips, case.ticks.values().next().unwrap().summary.count),
+            (count, count),
+            "{name}"
+        );
+        let every = launch.samples_every.unwrap();
+        let array = fs::File::open(out.join(launch.samples_file.as_ref().unwrap())).unwrap();
+        assert_eq!(npyz::NpyFile::new(array).unwrap().shape(), [count.div_ceil(every), 1], "{name}");
+        let calls = if case.parameters.server.is_some() { 2 * count } else { 0 };
+        let ipc = ["ipc_fast", "ipc_slow"].map(|name| case.counters[name].total);
+        assert!(case.parameters.serving.is_some() || ipc == [calls, 0], "{name}: {ipc:?} of {count}");
+        assert_ne!(case.expected.agrees, Some(false), "{name}");
+    }
+    let calls = run.cases.iter().filter(|case| case.name.starts_with("call/"));
+    assert!(calls.clone().count() == 2 && calls.clone().all(|case| case.expected.agrees == Some(true)));
+    for case in calls {
+        // A disagreement would have failed the case.
+        let loads = case.agreements.iter().find(|row| row.what == "page-table loads").unwrap();
+        assert!(["kernel", "rule", "trace"].iter().all(|lens| loads.counts.contains_key(*lens)), "{loads}");
+    }
+}
+
 /// An experiment whose cases take about a second each.
 fn slow_experiment(folder: &Path) -> PathBuf {
     let file = folder.join("slow.toml");

@@ -112,6 +112,7 @@ impl Loader {
             working_set_pages: plan.working_set_pages,
             steal_time_cpus: self.pages.steal_time_cpus,
             sample_capacity: samples.size / 8,
+            tsc_hz: self.boot.tsc_hz,
             arguments: plan.arguments,
         };
         region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;

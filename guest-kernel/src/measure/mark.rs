@@ -78,6 +78,7 @@ pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64, others_wa
         return thread;
     }
     thread.set_results(status::OK, 0, Tag(0));
+    let round_trips = thread.context.words[0].get();
     // All of them say the same.
     kernel.marks.parties.store(parties as u32, Ordering::Relaxed);
     if !others_wait && !kernel.marks.is_last(thread) {
@@ -87,6 +88,8 @@ pub fn begin(cpu: &'static Cpu, thread: &'static Thread, parties: u64, others_wa
     // Starting up has left a time slice behind that nobody needs: it would end in the middle of a sample.
     cpu.stop_unneeded_timer(thread);
     cpu.borrowed_turn.forget();
+    // The VMM reads it when the doorbell rings.
+    kernel.report.announce(round_trips.saturating_mul(parties.max(1)));
     arch::ring_doorbell(doorbell::MEASURE_BEGIN);
     let frames_in_use = kernel.regions.get().map_or(0, Regions::frames_in_use);
     kernel.report.measure_begin(kernel.cpus, arch::time_stamp_counter(), frames_in_use);

@@ -89,6 +89,12 @@ impl ReportWriter {
         }
     }
 
+    /// Notes how many round trips the driver is going to make.
+    pub fn announce(&self, round_trips: u64) {
+        // SAFETY: `new`'s promise.
+        unsafe { addr_of_mut!((*self.report).round_trips_announced).write_volatile(round_trips) }
+    }
+
     /// Notes the first mark, with the counters of all CPUs and the frames in use.
     pub fn measure_begin(&self, cpus: &[&Cpu], tsc: u64, frames_in_use: u64) {
         for (index, cpu) in cpus.iter().enumerate().take(self.cpu_count as usize) {

@@ -76,6 +76,11 @@ mod narrow {
             self.change(|value| value.wrapping_add(amount))
         }
 
+        /// Makes it at most `value`; returns what it was.
+        pub fn fetch_min(&self, value: u64, _: Ordering) -> u64 {
+            self.change(|old| old.min(value))
+        }
+
         /// Makes it at least `value`; returns what it was.
         pub fn fetch_max(&self, value: u64, _: Ordering) -> u64 {
             self.change(|old| old.max(value))

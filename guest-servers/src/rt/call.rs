@@ -136,14 +136,17 @@ pub fn write_console(text: &[u8]) {
     }
 }
 
-/// As the driver of the case: the measured part begins, once so many of its threads have come here.
-pub fn measure_begin(threads: u64) {
-    system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, ..Registers::default() });
+/// As the driver of the case: the measured part begins, once so many of its threads have come here. Each is going to make so
+/// many round trips.
+pub fn measure_begin(threads: u64, round_trips: u64) {
+    let words = [round_trips, 0, 0, 0];
+    system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, words, ..Registers::default() });
 }
 
-/// As the driver of the case: the measured part begins now, for so many of its threads, which wait somewhere else.
-pub fn measure_begin_at_once(threads: u64) {
-    system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, rsi: 1, ..Registers::default() });
+/// As [`measure_begin`], but it begins now: the other threads wait somewhere else.
+pub fn measure_begin_at_once(threads: u64, round_trips: u64) {
+    let words = [round_trips, 0, 0, 0];
+    system_call::<{ number::MEASURE_BEGIN }>(Registers { rdi: threads, rsi: 1, words, rax: 0 });
 }
 
 /// As one of several threads that measure together: its own part went from `began` to `ended`; with `is_end` what its CPU does

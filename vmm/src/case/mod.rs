@@ -3,6 +3,7 @@
 pub mod groups;
 pub mod parameter;
 mod parameters;
+pub mod seconds;
 pub mod size;
 #[cfg(test)]
 pub(crate) mod tests;

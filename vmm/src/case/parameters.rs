@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
 use super::parameter::{Fault, Flush, Gate, HandlerShape, Migration, Reached, Serving, Transfer};
+use super::seconds::Seconds;
 use super::size::MemorySize;
 use crate::experiment::scheme;
 use crate::machine::guest::HugePages;
@@ -113,8 +114,11 @@ pub struct Parameters {
     pub deadline_seconds: u64,
     /// Round trips before the first sample.
     pub warm_up: u64,
-    /// Round trips to sample in each guest.
+    /// Round trips that each thread samples in each guest; with `seconds` the most that there is room for.
     pub samples: u64,
+    /// How long each guest measures: it finds out before the first mark how many round trips fill this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<Seconds>,
     /// Guests booted afresh.
     pub launches: u32,
     /// Round trips traced in a guest of their own, for the lens `trace`; 0 for none.
@@ -200,7 +204,7 @@ impl Parameters {
         Some(MemorySize { bytes })
     }
 
-    /// Round trips that one guest is asked to measure.
+    /// Round trips that one guest is asked to measure; with `seconds` the most.
     pub fn round_trips(&self) -> u64 {
         self.samples.saturating_mul(u64::from(self.measuring_threads()))
     }

@@ -45,6 +45,7 @@ pub(crate) fn parameters(workload: Workload) -> Parameters {
         deadline_seconds: 10,
         warm_up: 2,
         samples: 3,
+        seconds: None,
         launches: 1,
         trace_round_trips: 0,
         tlb_models: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::case::parameter::Gate;
+use crate::case::seconds::Seconds;
 use crate::experiment::check::Limits;
 use crate::guest_image::GuestImage;
 use crate::host::{Availability, Fact, HostFacts, KvmVendor, SegmentFacts};
@@ -54,8 +55,9 @@ impl Host {
             Fact::Absent { absent } => (Err(absent.clone()), BTreeMap::new()),
         };
         // Where time is measured the launch is the unit: below six there is no interval. Counts are the same in each.
-        let launches = if self.facts.timing.is_time() { 6 } else { 1 };
-        Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches }
+        let (launches, seconds) =
+            if self.facts.timing.is_time() { (6, Some(Seconds::milliseconds(500))) } else { (1, None) };
+        Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches, seconds }
     }
 
     /// Everything that it says of itself.

@@ -15,6 +15,7 @@ use super::list::{List, span_of};
 use super::overrides::Overrides;
 use crate::case::Parameters;
 use crate::case::parameter::{Gate, HandlerShape, Migration, Serving, Transfer};
+use crate::case::seconds::Seconds;
 use crate::case::size::MemorySize;
 use crate::machine::guest::HugePages;
 use crate::system::placement::Placement;
@@ -35,6 +36,8 @@ pub struct Limits {
     pub programs: Vec<String>,
     /// Launches of a case that says nothing about them.
     pub launches: u32,
+    /// How long a case measures that says nothing about it; `None`: it makes a number of round trips.
+    pub seconds: Option<Seconds>,
 }
 
 impl Limits {
@@ -47,7 +50,14 @@ impl Limits {
             vcpus_max: CPU_COUNT_MAX,
             programs: abi::program::ALL.map(str::to_owned).to_vec(),
             launches: 1,
+            seconds: None,
         }
+    }
+
+    /// Samples that all guests of a launch may leave where they measure for a time. Where ring 0 is emulated round trips are slow,
+    /// and a guest's kernel that has much to map is, too.
+    pub(super) fn samples_room(&self) -> u64 {
+        if self.seconds.is_some() { 4 << 20 } else { 128 << 10 }
     }
 
     /// Whether programs for 32 bits can enter the kernel by this gate. Where they cannot run at all, that is the reason to be
@@ -370,13 +380,18 @@ fn crowd(
 
 /// Refuses to repeat what a guest survives only once, and to trace it.
 pub(super) fn not_repeated(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
-    let given = [("samples", &entry.samples), ("warm_up", &entry.warm_up)];
-    for (key, value) in given {
-        if let Some(value) = value {
+    let number = |value: &Option<Spanned<i64>>| value.as_ref().map(Spanned::span);
+    let given = [
+        ("samples", number(&entry.samples)),
+        ("seconds", entry.seconds.as_ref().map(Spanned::span)),
+        ("warm_up", number(&entry.warm_up)),
+    ];
+    for (key, span) in given {
+        if let Some(span) = span {
             let message =
                 format!("the workload `{}` is measured once in each guest", entry.workload.get_ref());
             let fix = format!("remove `{key}`, and set `launches` to measure it more often");
-            return Err(file.error_at(value.span(), message, fix));
+            return Err(file.error_at(span, message, fix));
         }
     }
     let round_trips = entry.trace_round_trips.as_ref().filter(|value| *value.get_ref() != 0);
@@ -387,6 +402,44 @@ pub(super) fn not_repeated(file: &ExperimentFile, entry: &CaseEntry) -> Result<(
         return Err(file.error_at(span, message, format!("remove `{key}`")));
     }
     Ok(())
+}
+
+/// Refuses times that a guest cannot measure for.
+pub(super) fn seconds(
+    file: &ExperimentFile,
+    seconds: Seconds,
+    span: Option<Range<usize>>,
+    warm_up: u64,
+    deadline_seconds: u64,
+) -> Result<Seconds, ConfigError> {
+    let (message, fix) = if !(Seconds::MIN..=Seconds::MAX).contains(&seconds) {
+        let fix = format!("choose a time from {} to {} seconds", Seconds::MIN, Seconds::MAX);
+        (format!("`seconds = {seconds}` is out of range"), fix)
+    } else if warm_up == 0 {
+        let fix = "give `samples` instead, or a `warm_up` of 1 or more";
+        let message = "`seconds` needs round trips before the first mark, to learn how many fill the time";
+        (message.to_owned(), fix.to_owned())
+    } else if seconds.duration() * 2 > Duration::from_secs(deadline_seconds) {
+        let message =
+            format!("`seconds = {seconds}` comes too near to `deadline_seconds = {deadline_seconds}`");
+        (message, "raise `deadline_seconds` to twice `seconds` or more".to_owned())
+    } else {
+        return Ok(seconds);
+    };
+    Err(match span {
+        Some(span) => file.error_at(span, message, fix),
+        None => ConfigError::on_command_line(message, fix),
+    })
+}
+
+/// Most round trips of each thread in a case that measures for a time: those that there is room for, in its memory and, of all
+/// guests together, in the one that runs the experiment.
+pub(super) fn most_round_trips(case: &Parameters, limits: &Limits) -> u64 {
+    let needed = memory_needed(&Parameters { samples: 0, ..case.clone() });
+    let in_memory = case.memory_bytes.saturating_sub(needed) / 8;
+    let in_all = limits.samples_room() / u64::from(case.guests.unwrap_or(1));
+    let of_each = u64::from(case.measuring_threads()) * case.workload.channels().len() as u64;
+    (in_memory.min(in_all) / of_each).max(1)
 }
 
 /// Memory that a case needs, bytes, with some room to spare.

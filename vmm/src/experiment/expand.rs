@@ -20,6 +20,7 @@ use crate::case::parameter::{
     Fault, Flush, Gate, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Reached, Serving,
     Transfer,
 };
+use crate::case::seconds::Seconds;
 use crate::case::size::MemorySize;
 use crate::case::{Case, Parameters};
 use crate::machine::guest::HugePages;
@@ -185,7 +186,9 @@ impl Expansion<'_> {
         drafts = multiply(drafts, &vcpus, |case, vcpus| case.vcpus = vcpus as u32);
         let memory = self.memory_sizes()?;
         drafts = multiply(drafts, &memory, |case, memory| {
-            let enough = || check::memory_needed(case).next_multiple_of(MEBIBYTE).max(DEFAULT_MEMORY.bytes);
+            let room = case.seconds.map_or(0, |_| self.limits.samples_room() * 8);
+            let enough =
+                || (check::memory_needed(case) + room).next_multiple_of(MEBIBYTE).max(DEFAULT_MEMORY.bytes);
             case.memory_bytes = memory.map_or_else(enough, |memory| memory.bytes);
         });
         drafts = multiply(drafts, &self.huge_pages()?, |case, pages| case.huge_pages = pages);
@@ -194,7 +197,10 @@ impl Expansion<'_> {
 
         let name = self.entry.name.as_ref().map_or(workload.name(), |name| name.get_ref().as_str());
         let mut cases = Vec::with_capacity(drafts.len());
-        for parameters in drafts {
+        for mut parameters in drafts {
+            if parameters.seconds.is_some() {
+                parameters.samples = check::most_round_trips(&parameters, self.limits);
+            }
             check::combination(self.file, self.entry, self.span.clone(), &parameters)?;
             groups::check(self.file, self.entry, &parameters)?;
             scheme::check(self.file, self.entry, self.span.clone(), &parameters)?;
@@ -221,7 +227,6 @@ impl Expansion<'_> {
         if workload.is_measured_once() {
             check::not_repeated(self.file, entry)?;
         }
-        let samples = one("samples", overrides.samples, &entry.samples, &defaults.samples, DEFAULT_SAMPLES)?;
         let warm_up = one("warm_up", overrides.warm_up, &entry.warm_up, &defaults.warm_up, DEFAULT_WARM_UP)?;
         let launches = self.limits.launches.into();
         let launches = one("launches", overrides.launches, &entry.launches, &defaults.launches, launches)?;
@@ -232,6 +237,7 @@ impl Expansion<'_> {
             &defaults.deadline_seconds,
             DEFAULT_DEADLINE_SECONDS,
         )?;
+        let (samples, seconds) = self.amount(workload, warm_up, deadline_seconds)?;
         let trace_round_trips = one(
             "trace_round_trips",
             overrides.trace_round_trips,
@@ -275,11 +281,50 @@ impl Expansion<'_> {
             guests: None,
             deadline_seconds,
             warm_up: if workload.is_measured_once() { 0 } else { warm_up },
-            samples: if workload.is_measured_once() { 1 } else { samples },
+            samples,
+            seconds,
             launches: launches as u32,
             trace_round_trips,
             tlb_models: scheme::tlb_models(self.file, entry, trace_round_trips)?,
         })
+    }
+
+    /// What each guest measures: a number of round trips, or for a time; then the number is found when memory is known. The
+    /// nearest place that says something counts, and `samples` where it says both.
+    fn amount(
+        &self,
+        workload: Workload,
+        warm_up: u64,
+        deadline_seconds: u64,
+    ) -> Result<(u64, Option<Seconds>), ConfigError> {
+        if workload.is_measured_once() {
+            return Ok((1, None));
+        }
+        let (defaults, overrides) = (&self.file.content.defaults, self.overrides);
+        let number = |override_value, value| {
+            check::number(self.file, self.limits, workload, "samples", override_value, value, DEFAULT_SAMPLES)
+        };
+        if overrides.samples.is_some() {
+            return Ok((number(overrides.samples, None)?, None));
+        }
+        let time = |seconds, span| check::seconds(self.file, seconds, span, warm_up, deadline_seconds);
+        if let Some(seconds) = overrides.seconds {
+            return Ok((0, Some(time(seconds, None)?)));
+        }
+        let places = [(&self.entry.samples, &self.entry.seconds), (&defaults.samples, &defaults.seconds)];
+        for (samples, seconds) in places {
+            match (samples, seconds) {
+                (Some(samples), _) => return Ok((number(None, Some(samples))?, None)),
+                (None, Some(seconds)) => {
+                    return Ok((0, Some(time(*seconds.get_ref(), Some(seconds.span()))?)));
+                }
+                (None, None) => {}
+            }
+        }
+        match self.limits.seconds.filter(|_| warm_up > 0) {
+            Some(seconds) => Ok((0, Some(seconds))),
+            None => Ok((number(None, None)?, None)),
+        }
     }
 
     fn multiply_placements(&self, drafts: Vec<Parameters>) -> Result<Vec<Parameters>, ConfigError> {

@@ -521,3 +521,53 @@ fn traces_have_a_budget_unless_the_command_line_asks_for_them() {
     let error = expand(&file("0"), &Overrides::default(), &Limits::any_host()).unwrap_err();
     assert_eq!(error.place.unwrap().line, 4);
 }
+
+/// The nearest place that says something counts, and `samples` where it says both.
+#[test]
+fn round_trips_are_counted_or_fill_a_time() {
+    let time = Limits { seconds: Some(Seconds::milliseconds(500)), ..limits() };
+    let amount = |defaults: &str, case: &str, overrides: &Overrides, limits: &Limits| {
+        let text = format!(
+            "[defaults]\n{defaults}[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"user\"\n{case}"
+        );
+        let cases = expand_text(&text, overrides, limits).unwrap().cases;
+        let parameters = &cases[0].parameters;
+        (parameters.samples, parameters.seconds.map(|seconds| seconds.to_string()))
+    };
+    let none = Overrides::default();
+    assert_eq!(amount("", "", &none, &limits()), (300, None));
+    assert_eq!(amount("", "", &none, &time), (4 << 20, Some("0.5".to_owned())));
+    assert_eq!(amount("", "seconds = 2\n", &none, &limits()).1.as_deref(), Some("2"));
+    assert_eq!(amount("samples = 7\n", "", &none, &time), (7, None));
+    assert_eq!(amount("samples = 7\n", "seconds = 0.1\n", &none, &time).1.as_deref(), Some("0.1"));
+    assert_eq!(amount("seconds = 0.1\n", "samples = 7\n", &none, &time), (7, None));
+    assert_eq!(amount("", "samples = 7\nseconds = 0.1\n", &none, &time), (7, None));
+    let of = |samples, seconds| Overrides { samples, seconds, ..Overrides::default() };
+    let tenth = Some(Seconds::milliseconds(100));
+    assert_eq!(amount("", "samples = 7\n", &of(None, tenth), &time).1.as_deref(), Some("0.1"));
+    assert_eq!(amount("", "samples = 7\n", &of(Some(9), tenth), &time), (9, None));
+    // Without a warm-up nobody knows the pace.
+    assert_eq!(amount("warm_up = 0\n", "", &none, &time), (300, None));
+    // Room is shared: by guests, threads, and what a little memory holds.
+    assert_eq!(amount("", "guests = 64\n", &none, &time).0, (4 << 20) / 64);
+    assert!((1..4 << 20).contains(&amount("memory = \"32M\"\n", "", &none, &time).0));
+}
+
+#[test]
+fn times_that_nobody_can_measure_for_are_refused() {
+    let call = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"user\"\n";
+    for (keys, what) in [
+        ("seconds = 0\n", "0.001 to 3600"),
+        ("seconds = 1e9\n", "0.001 to 3600"),
+        ("seconds = 0.5\nwarm_up = 0\n", "`warm_up` of 1"),
+        ("seconds = 31\n", "twice `seconds`"),
+    ] {
+        let (line, text) = refused(&format!("{call}{keys}"));
+        assert!(line == 8 && text.contains(what), "{line}: {text}");
+    }
+    let once = "[[case]]\nworkload = \"handler_fault\"\nclient = \"user\"\nserver = \"user\"\nseconds = 1\n";
+    let (line, text) = refused(once);
+    assert!(line == 8 && text.contains("`launches`"), "{line}: {text}");
+    let overrides = Overrides { seconds: Some(Seconds::milliseconds(0)), ..Overrides::default() };
+    assert!(expand_text(call, &overrides, &limits()).unwrap_err().fix.contains("0.001"));
+}

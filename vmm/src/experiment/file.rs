@@ -18,6 +18,7 @@ use crate::case::parameter::{
     Fault, Flush, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Reached, Serving,
     Transfer,
 };
+use crate::case::seconds::Seconds;
 use crate::case::size::MemorySize;
 use crate::system::placement::Placement;
 use crate::workload::Workload;
@@ -76,6 +77,8 @@ pub struct Common {
     pub warm_up: Option<Spanned<i64>>,
     /// Round trips to sample.
     pub samples: Option<Spanned<i64>>,
+    /// How long to measure instead.
+    pub seconds: Option<Spanned<Seconds>>,
     /// Guests to boot afresh for every case.
     pub launches: Option<Spanned<i64>>,
     /// Round trips to trace in a guest of their own.
@@ -161,6 +164,8 @@ pub struct CaseEntry {
     pub warm_up: Option<Spanned<i64>>,
     /// See [`Common::samples`].
     pub samples: Option<Spanned<i64>>,
+    /// See [`Common::seconds`].
+    pub seconds: Option<Spanned<Seconds>>,
     /// See [`Common::launches`].
     pub launches: Option<Spanned<i64>>,
     /// See [`Common::trace_round_trips`].

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{ConfigError, suggest};
 use crate::case::parameter::{HUGE_PAGES, HugePagesChoice, PcidChoice};
+use crate::case::seconds::{Seconds, SecondsError};
 use crate::case::size::MemorySize;
 
 /// Values that hold for all cases, whatever the file says in `[defaults]` or in a case.
@@ -27,6 +28,8 @@ pub struct Overrides {
     pub warm_up: Option<i64>,
     /// Round trips to sample.
     pub samples: Option<i64>,
+    /// How long to measure instead.
+    pub seconds: Option<Seconds>,
     /// Guests booted afresh for every case.
     pub launches: Option<i64>,
     /// Round trips to trace in a guest of their own.
@@ -34,7 +37,7 @@ pub struct Overrides {
 }
 
 /// Keys that [`Overrides::set`] takes.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "vcpus",
     "memory",
     "huge_pages",
@@ -44,6 +47,7 @@ pub const KEYS: [&str; 11] = [
     "deadline_seconds",
     "warm_up",
     "samples",
+    "seconds",
     "launches",
     "trace_round_trips",
 ];
@@ -69,6 +73,7 @@ impl Overrides {
             "deadline_seconds" => self.deadline_seconds = Some(whole_number(key, value)?),
             "warm_up" => self.warm_up = Some(whole_number(key, value)?),
             "samples" => self.samples = Some(whole_number(key, value)?),
+            "seconds" => self.seconds = Some(seconds(value)?),
             "launches" => self.launches = Some(whole_number(key, value)?),
             "trace_round_trips" => self.trace_round_trips = Some(whole_number(key, value)?),
             _ => {
@@ -91,6 +96,7 @@ impl Overrides {
             ("deadline_seconds", self.deadline_seconds.map(|value| value.to_string())),
             ("warm_up", self.warm_up.map(|value| value.to_string())),
             ("samples", self.samples.map(|value| value.to_string())),
+            ("seconds", self.seconds.map(|value| value.to_string())),
             ("launches", self.launches.map(|value| value.to_string())),
             ("trace_round_trips", self.trace_round_trips.map(|value| value.to_string())),
         ];
@@ -117,6 +123,12 @@ fn whole_number(key: &str, value: &str) -> Result<i64, ConfigError> {
             format!("`{value}` is no whole number"),
             format!("write for example --set {key}=10"),
         )
+    })
+}
+
+fn seconds(value: &str) -> Result<Seconds, ConfigError> {
+    value.parse().map_err(|error: SecondsError| {
+        ConfigError::on_command_line(error.to_string(), "write for example --set seconds=0.5")
     })
 }
 
@@ -160,9 +172,16 @@ mod tests {
     fn what_makes_no_sense_is_refused_with_the_fix() {
         let mut overrides = Overrides::default();
         assert!(overrides.set("sample=4").unwrap_err().fix.contains("did you mean `samples`?"));
-        for assignment in
-            ["samples", "samples=many", "memory=big", "pcid=yes", "guests=", "guests=1;2", "huge_pages=1G"]
-        {
+        for assignment in [
+            "samples",
+            "samples=many",
+            "memory=big",
+            "pcid=yes",
+            "guests=",
+            "guests=1;2",
+            "huge_pages=1G",
+            "seconds=soon",
+        ] {
             assert!(!overrides.set(assignment).unwrap_err().fix.is_empty(), "{assignment}");
         }
         assert_eq!(overrides, Overrides::default());

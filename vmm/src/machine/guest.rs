@@ -191,6 +191,9 @@ pub struct GuestRun {
     pub flush: FlushReport,
     /// Round trips between the marks, as the driver counts them.
     pub round_trips: u64,
+    /// Round trips that it announced at its first mark, read at that very time.
+    #[serde(default)]
+    pub round_trips_announced: Option<u64>,
     /// Samples per round trip, at least 1.
     pub channel_count: u32,
     /// Raw samples, [`abi::report::SAMPLE_DISTURBED`] included; never more than fit in the region.

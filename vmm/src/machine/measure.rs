@@ -43,6 +43,7 @@ pub(crate) struct Measurement<'a> {
     threads: Vec<OnceLock<VcpuThread>>,
     has_started: AtomicBool,
     has_begun: AtomicBool,
+    announced: OnceLock<u64>,
 }
 
 /// The thread of a vCPU.
@@ -66,6 +67,8 @@ struct Schedule {
 /// The differences between the marks.
 pub(crate) struct Measured {
     pub boot: Option<Duration>,
+    /// Round trips that the guest announced at the first mark.
+    pub announced: Option<u64>,
     /// When the measured part began, on the clock of all processes.
     pub began_at_ns: Option<u64>,
     pub duration: Option<Duration>,
@@ -85,6 +88,7 @@ impl<'a> Measurement<'a> {
             threads: (0..vcpus).map(|_| OnceLock::new()).collect(),
             has_started: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
+            announced: OnceLock::new(),
         }
     }
 
@@ -104,6 +108,11 @@ impl<'a> Measurement<'a> {
             doorbell::MEASURE_BEGIN => !self.has_begun.swap(true, Ordering::SeqCst),
             _ => false,
         }
+    }
+
+    /// Notes how many round trips the guest announces. The first time counts.
+    pub(crate) fn announce(&self, round_trips: u64) -> u64 {
+        *self.announced.get_or_init(|| round_trips)
     }
 
     /// Threads that have started.
@@ -146,10 +155,12 @@ impl<'a> Measurement<'a> {
     /// The result, for a guest whose first instruction ran at `first_entry`.
     pub(crate) fn finish(self, first_entry: Instant) -> Measured {
         let marks = self.marks.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let announced = self.announced.get().copied();
         let boot = marks.started.map(|started| started.duration_since(first_entry));
         let (Some(begin), Some(end)) = (marks.begin, marks.end) else {
             return Measured {
                 boot,
+                announced,
                 began_at_ns: None,
                 duration: None,
                 kvm_stats: BTreeMap::new(),
@@ -161,6 +172,7 @@ impl<'a> Measurement<'a> {
         let schedule = begin.schedule.zip(end.schedule);
         Measured {
             boot,
+            announced,
             began_at_ns: Some(begin.at_ns),
             duration: Some(end.time.duration_since(begin.time)),
             kvm_stats: self.stats.difference(&begin.stats, &end.stats),

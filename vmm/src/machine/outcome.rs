@@ -45,6 +45,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         features: report.features,
         flush: report.flush,
         round_trips: report.round_trips,
+        round_trips_announced: None,
         channel_count: report.channel_count.max(1),
         measured_ticks: report.measured_ticks,
         calls_answered_meanwhile: report.calls_answered_meanwhile,

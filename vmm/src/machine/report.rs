@@ -1,5 +1,7 @@
 //! Reading what the kernel hands back. Every field is a claim and is checked before anybody sees it.
 
+use std::mem::offset_of;
+
 use abi::flush::{self, FlushReport};
 use abi::pmu::PmuReport;
 use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report, state};
@@ -114,6 +116,12 @@ pub(crate) fn check(report: &Report, bounds: Bounds) -> Result<Option<CheckedRep
 /// Reads the report from guest memory, once: a copy cannot change while it is checked.
 pub(crate) fn read(memory: &GuestMemory, layout: &Layout) -> Result<Report, MachineError> {
     memory.read_record(layout.report.start)
+}
+
+/// Reads how many round trips the guest announces at its first mark.
+pub(crate) fn read_announced(memory: &GuestMemory, layout: &Layout) -> Option<u64> {
+    let address = layout.report.start + offset_of!(Report, round_trips_announced) as u64;
+    memory.read_words(address, 1).ok()?.first().copied()
 }
 
 /// Reads the samples that a checked report tells of.

@@ -26,7 +26,7 @@ use crate::machine::probe::{NoProbe, Probe};
 use crate::machine::stages::Stages;
 use crate::machine::stats::GuestStats;
 use crate::machine::stop::StopFlag;
-use crate::machine::threads::{self, Session};
+use crate::machine::threads::{self, ReportOf, Session};
 use crate::machine::vcpu::Vcpu;
 use crate::machine::vm::Vm;
 
@@ -80,6 +80,7 @@ fn run_with(
     let has_driver = config.servers.iter().any(|server| server.flags & server_flag::DRIVER != 0);
     let session = Session {
         ends_when_all_sleep: has_driver,
+        report: ReportOf { memory: machine.vm.memory(), layout: &machine.layout },
         devices: Devices::new(config.console),
         measurement: Measurement::new(machine.stats, machine.vcpus.len(), probe),
         probe,
@@ -100,8 +101,10 @@ fn run_with(
         vcpus: &finished.vcpus,
     };
     let result = outcome::collect(&guest, &finished.end)?;
-    let Measured { boot, began_at_ns, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns } = measured;
+    let Measured { boot, announced, began_at_ns, duration, kvm_stats, kvm_pages, cpu_ns, run_delay_ns } =
+        measured;
     Ok(GuestRun {
+        round_trips_announced: announced,
         kvm_stats,
         cpu_ns,
         run_delay_ns,

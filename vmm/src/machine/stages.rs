@@ -11,6 +11,18 @@ pub(crate) enum Role {
     Vcpu,
 }
 
+/// How far a guest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its kernel has loaded all servers.
+    Started,
+    /// Its measured part begins.
+    Measuring {
+        /// Round trips that it announces.
+        round_trips: u64,
+    },
+}
+
 /// Told about the stages of one guest's life.
 pub(crate) trait Stages: Sync {
     /// The guest is complete and has not run. `memory`: host address and bytes of each piece of its memory.
@@ -19,7 +31,7 @@ pub(crate) trait Stages: Sync {
     /// The last that the calling thread does before the guest's first instruction may run.
     fn confine(&self, role: Role) -> Result<(), MachineError>;
 
-    /// The guest has rung the doorbell with this value, one of [`abi::port::doorbell`], for the first time. It waits until
-    /// this returns; what it measures has not begun, and its deadline stands still meanwhile.
-    fn rung(&self, value: u32);
+    /// The guest has come to this stage, for the first time. It waits until this returns; what it measures has not begun, and its
+    /// deadline stands still meanwhile.
+    fn reached(&self, stage: Stage);
 }

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use abi::port::doorbell;
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -14,12 +15,15 @@ use crate::machine::devices::Devices;
 use crate::machine::error::{MachineError, host};
 use crate::machine::exit::{self, Event, PortWrite};
 use crate::machine::kick::{self, Kickable};
+use crate::machine::layout::Layout;
 use crate::machine::measure::Measurement;
+use crate::machine::memory::GuestMemory;
 use crate::machine::observe::Observer;
 use crate::machine::pin;
 use crate::machine::probe::{Fault, Probe};
+use crate::machine::report;
 use crate::machine::request::uninterrupted;
-use crate::machine::stages::{Role, Stages};
+use crate::machine::stages::{Role, Stage, Stages};
 use crate::machine::standstill::{self, Idleness, Roll};
 use crate::machine::stillness::{Before, Stillness, TICK};
 use crate::machine::stop::{self, StopFlag};
@@ -28,8 +32,16 @@ use crate::machine::vcpu::Vcpu;
 /// Stack of a vCPU thread, bytes: its loop is shallow, and there may be a thousand of them.
 const STACK_SIZE: usize = 256 << 10;
 
+/// Where a guest's report lies.
+#[derive(Clone, Copy)]
+pub(crate) struct ReportOf<'a> {
+    pub memory: &'a GuestMemory,
+    pub layout: &'a Layout,
+}
+
 /// What the threads of one guest share with those who started them.
 pub(crate) struct Session<'a> {
+    pub report: ReportOf<'a>,
     pub devices: Devices,
     pub measurement: Measurement<'a>,
     /// Who looks at the guest.
@@ -55,15 +67,28 @@ impl Session<'_> {
 
     /// The guest has rung the doorbell, and waits.
     fn ring(&self, vcpu: u32, value: u32) {
-        if let Some(stages) = self.stages
-            && self.measurement.is_first(value)
+        if self.measurement.is_first(value)
+            && let Some(stage) = self.stage(value)
+            && let Some(stages) = self.stages
         {
             self.deadline.hold();
-            stages.rung(value);
+            stages.reached(stage);
             self.deadline.begin(Instant::now());
         }
         self.measurement.ring(vcpu, value);
         self.probe.rung(vcpu, value);
+    }
+
+    /// The stage that a guest has come to that rings for the first time with this value.
+    fn stage(&self, value: u32) -> Option<Stage> {
+        match value {
+            doorbell::STARTED => Some(Stage::Started),
+            doorbell::MEASURE_BEGIN => {
+                let announced = report::read_announced(self.report.memory, self.report.layout);
+                Some(Stage::Measuring { round_trips: self.measurement.announce(announced?) })
+            }
+            _ => None,
+        }
     }
 
     fn confine(&self, role: Role) -> Result<(), MachineError> {

@@ -95,7 +95,7 @@ fn those_that_never_wait_do_not_speak_for_all() {
 #[test]
 fn channels_are_columns() {
     let mut run = guest_run(vec![30, 10, 20, 60, 20, 40], 0);
-    (run.channel_count, run.round_trips) = (3, 2);
+    (run.channel_count, run.round_trips, run.round_trips_announced) = (3, 2, Some(2));
     let mut two = case(Workload::Directions);
     two.parameters.samples = 2;
     let record = reduced(&two, &[Ok(run)]);

@@ -24,7 +24,7 @@ pub enum Claim {
 /// Checks a run that says it has finished.
 pub fn check(parameters: &Parameters, run: &GuestRun) -> Result<(), Claim> {
     check_shape(parameters, run).map_err(Claim::Impossible)?;
-    let (round_trips, asked) = (run.round_trips, parameters.round_trips());
+    let (round_trips, asked) = (run.round_trips, asked(parameters, run).map_err(Claim::Impossible)?);
     if round_trips < asked {
         return Err(Claim::Short { round_trips, asked });
     }
@@ -45,6 +45,26 @@ pub fn check(parameters: &Parameters, run: &GuestRun) -> Result<(), Claim> {
     Ok(())
 }
 
+/// Round trips that a guest had to make: so many as the case says, or in the time of the case those that it announced at its first
+/// mark.
+pub fn asked(parameters: &Parameters, run: &GuestRun) -> Result<u64, String> {
+    let most = parameters.round_trips();
+    let announced = run.round_trips_announced.unwrap_or(0);
+    let is_possible = match parameters.seconds {
+        None => announced == most,
+        Some(_) => {
+            let threads = u64::from(parameters.measuring_threads().max(1));
+            (threads..=most).contains(&announced) && announced.is_multiple_of(threads)
+        }
+    };
+    if is_possible {
+        Ok(announced)
+    } else {
+        let limit = if parameters.seconds.is_some() { "at most " } else { "" };
+        Err(format!("{announced} round trips announced at the first mark, of {limit}{most}"))
+    }
+}
+
 /// Whether the samples have the shape that the workload gives them. What has not is in no figure.
 pub fn check_shape(parameters: &Parameters, run: &GuestRun) -> Result<(), String> {
     let channels = parameters.workload.channels().len();
@@ -61,6 +81,7 @@ pub fn check_shape(parameters: &Parameters, run: &GuestRun) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::seconds::Seconds;
     use crate::case::tests::parameters;
     use crate::reduce::tests::guest_run;
     use crate::workload::Workload;
@@ -91,11 +112,13 @@ mod tests {
     #[test]
     fn impossible_claims_are_told() {
         type Change = fn(&mut GuestRun);
-        let lies: [(&str, Change); 7] = [
+        let lies: [(&str, Change); 9] = [
             ("4 round trips of 3", |run| {
                 run.round_trips = 4;
                 run.samples.push(1);
             }),
+            ("4 round trips announced", |run| run.round_trips_announced = Some(4)),
+            ("0 round trips announced", |run| run.round_trips_announced = None),
             ("samples of", |run| run.samples.clear()),
             ("samples of", |run| run.round_trips = u64::MAX),
             ("samples per round trip", |run| run.channel_count = 0),
@@ -106,6 +129,25 @@ mod tests {
         for (what, lie) in lies {
             let Err(Claim::Impossible(reason)) = check_with(lie) else { panic!("{what}") };
             assert!(reason.contains(what), "{reason}");
+        }
+    }
+
+    /// In a case that measures for a time the guest itself says how many, but only once, and before it begins.
+    #[test]
+    fn a_time_is_filled_by_what_was_announced() {
+        let asked =
+            Parameters { samples: 5, seconds: Some(Seconds::milliseconds(1)), ..parameters(Workload::Call) };
+        let with = |announced, round_trips: u64| {
+            let mut run = guest_run(vec![1_000; round_trips as usize], 2 * round_trips);
+            run.round_trips_announced = announced;
+            check(&asked, &run)
+        };
+        assert_eq!((with(Some(3), 3), with(Some(5), 5)), (Ok(()), Ok(())));
+        assert_eq!(with(Some(5), 3), Err(Claim::Short { round_trips: 3, asked: 5 }));
+        for (announced, round_trips) in [(Some(3), 4), (None, 3), (Some(0), 3), (Some(6), 6)] {
+            let Err(Claim::Impossible(_)) = with(announced, round_trips) else {
+                panic!("{announced:?}, {round_trips}")
+            };
         }
     }
 }

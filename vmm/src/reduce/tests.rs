@@ -34,6 +34,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         features: feature::GLOBAL_PAGES | feature::STEAL_TIME,
         flush: abi::flush::FlushReport::default(),
         round_trips,
+        round_trips_announced: Some(round_trips),
         channel_count: 1,
         samples,
         measured_ticks: 1_000_000,

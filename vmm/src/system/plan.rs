@@ -8,6 +8,7 @@ use abi::program::{client, together};
 use super::topology::{Participant, Target, Topology};
 use crate::case::Parameters;
 use crate::case::parameter::{Gate, Migration, Serving, Transfer};
+use crate::case::seconds::Seconds;
 use crate::experiment::scheme;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{Console, Elf, GuestConfig, Pin};
@@ -97,6 +98,7 @@ pub fn traced_guest_config(
     let case = Parameters {
         // The last round trip ends with the second mark, not with a call.
         samples: round_trips + 1,
+        seconds: None,
         // Servers that move by themselves have moved by then.
         warm_up: TRACE_WARM_UP.max(case.promote_after.unwrap_or(0).into()),
         ..case.clone()
@@ -177,6 +179,7 @@ fn client_arguments(case: &Parameters, topology: &Topology, pin: &Pin) -> [u64; 
     arguments[client::WORKLOAD] = case.workload.abi();
     arguments[client::WARM_UP] = case.warm_up;
     arguments[client::ROUND_TRIPS] = case.samples;
+    arguments[client::MEASURE_NS] = case.seconds.map_or(0, Seconds::nanoseconds);
     arguments[client::WORDS] = case.words.unwrap_or(0);
     arguments[client::DIRECT] = u64::from(case.transfer == Transfer::Direct);
     arguments[client::PAGES] = u64::from(case.client_pages.unwrap_or(0));

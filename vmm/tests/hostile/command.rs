@@ -48,15 +48,24 @@ fn ring(a: &mut CodeAssembler, value: u32) -> Assembled {
     out(a, port::DOORBELL, value)
 }
 
-/// A kernel that says that it has made so many round trips.
-fn claim(a: &mut CodeAssembler, round_trips: u32) -> Assembled {
+/// A kernel that says that it has made so many round trips, of those that it has announced; at its end it says that it announced
+/// them.
+fn claim_of(a: &mut CodeAssembler, round_trips: u32, announced: u32) -> Assembled {
     write_report(a)?;
-    set(a, offset_of!(Report, round_trips), round_trips)?;
-    set(a, offset_of!(Report, sample_count), round_trips)?;
-    for value in [doorbell::STARTED, doorbell::MEASURE_BEGIN, doorbell::MEASURE_END] {
+    set(a, offset_of!(Report, round_trips_announced), announced)?;
+    for value in [doorbell::STARTED, doorbell::MEASURE_BEGIN] {
         ring(a, value)?;
     }
+    set(a, offset_of!(Report, round_trips), round_trips)?;
+    set(a, offset_of!(Report, sample_count), round_trips)?;
+    set(a, offset_of!(Report, round_trips_announced), round_trips)?;
+    ring(a, doorbell::MEASURE_END)?;
     out(a, port::EXIT, exit_code::FINISHED)
+}
+
+/// A kernel that says that it has made so many round trips of 20.
+fn claim(a: &mut CodeAssembler, round_trips: u32) -> Assembled {
+    claim_of(a, round_trips, 20)
 }
 
 #[test]
@@ -78,6 +87,30 @@ fn a_kernel_that_measures_less_than_it_was_asked_to_has_failed() {
     // So it is the number that fails them.
     let (output, case) = Scene::new(|a| claim(a, 20)).run();
     assert_eq!(output.status.code(), Some(0), "{}", case.outcome);
+}
+
+/// Where the guest finds out the number itself, it is held to what it said when it began.
+#[test]
+fn a_kernel_that_changes_its_number_after_it_has_begun_has_failed() {
+    if !require_kvm() {
+        return;
+    }
+    let run = |round_trips, announced| {
+        let scene = Scene::new(|a| claim_of(a, round_trips, announced));
+        let text = EXPERIMENT.replace("samples = 20", "seconds = 0.1");
+        fs::write(scene.path("hostile.toml"), text).unwrap();
+        scene.run()
+    };
+    let (output, case) = run(7, 20);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(case.outcome, OutcomeRecord::Incomplete { round_trips: 7, asked: 20 });
+    for (round_trips, announced) in [(20, 7), (20, 0), (20, u32::MAX)] {
+        let (output, case) = run(round_trips, announced);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(matches!(case.outcome, OutcomeRecord::Corrupt { .. }), "{}", case.outcome);
+    }
+    let (output, case) = run(20, 20);
+    assert_eq!((output.status.code(), case.round_trips), (Some(0), 20), "{}", case.outcome);
 }
 
 /// What a terminal would obey, and a line that looks like one of the tool's own.

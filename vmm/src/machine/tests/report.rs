@@ -19,6 +19,7 @@ fn honest() -> Report {
         state: state::FINISHED,
         features: 0,
         round_trips: 10,
+        round_trips_announced: 10,
         sample_count: 30,
         channel_count: 3,
         driver_status: 0,

@@ -45,13 +45,15 @@ pub(super) struct Check {
     stage: Stage,
     /// When it was let through the barrier.
     opened_ns: Option<u64>,
+    /// Round trips that its guest announced before.
+    announced: Option<u64>,
 }
 
 impl Check {
     /// Of a process that was started at this time, for this guest.
     pub(super) fn new(config: &GuestConfig, spawned_ns: u64) -> Check {
         let (vcpus, memory_bytes) = (config.vcpus, config.memory_bytes);
-        Check { vcpus, memory_bytes, spawned_ns, stage: Stage::default(), opened_ns: None }
+        Check { vcpus, memory_bytes, spawned_ns, stage: Stage::default(), opened_ns: None, announced: None }
     }
 
     /// The process was let through the barrier.
@@ -87,7 +89,11 @@ impl Check {
                 self.time(name, *at_ns)?;
                 self.memory(memory)
             }
-            Notice::Started { at_ns } | Notice::Ready { at_ns } => self.time(name, *at_ns),
+            Notice::Started { at_ns } => self.time(name, *at_ns),
+            Notice::Ready { at_ns, round_trips } => {
+                self.announced = Some(*round_trips);
+                self.time(name, *at_ns)
+            }
             Notice::Ended { began_ns, run, lenses } => {
                 if !raw_size.is_multiple_of(size_of::<u64>()) {
                     return Err(format!("{raw_size} bytes of samples"));
@@ -137,6 +143,12 @@ impl Check {
         }
         if run.cpus.len() as u64 != vcpus {
             return Err(format!("counters of {} CPUs of {vcpus}", run.cpus.len()));
+        }
+        if run.round_trips_announced != self.announced {
+            let told =
+                |count: Option<u64>| count.map_or_else(|| "none".to_owned(), |count| count.to_string());
+            let (now, before) = (told(run.round_trips_announced), told(self.announced));
+            return Err(format!("round trips announced: {now}, before: {before}"));
         }
         if run.frames_in_use > self.memory_bytes / PAGE_SIZE {
             return Err(format!("{} frames in use", run.frames_in_use));

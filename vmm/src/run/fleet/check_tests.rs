@@ -23,7 +23,7 @@ fn created(at_ns: u64) -> Notice {
 /// A process that has come through the barrier.
 fn measuring() -> Check {
     let (mut check, at_ns) = new();
-    for notice in [created(at_ns), Notice::Started { at_ns }, Notice::Ready { at_ns }] {
+    for notice in [created(at_ns), Notice::Started { at_ns }, Notice::Ready { at_ns, round_trips: 3 }] {
         check.take(&notice, 0).unwrap();
     }
     check.open();
@@ -58,9 +58,9 @@ fn every_stage_comes_once_and_in_its_turn() {
     out_of_turn(check.take(&created(at_ns), 0));
     check.take(&Notice::Started { at_ns }, 0).unwrap();
     out_of_turn(check.take(&Notice::Started { at_ns }, 0));
-    check.take(&Notice::Ready { at_ns }, 0).unwrap();
+    check.take(&Notice::Ready { at_ns, round_trips: 3 }, 0).unwrap();
     out_of_turn(check.take(&Notice::Started { at_ns }, 0));
-    out_of_turn(check.take(&Notice::Ready { at_ns }, 0));
+    out_of_turn(check.take(&Notice::Ready { at_ns, round_trips: 3 }, 0));
 }
 
 #[test]
@@ -110,6 +110,8 @@ fn what_cannot_be_is_told() {
         ("1 Hz", |run, _| run.tsc_hz = 1),
         ("counters of 0 CPUs of 1", |run, _| run.cpus.clear()),
         ("counters of 50000 CPUs of 1", |run, _| run.cpus = vec![run.cpus[0]; 50_000]),
+        ("round trips announced: 4, before: 3", |run, _| run.round_trips_announced = Some(4)),
+        ("round trips announced: none", |run, _| run.round_trips_announced = None),
         ("frames in use", |run, _| run.frames_in_use = u64::MAX),
         ("state 77", |run, _| run.state = 77),
         ("user stopped it", |run, _| run.outcome = Outcome::Interrupted),

@@ -52,8 +52,8 @@ pub(crate) enum Notice {
     Created { at_ns: u64, entered_ns: u64, memory: Vec<(u64, u64)> },
     /// The kernel has loaded all servers.
     Started { at_ns: u64 },
-    /// The guest has rung for its first mark, and waits for [`GO`].
-    Ready { at_ns: u64 },
+    /// The guest has rung for its first mark, where it announces so many round trips, and waits for [`GO`].
+    Ready { at_ns: u64, round_trips: u64 },
     /// The guest has ended. Its samples are the raw bytes of the message.
     Ended { began_ns: Option<u64>, run: Box<GuestRun>, lenses: LensValues },
     /// No guest was run.
@@ -188,7 +188,7 @@ mod tests {
         #[test]
         fn messages_are_whole_however_they_are_cut(cuts in proptest::collection::vec(1usize..200, 1..40)) {
             let mut bytes = ended(vec![1, 2, 3]);
-            bytes.extend(encode(&Notice::Ready { at_ns: 7 }, 0).unwrap());
+            bytes.extend(encode(&Notice::Ready { at_ns: 7, round_trips: 2 }, 0).unwrap());
             let mut frames = Frames::new(1 << 20);
             let mut seen = Vec::new();
             let mut rest = bytes.as_slice();
@@ -196,7 +196,7 @@ mod tests {
                 let (piece, after) = rest.split_at(cut.min(rest.len()));
                 frames.push(piece);
                 while let Some((notice, raw)) = frames.next().unwrap() {
-                    seen.push((matches!(notice, Notice::Ready { at_ns: 7 }), raw.len()));
+                    seen.push((matches!(notice, Notice::Ready { at_ns: 7, .. }), raw.len()));
                 }
                 rest = after;
                 if rest.is_empty() {

@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use abi::port::doorbell;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use super::confine::Filters;
@@ -15,7 +14,7 @@ use super::programs;
 use crate::lens::{LensValues, measure};
 use crate::machine::clock::now_ns;
 use crate::machine::guest::GuestConfig;
-use crate::machine::stages::{Role, Stages};
+use crate::machine::stages::{Role, Stage, Stages};
 use crate::machine::{MachineError, StopFlag};
 use crate::run::session::chain;
 
@@ -131,20 +130,19 @@ impl Stages for Teller<'_> {
         self.filters.confine(role)
     }
 
-    fn rung(&self, value: u32) {
+    fn reached(&self, stage: Stage) {
         let at_ns = now_ns();
         // A broken connection means that the other side is gone, and this process is about to be killed.
-        match value {
-            doorbell::STARTED => {
+        match stage {
+            Stage::Started => {
                 let _ = self.tell(&Notice::Started { at_ns });
             }
-            doorbell::MEASURE_BEGIN => {
+            Stage::Measuring { round_trips } => {
                 let mut answer = [0];
-                let told = self.tell(&Notice::Ready { at_ns });
+                let told = self.tell(&Notice::Ready { at_ns, round_trips });
                 let _ = told.and_then(|()| (&mut &*self.stream).read_exact(&mut answer));
                 debug_assert!(answer == [GO] || answer == [0], "{answer:?}");
             }
-            _ => {}
         }
     }
 }

@@ -191,7 +191,7 @@ impl Member {
                 self.memory_ranges = memory.into_iter().map(range).collect();
             }
             Notice::Started { at_ns } => self.times.started_ns = self.since_spawn(at_ns),
-            Notice::Ready { at_ns } => {
+            Notice::Ready { at_ns, .. } => {
                 self.times.ready_ns = self.since_spawn(at_ns);
                 return Ok(true);
             }
