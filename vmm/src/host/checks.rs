@@ -135,7 +135,7 @@ fn features(facts: &HostFacts) -> Vec<Check> {
         if is_there {
             check(&name, Status::Ok, "offered to guests", None)
         } else {
-            let remedy = "none on this host: KVM does not offer it (KVM_GET_SUPPORTED_CPUID)";
+            let remedy = "no remedy on this host: KVM does not offer it (KVM_GET_SUPPORTED_CPUID)";
             check(&name, Status::Warning, format!("not offered to guests: {otherwise}"), Some(remedy))
         }
     };

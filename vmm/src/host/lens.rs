@@ -54,7 +54,7 @@ fn tsc(timing: &Timing) -> Lens {
         let what = if reasons.is_empty() { what.to_owned() } else { format!("{what}; in doubt: {reasons}") };
         lens("tsc", Availability::Available, &what, None)
     } else {
-        lens("tsc", Availability::Limited, &format!("ticks are no time: {reasons}"), Some(HARDWARE_REMEDY))
+        lens("tsc", Availability::Limited, &format!("ticks are not times: {reasons}"), Some(HARDWARE_REMEDY))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
         column("fairness", KEEP, &|_, density| {
             density.fairness.map_or_else(|| none(density), |_| number(density.fairness, 3))
         }),
-        column("fastest/\nslowest", 3, &|_, density| number(density.fastest_to_slowest, 2)),
+        column("fastest by\nslowest", 3, &|_, density| number(density.fastest_to_slowest, 2)),
         column("CPUs\nbusy", 8, &|_, density| number(density.busy_cpus, 2)),
         column("steal\ntime", 9, &|_, density| percent(density.steal)),
         column("failed", KEEP, &|_, density| match density.failed {

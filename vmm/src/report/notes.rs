@@ -202,7 +202,7 @@ fn at_once(run: &RunRecord) -> Vec<String> {
     if crowds.iter().any(|density| density.overlap.is_some()) {
         notes.push(
             "Measured together: the time in which all guests measured, as a share of the longest measured part. Round trips/s, fairness \
-             and fastest/slowest are of that time."
+             and fastest by slowest are of that time."
                 .to_owned(),
         );
     }

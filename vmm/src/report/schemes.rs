@@ -261,8 +261,8 @@ fn reached(case: &CaseRecord) -> String {
 pub(super) fn note(run: &RunRecord) -> Option<String> {
     let has_small = run.cases.iter().any(|case| case.parameters.has_small());
     (has_small && checks_limits(run) == Some(false)).then(|| {
-        "UNPROTECTED: this host checks no segment limits (inkbed doctor). Programs in small spaces run and count as \
-         anywhere, but what such a program gets from others here, a processor keeps from it."
+        "UNPROTECTED: this host checks no segment limits (`inkbed doctor`). Counts of small spaces are \
+         valid, but a program in a small space can read others here. A processor stops that."
             .to_owned()
     })
 }

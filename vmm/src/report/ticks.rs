@@ -40,7 +40,7 @@ pub(super) fn note(run: &RunRecord, shown: &RunRecord) -> Option<String> {
     // The one of most cases; the others are in the record.
     let (reason, _) = reasons.into_iter().max_by_key(|(_, cases)| *cases)?;
     Some(format!(
-        "No times, in {} of {} cases: {reason}. Counts are exact. --ticks shows the ticks all the same; results.csv has \
+        "Ticks are not times in {} of {} cases: {reason}. Counts are exact. --ticks shows the ticks all the same; results.csv has \
          them, marked invalid.",
         hidden.len(),
         run.cases.len()

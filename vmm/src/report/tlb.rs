@@ -69,7 +69,7 @@ pub(super) fn note(run: &RunRecord) -> Option<String> {
     let unverified: Vec<&str> = unverified.collect();
     (!unverified.is_empty()).then(|| {
         format!(
-            "† {}: a model with sizes that no source was found for (docs/tlb-models.md).",
+            "† Some sizes of these models have no checked source: {} (docs/tlb-models.md).",
             unverified.join(", ")
         )
     })

@@ -86,7 +86,7 @@ pub(super) fn notes(run: &RunRecord) -> Vec<String> {
 /// What the columns mean, for those who see them for the first time.
 pub(super) fn explanation(run: &RunRecord) -> Option<String> {
     run.cases.iter().any(|case| is_asked(case) && steady(case).is_ok()).then(|| {
-        "Instructions are those of one traced round trip: kernel and stubs are what an IPC costs whatever the programs do. \
+        "Instructions are those of one traced round trip. Those of kernel + stubs are without the programs of client and server. \
          TLB misses (of the first level) and page walks are those of a model, not of this host."
             .to_owned()
     })
