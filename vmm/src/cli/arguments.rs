@@ -47,8 +47,10 @@ pub enum Command {
     Selftest(SelftestArguments),
     /// List experiments with their questions
     List(ListArguments),
-    /// Print the report of an earlier run again
+    /// Print the report of an earlier run again, or make a page with figures of several
     Report(ReportArguments),
+    /// Draw one figure of a run, for a paper
+    Plot(PlotArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
     /// Print the manual page
@@ -225,17 +227,52 @@ pub struct ListArguments {
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: inkbed report --html results/* -o report.html")]
 pub struct ReportArguments {
-    /// Folder that `inkbed run` wrote, finished or not
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
+    /// Folders that `inkbed run` wrote, finished or not
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
     /// Form of the report
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+    /// Make a page for a browser, with figures: one file that loads nothing
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    pub html: bool,
+    /// File for the page
+    /// [default: report.html in the folder]
+    #[arg(short, long, value_name = "FILE", requires = "html")]
+    pub output: Option<PathBuf>,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
     /// Also show ticks of the time-stamp counter where they are not times
+    #[arg(long)]
+    pub ticks: bool,
+}
+
+/// Arguments of `plot`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --figure it names the figures of the run.\n\nExample: inkbed plot results/ipc --figure ipc-path -o \
+                        call.svg"
+)]
+pub struct PlotArguments {
+    /// Folder that `inkbed run` wrote
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Name of the figure
+    #[arg(long, value_name = "NAME", requires = "output")]
+    pub figure: Option<String>,
+    /// File for it, an SVG
+    #[arg(short, long, value_name = "FILE", requires = "figure")]
+    pub output: Option<PathBuf>,
+    /// Width in pixels
+    #[arg(long, value_name = "N", default_value_t = 760, value_parser = clap::value_parser!(u16).range(320..=2000))]
+    pub width: u16,
+    /// Draw for light paper only, whatever the reader's screen has
+    #[arg(long)]
+    pub light: bool,
+    /// Show ticks of the time-stamp counter where they are no time, too
     #[arg(long)]
     pub ticks: bool,
 }

@@ -10,6 +10,7 @@ mod host;
 mod interrupt;
 mod list;
 mod output;
+mod plot;
 mod progress;
 mod report;
 mod run;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Selftest(arguments) => selftest::selftest(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Plot(arguments) => plot::plot(&arguments),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),
     };

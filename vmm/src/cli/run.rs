@@ -18,6 +18,7 @@ use crate::guest_image::GuestImage;
 use crate::printable::line;
 use crate::record::run::{CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState};
 use crate::record::store::{ResultsFolder, StoreError, read_record};
+use crate::report::html::page::{Source, page};
 use crate::report::table;
 use crate::report::ticks::Ticks;
 use crate::run::fleet::cgroup;
@@ -149,6 +150,10 @@ fn run_one(
         note!("{}", kept(path));
     }
     outcome?;
+    let source = Source { folder: path.to_owned(), run: record };
+    let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
+    results.write_page(&page(std::slice::from_ref(&source), path, ticks))?;
+    let record = source.run;
     // Whoever does not get the table still gets the results, of the files that follow, too.
     let shown = print(arguments, &record).map_or_else(|error| explain(&error), |()| End::Success);
     note!("results: {}", line(&path.display().to_string()));

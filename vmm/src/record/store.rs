@@ -26,8 +26,11 @@ const RECORD_SIZE_MAX: u64 = 256 << 20;
 /// Name of the file with one line per guest, where there were several at once.
 pub const GUESTS_FILE: &str = "guests.csv";
 
+/// Name of the page for a browser.
+pub const PAGE_FILE: &str = "report.html";
+
 /// The other files, which are only other forms of the record.
-pub(super) const DERIVED_FILES: [&str; 3] = ["results.csv", GUESTS_FILE, "table.txt"];
+pub(super) const DERIVED_FILES: [&str; 4] = ["results.csv", GUESTS_FILE, "table.txt", PAGE_FILE];
 
 /// Results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +94,7 @@ impl StoreError {
                     .to_owned()
             }
             StoreError::Io { action: "read", source, .. } => fix_of_reading(source).to_owned(),
-            StoreError::Io { .. } => "choose a folder that you may write to with --out".to_owned(),
+            StoreError::Io { .. } => "choose a place that you may write to with --out or -o".to_owned(),
             StoreError::NotARecord { .. } => {
                 "give a folder that this version of `inkbed run` wrote".to_owned()
             }
@@ -193,6 +196,11 @@ impl ResultsFolder {
         self.write("table.txt", |writer| writer.write_all(text.as_bytes()))
     }
 
+    /// Writes the page for a browser. It is large, so it is not written anew after every launch.
+    pub fn write_page(&self, page: &str) -> Result<(), StoreError> {
+        self.write(PAGE_FILE, |writer| writer.write_all(page.as_bytes()))
+    }
+
     fn write(
         &self,
         file: &str,
@@ -205,6 +213,11 @@ impl ResultsFolder {
         }
         Ok(())
     }
+}
+
+/// Writes a file that is wanted somewhere else than in a run's folder.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    write_atomically(path, |writer| writer.write_all(content)).map(drop).map_err(io_error("write", path))
 }
 
 /// The record as JSON, indented, with a newline at its end.

@@ -5,6 +5,7 @@ pub mod csv;
 pub mod format;
 pub mod grid;
 pub mod guests_csv;
+pub mod html;
 pub mod lenses;
 mod many_threads;
 pub mod notes;
