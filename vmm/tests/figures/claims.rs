@@ -5,9 +5,7 @@ use abi::flush::{DEFAULT_PAGES, POINT_COUNT};
 use abi::plan::PARTNERS_MAX;
 
 use crate::document::check;
-use crate::sources::{SCHEMES, Sources, path, small_slots, stated};
-
-const IPC: [&str; 3] = ["ipc-kvm-pvm", "ipc-kvm-intel-in-bochs", "ipc-kvm-amd-in-qemu"];
+use crate::sources::{IPC, SCHEMES, Sources, path, small_slots, stated};
 
 /// Those that the table does not say as a figure.
 #[test]

@@ -90,3 +90,12 @@ pub fn check(document: &str, first_cell: usize, names: &[&str], expected: &[(&st
         }
     }
 }
+
+/// Finds this text somewhere in the document, whatever else there is.
+pub fn says(document: &str, template: &str, figures: &[u64]) {
+    let text = filled(template, figures);
+    assert!(
+        blocks(&read(document), 0).iter().any(|block| block.contains(&text)),
+        "{document} does not say `{text}`"
+    );
+}

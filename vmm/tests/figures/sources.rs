@@ -11,6 +11,9 @@ use serde_json::Value;
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
 
+/// The runs of `ipc`.
+pub const IPC: [&str; 3] = ["ipc-kvm-pvm", "ipc-kvm-intel-in-bochs", "ipc-kvm-amd-in-qemu"];
+
 /// The runs of `schemes` that have small spaces.
 pub const SCHEMES: [&str; 2] = ["schemes-kvm-intel-in-bochs", "schemes-kvm-amd-in-qemu"];
 
