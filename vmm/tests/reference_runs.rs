@@ -2,6 +2,7 @@
 //!
 //! `INKBED_UPDATE_REFERENCE=1 cargo test -p inkbed --test reference_runs` writes tables and CSV files anew from the records.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,5 +69,40 @@ fn every_record_renders_to_its_table_and_csv() {
 fn no_run_is_committed_with_its_raw_samples() {
     for run in runs() {
         assert!(!run.join("samples").exists(), "{}: remove the raw samples", run.display());
+    }
+}
+
+/// The options of a command line that change what a file says, as a record has them.
+fn overrides(options: &str) -> BTreeMap<String, String> {
+    let mut words = options.split_whitespace();
+    let mut overrides = BTreeMap::new();
+    while let Some(option) = words.next() {
+        let value = words.next().unwrap_or_else(|| panic!("{option} needs a value"));
+        match (option, value.split_once('=')) {
+            ("--samples", _) => _ = overrides.insert("samples".to_owned(), value.to_owned()),
+            ("--set", Some((key, value))) => _ = overrides.insert(key.to_owned(), value.to_owned()),
+            ("--pin", _) => {}
+            _ => panic!("docs/reference-runs.md: what does {option} {value} change?"),
+        }
+    }
+    overrides
+}
+
+#[test]
+fn the_docs_say_how_each_run_was_made() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference-runs.md");
+    let text = fs::read_to_string(docs).unwrap();
+    for run in runs() {
+        let name = run.file_name().unwrap().to_string_lossy().into_owned();
+        let rows: Vec<&str> = text.lines().filter(|line| line.contains(&format!("[{name}]("))).collect();
+        let [row] = rows[..] else { panic!("docs/reference-runs.md has {name} in {} rows", rows.len()) };
+        let options = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let options = if options == "none" { "" } else { options.trim_matches('`') };
+        let made: BTreeMap<_, _> = read_record(&run).unwrap().experiment.overrides.into_iter().collect();
+        assert_eq!(
+            overrides(options),
+            made,
+            "docs/reference-runs.md, {name}: left the docs, right the record"
+        );
     }
 }
