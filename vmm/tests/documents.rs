@@ -278,3 +278,16 @@ fn every_counter_is_explained() {
         assert!(text.contains(&format!("`{counter}`")), "docs/results-files.md does not name {counter}");
     }
 }
+
+#[test]
+fn the_architecture_names_every_folder() {
+    let rows = rows(&read(&workspace().join("docs/architecture.md")));
+    let named: BTreeSet<&str> = rows.iter().filter_map(|row| row.first()).map(String::as_str).collect();
+    for sources in ["vmm/src", "guest-kernel/src"] {
+        for entry in fs::read_dir(workspace().join(sources)).unwrap().map(|entry| entry.unwrap()) {
+            let name = format!("{}/", entry.file_name().to_string_lossy());
+            let is_named = !entry.path().is_dir() || named.contains(name.as_str());
+            assert!(is_named, "docs/architecture.md has no row for {name} of {sources}");
+        }
+    }
+}
