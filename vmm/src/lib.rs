@@ -11,6 +11,7 @@ compile_error!(
 mod bounded;
 pub mod case;
 pub mod cli;
+pub mod doctor;
 pub mod experiment;
 pub mod guest_image;
 pub mod host;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use inkbed::record::store::{RECORD_FILE, ResultsFolder, read_record};
+use inkbed::report::FORMS;
 
 /// Whether `inkbed run` has named the folder by itself: a run of whoever has this copy, such as `ipc-vm-20260102T030405Z`.
 fn has_a_time(name: &str) -> bool {
@@ -47,7 +48,7 @@ fn every_record_renders_to_its_table_and_csv() {
         let record = read_record(run).unwrap_or_else(|error| panic!("{}: {error}", run.display()));
         let scratch = tempfile::tempdir().unwrap();
         let rendered = scratch.path().join("run");
-        ResultsFolder::create(&rendered, false).unwrap().write_record(&record).unwrap();
+        ResultsFolder::create(&rendered, false, FORMS).unwrap().write_record(&record).unwrap();
         for file in fs::read_dir(&rendered).unwrap().map(|entry| entry.unwrap().path()) {
             let name = file.file_name().unwrap().to_owned();
             if name == RECORD_FILE || !file.is_file() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use inkbed::record::store::{ResultsFolder, read_record};
+use inkbed::report::FORMS;
 
 fn crate_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -35,7 +36,7 @@ fn the_documented_lines_give_each_channel_its_column() {
     let mut run = read_record(&old).unwrap();
     run.cases.retain(|case| case.ticks.len() == 3);
     let folder = tempfile::tempdir().unwrap();
-    let results = ResultsFolder::create(&folder.path().join("run"), false).unwrap();
+    let results = ResultsFolder::create(&folder.path().join("run"), false, FORMS).unwrap();
     results.write_record(&run).unwrap();
     let samples = run.cases[0].launches[0].samples_file.as_ref().unwrap();
     fs::copy(old.join(samples), results.path().join(samples)).unwrap();

@@ -5,26 +5,28 @@ use anstyle::Style;
 use super::arguments::DoctorArguments;
 use super::end::End;
 use super::output;
+use crate::doctor::Diagnosis;
 use crate::guest_image::GuestImage;
-use crate::host::{Check, HostFacts, Status};
+use crate::host::{Check, Status};
 
 pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<End> {
-    let facts = HostFacts::probe().with_segments(&GuestImage::embedded());
+    let diagnosis = Diagnosis::probe().with_segments(&GuestImage::embedded());
     if arguments.json {
-        output::print_json(&facts)?;
+        output::print_json(&diagnosis)?;
     } else {
-        output::print_painted(&text(&facts, output::width()), paint)?;
+        output::print_painted(&text(&diagnosis, output::width()), paint)?;
     }
-    Ok(if facts.kvm.usable.known().is_some() { End::Success } else { End::NoKvm })
+    Ok(if diagnosis.facts.kvm.usable.known().is_some() { End::Success } else { End::NoKvm })
 }
 
-fn text(facts: &HostFacts, width: usize) -> String {
+fn text(diagnosis: &Diagnosis, width: usize) -> String {
+    let Diagnosis { facts, checks, .. } = diagnosis;
     let mut text = format!("{}, Linux {}\n\n", facts.cpu.model, facts.system.kernel_release);
-    let name_width = facts.checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
-    for check in &facts.checks {
+    let name_width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    for check in checks {
         text.push_str(&line(check, name_width, width));
     }
-    let count = |status| facts.checks.iter().filter(|check| check.status == status).count();
+    let count = |status| checks.iter().filter(|check| check.status == status).count();
     text.push_str(&format!(
         "\n{} ok, {} limited, {} missing\n",
         count(Status::Ok),

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use super::host::SegmentsUnknown;
 use super::output::note;
 use crate::experiment::error::ConfigError;
 use crate::guest_image::GuestImageError;
@@ -10,6 +9,7 @@ use crate::machine::MachineError;
 use crate::printable::{block, line};
 use crate::record::store::StoreError;
 use crate::run::fleet::cgroup::QuotaError;
+use crate::run::host::SegmentsUnknown;
 
 /// Exit code of a command line that cannot be used; clap's as well.
 pub(super) const USAGE: u8 = 2;

@@ -6,7 +6,6 @@ mod doctor;
 mod end;
 mod generate;
 mod guest;
-mod host;
 mod interrupt;
 mod list;
 mod output;

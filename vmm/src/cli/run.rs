@@ -5,7 +5,6 @@ use std::path::Path;
 use super::arguments::RunArguments;
 use super::end::{End, UsageError, explain};
 use super::guest::{self, programs};
-use super::host::Host;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::progress::Progress;
@@ -15,13 +14,16 @@ use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
+use crate::lens::agree::InWords;
 use crate::printable::line;
 use crate::record::run::{CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState};
 use crate::record::store::{ResultsFolder, StoreError, read_record};
+use crate::report::FORMS;
 use crate::report::html::page::{Source, page};
 use crate::report::table;
 use crate::report::ticks::Ticks;
 use crate::run::fleet::cgroup;
+use crate::run::host::Host;
 use crate::run::session::{KvmRunner, Runner, now};
 
 /// A file and what it asks for.
@@ -202,7 +204,7 @@ fn why(case: &CaseRecord) -> String {
     if !case.outcome.is_success() {
         return case.outcome.to_string();
     }
-    let rows: Vec<String> = case.disagreements().map(ToString::to_string).collect();
+    let rows: Vec<String> = case.disagreements().map(|row| InWords(row).to_string()).collect();
     format!("the lenses do not agree: {}", rows.join("; "))
 }
 
@@ -236,13 +238,15 @@ fn record(
 fn folder(arguments: &RunArguments, record: &RunRecord) -> Result<ResultsFolder, StoreError> {
     let name = &record.experiment.name;
     match &arguments.out {
-        Some(out) if arguments.files.len() > 1 => ResultsFolder::create(&out.join(name), arguments.overwrite),
-        Some(out) => ResultsFolder::create(out, arguments.overwrite),
+        Some(out) if arguments.files.len() > 1 => {
+            ResultsFolder::create(&out.join(name), arguments.overwrite, FORMS)
+        }
+        Some(out) => ResultsFolder::create(out, arguments.overwrite, FORMS),
         None => {
             let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
             let host: String = record.host.name.chars().map(plain).collect();
             let time = record.started_utc.replace(['-', ':'], "");
-            ResultsFolder::create_new(&Path::new("results").join(format!("{name}-{host}-{time}")))
+            ResultsFolder::create_new(&Path::new("results").join(format!("{name}-{host}-{time}")), FORMS)
         }
     }
 }

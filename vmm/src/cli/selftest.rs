@@ -7,7 +7,6 @@ use anyhow::Context;
 use super::arguments::SelftestArguments;
 use super::end::{End, UsageError};
 use super::guest::programs;
-use super::host::Host;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use crate::experiment::overrides::Overrides;
@@ -15,6 +14,7 @@ use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
 use crate::printable::{json, line};
 use crate::record::atomic::write_atomically;
+use crate::run::host::Host;
 use crate::run::session::{KvmRunner, now};
 use crate::selftest::{self, CHECKS, SelftestRecord, Setup, Verdict};
 

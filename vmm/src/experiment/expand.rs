@@ -13,7 +13,7 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
 use super::overrides::Overrides;
 use super::product;
-use super::quota::Quotas;
+use super::quota;
 use super::scheme;
 use crate::case::groups;
 use crate::case::parameter::{
@@ -24,6 +24,8 @@ use crate::case::seconds::Seconds;
 use crate::case::size::MemorySize;
 use crate::case::{Case, Parameters};
 use crate::machine::guest::HugePages;
+use crate::record::quota::Quotas;
+use crate::record::run::Absent;
 use crate::system::placement::Placement;
 use crate::workload::Workload;
 
@@ -46,15 +48,6 @@ pub struct Experiment {
     pub unavailable: Vec<Absent>,
     /// What else the file asks for and this host does not have.
     pub absent: Vec<Absent>,
-}
-
-/// Something that is not measured, and why.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Absent {
-    /// What.
-    pub what: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// Handler threads of an L4Linux server for each CPU, by the talk's arithmetic.
@@ -114,7 +107,7 @@ pub fn expand(
     });
     let absent = pcid.into_iter().chain(gates).collect();
     let unavailable = take_unavailable(&mut cases, limits);
-    let quotas = Quotas::read(file)?;
+    let quotas = quota::read(file)?;
     if quotas.is_some() && cases.iter().all(|case| case.parameters.guests.is_none()) {
         let fix = "add `guests = [1, 2, 4]` to [defaults] or to a [[case]], or remove the table";
         return Err(ConfigError::in_file(&file.path, "[guests] sets quotas, but no case has `guests`", fix));

@@ -1,12 +1,13 @@
 //! The table `[guests]` of an experiment file: what each of several guests at once may take of the host's CPUs.
 
+use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize};
 
 use super::check::not_empty;
 use super::error::ConfigError;
 use super::file::ExperimentFile;
 use super::list::List;
+use crate::record::quota::Quotas;
 
 /// `[guests]` as it is written. A list goes round: guest 0 gets the first value, guest 1 the second, …
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,64 +45,33 @@ impl<'de> Deserialize<'de> for Cpus {
     }
 }
 
-/// The quotas of an experiment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quotas {
-    /// CPUs of guest 0, guest 1, …, round and round; empty: as many as it wants.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cpus: Vec<f64>,
-    /// Weights likewise; empty: all alike.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub weights: Vec<u32>,
-}
-
-/// What one guest may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quota {
-    /// Most CPU time, in CPUs.
-    pub cpus: Option<f64>,
-    /// Share when CPU time is short, 1 to 10,000.
-    pub weight: Option<u32>,
-}
-
-impl Quotas {
-    /// Those of the file; `None` where it sets none.
-    pub fn read(file: &ExperimentFile) -> Result<Option<Quotas>, ConfigError> {
-        let entry = &file.content.guests;
-        let mut quotas = Quotas::default();
-        if let Some(list) = &entry.cpus {
-            not_empty(file, "cpus", list)?;
-            for value in &list.values {
-                let cpus = value.get_ref().0;
-                if !(0.01..=4096.0).contains(&cpus) {
-                    let message = format!("`cpus = {cpus}` is out of range");
-                    return Err(file.error_at(value.span(), message, "choose a number from 0.01 to 4096"));
-                }
-                quotas.cpus.push(cpus);
+/// The quotas of a file; `None` where it sets none.
+pub fn read(file: &ExperimentFile) -> Result<Option<Quotas>, ConfigError> {
+    let entry = &file.content.guests;
+    let mut quotas = Quotas::default();
+    if let Some(list) = &entry.cpus {
+        not_empty(file, "cpus", list)?;
+        for value in &list.values {
+            let cpus = value.get_ref().0;
+            if !(0.01..=4096.0).contains(&cpus) {
+                let message = format!("`cpus = {cpus}` is out of range");
+                return Err(file.error_at(value.span(), message, "choose a number from 0.01 to 4096"));
             }
-        }
-        if let Some(list) = &entry.weight {
-            not_empty(file, "weight", list)?;
-            for value in &list.values {
-                let weight = *value.get_ref();
-                if !(1..=10_000).contains(&weight) {
-                    let message = format!("`weight = {weight}` is out of range");
-                    return Err(file.error_at(value.span(), message, "choose a number from 1 to 10000"));
-                }
-                quotas.weights.push(weight as u32);
-            }
-        }
-        Ok((quotas != Quotas::default()).then_some(quotas))
-    }
-
-    /// That of the guest with this index.
-    pub fn of(&self, guest: u32) -> Quota {
-        let index = guest as usize;
-        Quota {
-            cpus: self.cpus.get(index % self.cpus.len().max(1)).copied(),
-            weight: self.weights.get(index % self.weights.len().max(1)).copied(),
+            quotas.cpus.push(cpus);
         }
     }
+    if let Some(list) = &entry.weight {
+        not_empty(file, "weight", list)?;
+        for value in &list.values {
+            let weight = *value.get_ref();
+            if !(1..=10_000).contains(&weight) {
+                let message = format!("`weight = {weight}` is out of range");
+                return Err(file.error_at(value.span(), message, "choose a number from 1 to 10000"));
+            }
+            quotas.weights.push(weight as u32);
+        }
+    }
+    Ok((quotas != Quotas::default()).then_some(quotas))
 }
 
 #[cfg(test)]
@@ -109,12 +79,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::record::quota::Quota;
 
     fn read(table: &str) -> Result<Option<Quotas>, ConfigError> {
         let text = format!(
             "name = \"x\"\nquestion = \"Why?\"\n{table}\n[[case]]\nworkload = \"empty\"\nclient = \"user\"\n"
         );
-        Quotas::read(&ExperimentFile::parse(Path::new("x.toml"), text)?)
+        super::read(&ExperimentFile::parse(Path::new("x.toml"), text)?)
     }
 
     #[test]

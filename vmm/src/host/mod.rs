@@ -1,15 +1,13 @@
-//! What this host is and what can be measured on it: the library behind `inkbed doctor`.
+//! What this host is: facts.
 //!
 //! [`HostFacts::probe`] collects facts; none is required, and each one that cannot be had says why. [`Timing`] decides
-//! whether ticks from here are hardware timing, [`Lens`] what each way of counting can do, and [`Check`] sums it
-//! up with the remedy for each thing missing.
+//! whether ticks from here are hardware timing. What follows for each way of counting is said above (`lens`, `doctor`).
 
-mod checks;
+mod check;
 pub(crate) mod cores;
 mod cpu;
 mod fact;
 mod kvm;
-mod lens;
 pub(crate) mod perf;
 mod ring0;
 mod segments;
@@ -22,14 +20,11 @@ mod tests;
 
 use serde::Serialize;
 
-use crate::guest_image::GuestImage;
-
-pub use checks::{Check, Status};
+pub use check::{Check, Status};
 pub use cores::CoreKind;
 pub use cpu::CpuFacts;
 pub use fact::Fact;
 pub use kvm::{GuestFeatures, KvmFacts, KvmVendor};
-pub use lens::{Availability, Lens};
 pub use ring0::Ring0Facts;
 pub use segments::SegmentFacts;
 pub use system::SystemFacts;
@@ -49,16 +44,12 @@ pub struct HostFacts {
     pub tuning: TuningFacts,
     /// How privilege level 0 of a guest runs, measured.
     pub ring0: Fact<Ring0Facts>,
-    /// Whether segments have bases and limits in compatibility mode; absent unless [`HostFacts::with_segments`] asked.
+    /// Whether segments have bases and limits in compatibility mode; absent unless somebody has asked a guest.
     pub segments: Fact<SegmentFacts>,
     /// Whether a hardware counter can be opened for a guest: its name.
     pub perf_hardware_counter: Fact<String>,
     /// Whether ticks from here are hardware timing.
     pub timing: Timing,
-    /// What each way of counting can do here.
-    pub lenses: Vec<Lens>,
-    /// All of it judged, for people.
-    pub checks: Vec<Check>,
 }
 
 impl HostFacts {
@@ -72,8 +63,7 @@ impl HostFacts {
         let perf_hardware_counter = perf::probe(&system);
         let tuning = TuningFacts::read(&tuning::Sys);
         let timing = Timing::decide(&cpu, &kvm, &tuning, &ring0);
-        let lenses = lens::all(&cpu.core_kinds, &kvm, &timing, &perf_hardware_counter);
-        let mut facts = HostFacts {
+        HostFacts {
             cpu,
             system,
             kvm,
@@ -82,20 +72,6 @@ impl HostFacts {
             segments: Fact::absent("not asked: nothing that runs needs it"),
             perf_hardware_counter,
             timing,
-            lenses,
-            checks: Vec::new(),
-        };
-        facts.checks = checks::all(&facts);
-        facts
-    }
-
-    /// The same, with what a guest of this kernel finds out about segments. Takes as long as booting it.
-    pub fn with_segments(mut self, image: &GuestImage) -> HostFacts {
-        self.segments = match self.kvm.usable.reason() {
-            Some(_) => Fact::absent("no guest can be run"),
-            None => segments::probe(image),
-        };
-        self.checks = checks::all(&self);
-        self
+        }
     }
 }

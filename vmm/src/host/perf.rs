@@ -2,11 +2,11 @@
 
 use std::io;
 
-use perf_event::events::Hardware;
+use perf_event::Builder;
+use perf_event::events::{Event, Hardware};
 
 use crate::host::fact::Fact;
 use crate::host::system::SystemFacts;
-use crate::lens::perf::guest_counter;
 
 /// Opens a cycle counter for guests that the calling thread runs, and closes it again.
 pub(crate) fn probe(system: &SystemFacts) -> Fact<String> {
@@ -27,4 +27,18 @@ pub(crate) fn explain(error: &io::Error, paranoid: Option<i32>) -> String {
         },
         _ => format!("perf_event_open: {error}"),
     }
+}
+
+/// Counts the calling thread, in guests only, at all of the guest's privilege levels: for Linux, a guest's ring 0 is
+/// "kernel", too.
+pub(crate) fn guest_counter(event: impl Event) -> Builder<'static> {
+    let mut builder = Builder::new(event);
+    builder
+        .observe_self()
+        .any_cpu()
+        .exclude_host(true)
+        .exclude_guest(false)
+        .exclude_kernel(false)
+        .enabled(false);
+    builder
 }

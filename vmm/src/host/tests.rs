@@ -1,7 +1,6 @@
 //! The pure parts of probing, and the probe itself on whatever host this is.
 
 use std::io;
-use std::time::Instant;
 
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
@@ -125,38 +124,4 @@ fn errors_of_perf_name_their_cause() {
     let denied = perf::explain(&io::Error::from_raw_os_error(libc::EACCES), Some(3));
     assert!(denied.contains("perf_event_paranoid is 3"), "{denied}");
     assert!(perf::explain(&io::Error::from_raw_os_error(libc::ENOENT), None).contains("no hardware counter"));
-}
-
-#[test]
-fn segments_are_judged_by_what_small_spaces_need() {
-    let judge = |segments: Fact<SegmentFacts>| {
-        let facts = HostFacts { segments, ..HostFacts::probe() };
-        let checks = super::checks::all(&facts).into_iter();
-        let of_segments = checks.filter(|check| check.name.starts_with("segment"));
-        of_segments.map(|check| (check.status, check.detail)).collect::<Vec<_>>()
-    };
-    let facts = |bases, limits| Fact::Known(SegmentFacts { bases, limits, sysenter: false, syscall: true });
-    let statuses = |checks: &[(Status, String)]| checks.iter().map(|check| check.0).collect::<Vec<_>>();
-    let enforced = judge(facts(true, true));
-    assert_eq!(statuses(&enforced), [Status::Ok, Status::Ok]);
-    assert!(enforced[0].1.contains("INT and SYSCALL"), "{enforced:?}");
-    assert_eq!(statuses(&judge(facts(true, false))), [Status::Ok, Status::Warning]);
-    assert_eq!(statuses(&judge(facts(false, false))), [Status::Warning]);
-    assert_eq!(judge(HostFacts::probe().segments), [], "nobody has asked");
-}
-
-#[test]
-fn the_probe_never_fails_and_every_problem_has_a_detail() {
-    let start = Instant::now();
-    let facts = HostFacts::probe();
-    println!("probed in {:?}", start.elapsed());
-    assert_eq!(facts.lenses.len(), 6);
-    assert!(facts.checks.iter().all(|check| !check.detail.is_empty()), "{:?}", facts.checks);
-    let json = serde_json::to_string_pretty(&facts).unwrap();
-    println!("{json}");
-    if facts.kvm.usable.known().is_some() {
-        let ring0 = facts.ring0.known().unwrap();
-        assert!(ring0.ns_per_instruction > 0.0);
-        assert!(facts.kvm.guest_features.known().is_some());
-    }
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::Serialize;
 
-use crate::host::checks::{Check, Status};
+use crate::host::check::{Check, Status};
 use crate::host::fact::Fact;
 use crate::host::system;
 

@@ -6,6 +6,8 @@ use serde_json::Value;
 use crate::case::Parameters;
 use crate::lens::perf::PerfResult;
 use crate::lens::pmu::{PmuRequest, PmuResult, Privilege};
+use crate::lens::{Seen, took_no_part, took_part};
+use crate::record::run::LensRecord;
 
 /// Which hardware counters a run uses. The default is none: what is not asked for disturbs nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,28 @@ impl From<&LensReadings> for LensValues {
     fn from(readings: &LensReadings) -> LensValues {
         LensValues { pmu: readings.pmu.to_value(), perf: readings.perf.to_value() }
     }
+}
+
+/// The record of a lens that reads hardware counters: it took part if it counted in every launch.
+pub(super) fn counters_record(
+    name: &str,
+    seen: &Seen<'_>,
+    reading: impl Fn(&LensValues) -> &Reading<Value>,
+) -> LensRecord {
+    let mut counted = Vec::new();
+    for values in &seen.readings {
+        match reading(values) {
+            Reading::Counted(count) => counted.push(count.clone()),
+            // What the host cannot do at all is the better reason.
+            Reading::Absent { reason, .. } => {
+                return took_no_part(seen.host.absent_lenses.get(name).unwrap_or(reason).clone());
+            }
+        }
+    }
+    if counted.is_empty() {
+        return took_no_part("no guest of this case ended".to_owned());
+    }
+    LensRecord { readings: counted, ..took_part(None) }
 }
 
 /// A count, or why there is none. Never a zero that means "unknown".

@@ -1,15 +1,20 @@
 //! What a run leaves on the disk: its records, their columns' types, and how they are written and read.
 
+pub mod agreement;
 pub mod atomic;
 pub mod channel;
+pub mod density;
 pub mod flush;
+pub mod form;
 mod lock;
 pub mod outcome;
+pub mod quota;
 pub mod relate;
 mod replace;
 pub mod run;
 pub mod samples;
 pub mod store;
+mod timing;
 pub mod together;
 mod version_1;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::run::{CaseRecord, RunRecord};
 use crate::case::Parameters;
 use crate::case::parameter::Transfer;
-use crate::reduce::case::rounded;
+use crate::statistics::rounded;
 use crate::system::placement::Placement;
 use crate::workload::Workload;
 

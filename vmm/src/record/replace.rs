@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::store::{DERIVED_FILES, RECORD_FILE, StoreError, io_error, read_record};
+use super::form::Form;
+use super::store::{PAGE_FILE, RECORD_FILE, StoreError, io_error, read_record};
 
 /// Folder of the raw samples, in the folder of a run.
 pub(super) const SAMPLES_FOLDER: &str = "samples";
@@ -19,7 +20,7 @@ pub(super) fn samples_folder(folder: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Removes the files of the run in `folder`. The record goes last: a removal that is broken off can be done again.
-pub(super) fn remove_run(folder: &Path) -> Result<(), StoreError> {
+pub(super) fn remove_run(folder: &Path, forms: &[Form]) -> Result<(), StoreError> {
     let samples = samples_folder(folder)?;
     let record = read_record(folder)?;
     let launches = record.cases.iter().flat_map(|case| &case.launches);
@@ -27,7 +28,7 @@ pub(super) fn remove_run(folder: &Path) -> Result<(), StoreError> {
     for name in listed {
         remove(&samples.join(name))?;
     }
-    for name in DERIVED_FILES.into_iter().chain([RECORD_FILE]) {
+    for name in forms.iter().map(|form| form.file).chain([PAGE_FILE, RECORD_FILE]) {
         remove(&folder.join(name))?;
     }
     Ok(())
@@ -62,12 +63,13 @@ mod tests {
     use super::*;
     use crate::record::store::ResultsFolder;
     use crate::reduce::tests::run_record;
+    use crate::report::FORMS;
 
     /// A finished run whose record lists one file of samples, and the name of that.
     fn finished_run(folder: &Path, samples_file: &str) {
         let mut run = run_record();
         run.cases[0].launches[0].samples_file = Some(samples_file.to_owned());
-        let results = ResultsFolder::create(folder, false).unwrap();
+        let results = ResultsFolder::create(folder, false, FORMS).unwrap();
         results.write_samples(&crate::record::samples::whole("samples/own.npy"), &[1, 2], 1).unwrap();
         results.write_record(&run).unwrap();
     }
@@ -78,7 +80,7 @@ mod tests {
         finished_run(folder.path(), "samples/own.npy");
         let foreign = folder.path().join("samples/mine.npy");
         fs::write(&foreign, "mine").unwrap();
-        drop(ResultsFolder::create(folder.path(), true).unwrap());
+        drop(ResultsFolder::create(folder.path(), true, FORMS).unwrap());
         assert!(foreign.exists() && !folder.path().join("samples/own.npy").exists());
         assert!(!folder.path().join(RECORD_FILE).exists());
     }
@@ -95,7 +97,7 @@ mod tests {
         let (run, victim) = (folder.path().join("run"), folder.path().join("victim"));
         fs::write(&victim, "mine").unwrap();
         finished_run(&run, "samples/../../victim");
-        drop(ResultsFolder::create(&run, true).unwrap());
+        drop(ResultsFolder::create(&run, true, FORMS).unwrap());
         assert!(victim.exists());
     }
 
@@ -106,7 +108,7 @@ mod tests {
         finished_run(&run, "samples/own.npy");
         fs::rename(run.join("samples"), &victim).unwrap();
         symlink(&victim, run.join("samples")).unwrap();
-        let error = ResultsFolder::create(&run, true).unwrap_err();
+        let error = ResultsFolder::create(&run, true, FORMS).unwrap_err();
         assert!(matches!(error, StoreError::IsLink { .. }), "{error}");
         assert!(victim.join("own.npy").exists() && run.join(RECORD_FILE).exists());
         // A link that somebody left in an otherwise empty folder is not written through either.
@@ -114,6 +116,6 @@ mod tests {
         fs::create_dir(&empty).unwrap();
         fs::remove_file(victim.join("own.npy")).unwrap();
         symlink(&victim, empty.join("samples")).unwrap();
-        assert!(ResultsFolder::create(&empty, false).is_err());
+        assert!(ResultsFolder::create(&empty, false, FORMS).is_err());
     }
 }

@@ -7,17 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::agreement::AgreementRecord;
 use super::channel::{self, Channels};
+use super::density::{DensityRecord, ProcessRecord};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::together::TogetherRecord;
 use crate::case::Parameters;
-use crate::experiment::expand::Absent;
-use crate::experiment::quota::Quotas;
 use crate::host::Timing;
-use crate::lens::trace::Summary as TraceSummary;
-use crate::reduce::agreement::AgreementRecord;
-use crate::reduce::density::{DensityRecord, ProcessRecord};
+use crate::record::quota::Quotas;
 use crate::tlb::TlbReport;
 
 /// Value of [`RunRecord::schema`].
@@ -151,6 +149,15 @@ pub struct GuestRecord {
     pub servers_folder: Option<String>,
 }
 
+/// Something that is not measured, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// One case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseRecord {
@@ -175,7 +182,7 @@ pub struct CaseRecord {
     #[serde(default, alias = "empty_pair_median_cycles", skip_serializing_if = "Option::is_none")]
     pub empty_pair_median_ticks: Option<u64>,
     /// Whether ticks are time.
-    #[serde(flatten, with = "crate::reduce::timing::field")]
+    #[serde(flatten, with = "super::timing")]
     pub timing: Timing,
     /// The kernel's exact counters, summed over vCPUs and launches.
     pub counters: BTreeMap<String, CountRecord>,
@@ -337,12 +344,6 @@ impl CaseRecord {
     /// What the lenses do not agree on.
     pub fn disagreements(&self) -> impl Iterator<Item = &AgreementRecord> {
         self.agreements.iter().filter(|agreement| !agreement.agrees)
-    }
-
-    /// What the trace counted, where there is one.
-    pub fn traced(&self) -> Option<TraceSummary> {
-        let reading = self.lenses.get("trace")?.readings.first()?;
-        serde_json::from_value(reading.clone()).ok()
     }
 
     /// A counter per round trip.

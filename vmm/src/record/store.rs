@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::atomic::{Written, write_atomically};
+use super::form::Form;
 use super::lock::{FolderLock, LOCK_FILE, LockError};
 use super::replace::{self, SAMPLES_FOLDER};
 use super::run::{RunRecord, SCHEMA, VERSION};
@@ -13,9 +14,6 @@ use super::samples::SamplesFile;
 use super::{samples, version_1};
 use crate::bounded::read_text;
 use crate::printable::json;
-use crate::report::guests_csv::{has_guests, write_guests_csv};
-use crate::report::ticks::Ticks;
-use crate::report::{csv, table};
 
 /// Name of the file with the record of a run.
 pub const RECORD_FILE: &str = "results.json";
@@ -23,14 +21,8 @@ pub const RECORD_FILE: &str = "results.json";
 /// Most bytes of a record that is read: some hundred times the longest that a run has written.
 const RECORD_SIZE_MAX: u64 = 256 << 20;
 
-/// Name of the file with one line per guest, where there were several at once.
-pub const GUESTS_FILE: &str = "guests.csv";
-
-/// Name of the page for a browser.
+/// Name of the page for a browser, which is written at a run's end where somebody asks for it.
 pub const PAGE_FILE: &str = "report.html";
-
-/// The other files, which are only other forms of the record.
-pub(super) const DERIVED_FILES: [&str; 4] = ["results.csv", GUESTS_FILE, "table.txt", PAGE_FILE];
 
 /// Results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +111,8 @@ fn fix_of_reading(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct ResultsFolder {
     path: PathBuf,
+    /// What the record is written as besides.
+    forms: &'static [Form],
     lock: FolderLock,
     /// Why the names of its files may get lost in a power failure.
     not_flushed: OnceLock<String>,
@@ -126,8 +120,8 @@ pub struct ResultsFolder {
 
 impl ResultsFolder {
     /// Makes the folder `path`, or takes it when it is empty. With `overwrite` also one that holds a run, whose files then
-    /// go; nothing else does.
-    pub fn create(path: &Path, overwrite: bool) -> Result<ResultsFolder, StoreError> {
+    /// go; nothing else does. `forms`: what the record is to be written as besides.
+    pub fn create(path: &Path, overwrite: bool, forms: &'static [Form]) -> Result<ResultsFolder, StoreError> {
         check_may_be_taken(path, overwrite)?;
         fs::create_dir_all(path).map_err(io_error("make the folder", path))?;
         let lock = FolderLock::take(path).map_err(|error| match error {
@@ -136,24 +130,24 @@ impl ResultsFolder {
         })?;
         // Another run may have come and gone before the lock was ours.
         if check_may_be_taken(path, overwrite)? == Content::Run {
-            replace::remove_run(path)?;
+            replace::remove_run(path, forms)?;
         }
         let samples = replace::samples_folder(path)?;
         fs::create_dir_all(&samples).map_err(io_error("make the folder", &samples))?;
-        Ok(ResultsFolder { path: path.to_owned(), lock, not_flushed: OnceLock::new() })
+        Ok(ResultsFolder { path: path.to_owned(), forms, lock, not_flushed: OnceLock::new() })
     }
 
     /// Makes the folder `path`, or with a number behind its name the first one that is free.
-    pub fn create_new(path: &Path) -> Result<ResultsFolder, StoreError> {
+    pub fn create_new(path: &Path, forms: &'static [Form]) -> Result<ResultsFolder, StoreError> {
         const NUMBERS: u32 = 1000;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let numbered = (2..NUMBERS).map(|number| path.with_file_name(format!("{name}-{number}")));
-        let mut result = ResultsFolder::create(path, false);
+        let mut result = ResultsFolder::create(path, false, forms);
         for next in numbered {
             if !matches!(result, Err(StoreError::NotEmpty { .. } | StoreError::UnderWay { .. })) {
                 break;
             }
-            result = ResultsFolder::create(&next, false);
+            result = ResultsFolder::create(&next, false, forms);
         }
         result
     }
@@ -188,12 +182,10 @@ impl ResultsFolder {
     /// Writes `results.json`, then what is only another form of it.
     pub fn write_record(&self, run: &RunRecord) -> Result<(), StoreError> {
         self.write(RECORD_FILE, |writer| write_json(writer, run))?;
-        self.write("results.csv", |writer| csv::write_csv(writer, run))?;
-        if has_guests(run) {
-            self.write(GUESTS_FILE, |writer| write_guests_csv(writer, run))?;
+        for form in self.forms.iter().filter(|form| (form.is_wanted)(run)) {
+            self.write(form.file, |writer| (form.write)(writer, run))?;
         }
-        let text = table::render(run, table::FILE_WIDTH, Ticks::Meaningful);
-        self.write("table.txt", |writer| writer.write_all(text.as_bytes()))
+        Ok(())
     }
 
     /// Writes the page for a browser. It is large, so it is not written anew after every launch.
@@ -287,12 +279,13 @@ pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
 mod tests {
     use super::*;
     use crate::reduce::tests::run_record;
+    use crate::report::FORMS;
 
     #[test]
     fn a_run_is_readable_after_each_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results/x");
-        let results = ResultsFolder::create(&path, false).unwrap();
+        let results = ResultsFolder::create(&path, false, FORMS).unwrap();
         let mut run = run_record();
         let cases = std::mem::take(&mut run.cases);
         for case in cases {
@@ -310,23 +303,23 @@ mod tests {
     fn a_folder_in_use_is_refused_and_only_a_run_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.tex"), "my only copy").unwrap();
-        let error = ResultsFolder::create(folder.path(), true).unwrap_err();
+        let error = ResultsFolder::create(folder.path(), true, FORMS).unwrap_err();
         assert!(matches!(error, StoreError::NotEmpty { holds_run: false, .. }));
         assert!(error.fix().contains("--out"));
 
         let run = folder.path().join("run");
-        let under_way = ResultsFolder::create(&run, false).unwrap();
+        let under_way = ResultsFolder::create(&run, false, FORMS).unwrap();
         under_way.write_record(&run_record()).unwrap();
         for overwrite in [false, true] {
-            let error = ResultsFolder::create(&run, overwrite).unwrap_err();
+            let error = ResultsFolder::create(&run, overwrite, FORMS).unwrap_err();
             assert_eq!(matches!(error, StoreError::UnderWay { .. }), overwrite, "{error}");
         }
         assert_eq!(read_record(&run).unwrap(), run_record());
         drop(under_way);
         fs::write(run.join("notes.txt"), "mine").unwrap();
-        let error = ResultsFolder::create(&run, false).unwrap_err();
+        let error = ResultsFolder::create(&run, false, FORMS).unwrap_err();
         assert!(error.fix().contains("--overwrite"), "{}", error.fix());
-        ResultsFolder::create(&run, true).unwrap();
+        ResultsFolder::create(&run, true, FORMS).unwrap();
         assert!(!run.join(RECORD_FILE).exists() && run.join("notes.txt").exists());
     }
 
@@ -334,12 +327,13 @@ mod tests {
     fn runs_that_start_in_the_same_second_get_folders_of_their_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ipc-host-1");
-        let runs: Vec<ResultsFolder> = (0..3).map(|_| ResultsFolder::create_new(&path).unwrap()).collect();
+        let runs: Vec<ResultsFolder> =
+            (0..3).map(|_| ResultsFolder::create_new(&path, FORMS).unwrap()).collect();
         let names = runs.iter().map(|run| run.path().file_name().unwrap().to_str().unwrap());
         assert_eq!(names.collect::<Vec<_>>(), ["ipc-host-1", "ipc-host-1-2", "ipc-host-1-3"]);
         // Not even one that was killed before its first record keeps a folder.
         drop(runs);
-        assert_eq!(ResultsFolder::create_new(&path).unwrap().path(), path);
+        assert_eq!(ResultsFolder::create_new(&path, FORMS).unwrap().path(), path);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use abi::report::CpuReport;
 use serde::{Deserialize, Serialize};
 
-use crate::reduce::case::rounded;
+use crate::statistics::rounded;
 
 /// The measured parts of the threads of one guest, by the guest's time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -15,9 +15,9 @@ use super::channel::ChannelRecord;
 use super::relate::relate;
 use super::run::{CaseRecord, RunRecord, VERSION};
 use super::samples::read_npy;
-use crate::reduce::case::{median_ns, rounded};
-use crate::reduce::density::DensityRecord;
+use crate::record::density::DensityRecord;
 use crate::statistics::at_once::{NotAtOnce, Span, overlap};
+use crate::statistics::rounded;
 use crate::statistics::summary::{INTERVAL_COUNT_MIN, Summary};
 use crate::workload::Workload;
 
@@ -156,7 +156,7 @@ fn anew(case: &Value, workload: Workload, launches: &[Columns]) -> Value {
         let record = ChannelRecord {
             summary,
             undisturbed: None,
-            median_ns: median_ns(&summary, hz),
+            median_ns: summary.median_ns(hz),
             ratio_to_all_user: None,
             ratio_to_lone_guest: None,
         };

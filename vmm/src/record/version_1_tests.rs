@@ -5,9 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::record::density::{DensityRecord, ProcessRecord};
 use crate::record::run::RunRecord;
 use crate::record::store::{RECORD_FILE, read_record};
-use crate::reduce::density::{DensityRecord, ProcessRecord};
 use crate::reduce::tests::{case_named, run_record};
 use crate::report::table::{FILE_WIDTH, render};
 

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use abi::address::PAGE_SIZE;
 use abi::report::{COUNTER_NAMES, Counters, feature};
-use serde_json::Value;
 
-use super::agreement::{Counted, Traced, agreements, not_compared};
 use super::cause;
 use super::density::density;
 use super::launch::{Launch, Reduced};
 use super::timing;
 use crate::case::Case;
-use crate::lens::Reading;
+use crate::lens::agree::{agreements, not_compared};
+use crate::lens::trace::Traced;
+use crate::lens::{ALL, LensValues, Seen};
 use crate::machine::guest::GuestRun;
 use crate::record::channel::{ChannelRecord, Channels, Undisturbed};
 use crate::record::flush::FlushRecord;
 use crate::record::outcome::OutcomeRecord;
-use crate::record::run::{CaseRecord, CountRecord, ExpectedRecord, HostRecord, LensRecord, OtherCallsRecord};
+use crate::record::run::{CaseRecord, CountRecord, ExpectedRecord, HostRecord, OtherCallsRecord};
 use crate::statistics::at_once::Part;
 use crate::statistics::distribution::Distribution;
+use crate::statistics::rounded;
 use crate::statistics::summary::{Summary, middle};
 use crate::system::topology::Topology;
 use crate::workload::Workload;
@@ -45,7 +46,12 @@ pub fn case_record(
     let topology = Topology::of(&case.parameters);
     let count = |name: &str| total(&counters, name);
     let by_cause = cause::agreements(&topology, count, round_trips);
-    let counted = Counted {
+    let seen = Seen {
+        host,
+        traced,
+        has_kvm_stats: !kvm_stats.is_empty(),
+        tsc_hz: tsc_hz(launches),
+        readings: readings(launches),
         round_trips,
         launches: runs.len() as u64,
         cpus: case.parameters.vcpus,
@@ -71,8 +77,8 @@ pub fn case_record(
         round_trips,
         ticks: channels,
         ticks_absent_reason: None,
-        agreements: agreements(&counted, traced).into_iter().chain(by_cause).collect(),
-        not_compared: not_compared(&counted, traced),
+        agreements: agreements(&seen).into_iter().chain(by_cause).collect(),
+        not_compared: not_compared(&seen),
         tlb_models: Vec::new(),
         drift: BTreeMap::new(),
         disturbed_samples: disturbed_samples(launches, &runs),
@@ -90,7 +96,7 @@ pub fn case_record(
         run_delay_ns: sum_of_delays(&runs),
         flush: runs.iter().rev().find_map(|run| FlushRecord::new(&run.flush)),
         features: features(&runs),
-        lenses: lenses(host, launches, traced, !kvm_stats.is_empty()),
+        lenses: ALL.iter().map(|lens| (lens.name().to_owned(), lens.record(&seen))).collect(),
         density: density(case.parameters.guests, &guests, &successes),
         launches: launches.iter().map(|launch| launch.record.clone()).collect(),
         counters,
@@ -122,7 +128,7 @@ pub fn channels(case: &Case, launches: &[Reduced]) -> Channels {
         let record = ChannelRecord {
             summary,
             undisturbed: is_marked.then(|| undisturbed(&kept)),
-            median_ns: median_ns(&summary, tsc_hz),
+            median_ns: summary.median_ns(tsc_hz),
             ratio_to_all_user: None,
             ratio_to_lone_guest: None,
         };
@@ -137,19 +143,14 @@ fn undisturbed(launches: &[&Distribution]) -> Undisturbed {
     Undisturbed { count: figures.iter().map(|(_, count)| count).sum(), median: middle(figures) }
 }
 
+/// Of each launch that left anything.
+fn readings(launches: &[Reduced]) -> Vec<&LensValues> {
+    let launches = launches.iter().map(|reduced| &reduced.launch);
+    launches.filter(|launch| launch.result.is_ok()).map(|launch| &launch.lenses).collect()
+}
+
 fn tsc_hz(launches: &[Reduced]) -> Option<u64> {
     launches.iter().filter_map(Reduced::run).map(|run| run.tsc_hz).find(|hz| *hz > 0)
-}
-
-/// The median in ns, where the frequency of the clock is known.
-pub(crate) fn median_ns(summary: &Summary, tsc_hz: Option<u64>) -> Option<f64> {
-    tsc_hz.map(|hz| rounded(summary.median as f64 * 1e9 / hz as f64, 1))
-}
-
-/// `value` with `digits` decimal places: more would claim a precision that is not there.
-pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (value * scale).round() / scale
 }
 
 fn per_round_trip(total: u64, round_trips: u64) -> Option<f64> {
@@ -222,64 +223,6 @@ fn sum_of_delays(runs: &[&GuestRun]) -> Option<u64> {
 fn features(runs: &[&GuestRun]) -> Vec<String> {
     let bits = runs.iter().fold(0, |bits, run| bits | run.features);
     feature::NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
-}
-
-fn lenses(
-    host: &HostRecord,
-    launches: &[Reduced],
-    traced: &Traced,
-    has_kvm_stats: bool,
-) -> BTreeMap<String, LensRecord> {
-    let counted = || launches.iter().map(|reduced| &reduced.launch).filter(|launch| launch.result.is_ok());
-    let present = |hz| LensRecord { available: true, reason: None, hz, readings: Vec::new() };
-    let kvm = if has_kvm_stats {
-        present(None)
-    } else {
-        // Statistics are taken at both marks.
-        let case = || "no guest of this case came to its second mark".to_owned();
-        absent_lens(host.absent_lenses.get("kvm").cloned().unwrap_or_else(case))
-    };
-    let trace = match traced {
-        Ok(summary) => {
-            let readings = serde_json::to_value(summary).into_iter().collect();
-            LensRecord { readings, ..present(None) }
-        }
-        Err(absent) => absent_lens(absent.reason.clone()),
-    };
-    BTreeMap::from([
-        ("tsc".to_owned(), present(tsc_hz(launches))),
-        ("kernel".to_owned(), present(None)),
-        ("kvm".to_owned(), kvm),
-        ("pmu".to_owned(), counters_lens(host, "pmu", counted().map(|launch| &launch.lenses.pmu))),
-        ("perf".to_owned(), counters_lens(host, "perf", counted().map(|launch| &launch.lenses.perf))),
-        ("trace".to_owned(), trace),
-    ])
-}
-
-fn absent_lens(reason: String) -> LensRecord {
-    LensRecord { available: false, reason: Some(reason), hz: None, readings: Vec::new() }
-}
-
-/// A lens that reads hardware counters: there if it counted in every launch.
-fn counters_lens<'run>(
-    host: &HostRecord,
-    name: &str,
-    readings: impl Iterator<Item = &'run Reading<Value>>,
-) -> LensRecord {
-    let mut counted = Vec::new();
-    for reading in readings {
-        match reading {
-            Reading::Counted(count) => counted.push(count.clone()),
-            // What the host cannot do at all is the better reason.
-            Reading::Absent { reason, .. } => {
-                return absent_lens(host.absent_lenses.get(name).unwrap_or(reason).clone());
-            }
-        }
-    }
-    if counted.is_empty() {
-        return absent_lens("no guest of this case ended".to_owned());
-    }
-    LensRecord { available: true, reason: None, hz: None, readings: counted }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Why the kernel switched: what a round trip's messages take, which the rule of the resident space says exactly, and what
 //! preemption and the life of servers add, which must be explained by what led to it.
 
-use super::agreement::AgreementRecord;
-use crate::record::run::{CaseRecord, RunRecord};
-use crate::report::format;
+use crate::lens::agree::RULE;
+use crate::lens::kernel;
+use crate::record::agreement::AgreementRecord;
+use crate::record::run::CaseRecord;
 use crate::system::topology::Topology;
 
 /// Page-table loads by messages alone, of a kernel with these counters.
@@ -45,7 +46,7 @@ pub fn agreements(
         let rule = counted.clamp(least, most);
         let quotient = counted as f64 / round_trips as f64;
         (counted != 0 || rule != 0).then(|| {
-            AgreementRecord::new(what, &[("kernel", counted), ("rule", rule)], round_trips, quotient)
+            AgreementRecord::new(what, &[(kernel::NAME, counted), (RULE, rule)], round_trips, quotient)
         })
     };
     rows.into_iter().filter_map(row).collect()
@@ -72,27 +73,6 @@ impl CaseRecord {
             _ => Some(total(counter).saturating_sub(added) as f64 / self.round_trips.max(1) as f64),
         }
     }
-}
-
-/// What preemption has added, where there was any.
-pub fn note(run: &RunRecord) -> Option<String> {
-    let total = |name: &str| {
-        let of_case = |case: &CaseRecord| case.counters.get(name).map_or(0, |count| count.total);
-        run.cases.iter().map(of_case).fold(0, u64::saturating_add)
-    };
-    let preempted =
-        |case: &&CaseRecord| case.counters.get("preemptions").is_some_and(|count| count.total > 0);
-    let cases = run.cases.iter().filter(preempted).count();
-    (cases > 0).then(|| {
-        format!(
-            "Time slices ended {} turns, which added {} thread switches and {} page-table loads. They are in no count per \
-             round trip. ({cases} of {} cases)",
-            format::grouped(total("preemptions")),
-            format::grouped(total("context_switches_by_preemption")),
-            format::grouped(total("page_table_loads_by_preemption")),
-            run.cases.len()
-        )
-    })
 }
 
 #[cfg(test)]

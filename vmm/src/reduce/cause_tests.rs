@@ -7,6 +7,7 @@ use crate::lens::Measured;
 use crate::machine::guest::GuestRun;
 use crate::record::run::HostRecord;
 use crate::reduce::tests::{case_of, guest_run, run_record};
+use crate::report::preemption::note;
 use crate::system::placement::Placement;
 use crate::workload::Workload;
 

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::case::Parameters;
 use crate::case::tests::parameters;
+use crate::reduce::guest::{Guest, Lost, Times};
 use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::reduce::tests::guest_run;
-use crate::run::fleet::{Guest, Lost, Times};
 use crate::workload::Workload;
 
 /// The figures of a case with so many guests at once, of 10 round trips each.

@@ -13,7 +13,7 @@ pub fn drift(launches: &[LaunchRecord]) -> BTreeMap<String, f64> {
             launches.iter().filter_map(|launch| launch.median_ticks.get(name)).filter(|median| **median > 0);
         if let (Some(first), Some(last)) = (medians.next(), medians.next_back()) {
             let share = *last as f64 / *first as f64 - 1.0;
-            drifts.insert(name.clone(), crate::reduce::case::rounded(share, 4));
+            drifts.insert(name.clone(), crate::statistics::rounded(share, 4));
         }
     }
     drifts

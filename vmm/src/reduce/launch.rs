@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 
 use super::claims::{self, Claim};
 use super::density::{part, process_record};
+use super::guest::{Guest, Lost};
 use crate::case::Case;
 use crate::lens::pmu::PmuResult;
 use crate::lens::{LensValues, Measured};
@@ -13,7 +14,6 @@ use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
 use crate::record::run::LaunchRecord;
 use crate::record::samples::SamplesFile;
 use crate::record::together::together;
-use crate::run::fleet::{Guest, Lost};
 use crate::statistics::at_once::Part;
 use crate::statistics::distribution::{Distribution, Marked};
 

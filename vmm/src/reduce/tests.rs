@@ -7,11 +7,11 @@ use abi::report::{Counters, CpuReport, feature};
 use crate::case::tests::parameters;
 use crate::case::{Case, Parameters};
 use crate::lens::Measured;
+use crate::lens::trace::{TraceAbsent, Traced};
 use crate::machine::guest::{GuestRun, Outcome};
 use crate::record::run::{
     CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState, SCHEMA, ToolRecord, VERSION,
 };
-use crate::reduce::agreement::{TraceAbsent, Traced};
 use crate::reduce::case::{case_record, channels};
 use crate::reduce::launch::{Launch, Reduced};
 use crate::system::placement::Placement;

@@ -3,8 +3,8 @@
 use super::format;
 use super::grid::{Column, KEEP};
 use super::section::Section;
+use crate::record::density::{DensityRecord, Spread};
 use crate::record::run::CaseRecord;
-use crate::reduce::density::{DensityRecord, Spread};
 
 /// The section of the cases of one name; `None` where their guests had no processes of their own.
 pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {

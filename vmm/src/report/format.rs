@@ -15,18 +15,7 @@ pub fn some_of(names: &[&str]) -> String {
     }
 }
 
-/// `1,234,567`.
-pub fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use crate::printable::grouped;
 
 /// A count per round trip: whole where it is, else with up to three decimal places.
 pub fn count(value: f64) -> String {

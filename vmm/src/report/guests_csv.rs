@@ -3,8 +3,11 @@
 use std::io::{self, Write};
 
 use crate::printable::line;
+use crate::record::density::ProcessRecord;
 use crate::record::run::{CaseRecord, LaunchRecord, RunRecord};
-use crate::reduce::density::ProcessRecord;
+
+/// Its name in the folder of a run.
+pub(super) const FILE: &str = "guests.csv";
 
 /// Columns of every guest; the medians of the channels follow as `<channel>_median_ticks` in a column of their own each.
 const COLUMNS: [&str; 23] = [

@@ -3,13 +3,14 @@
 use super::format;
 use super::grid::{Column, KEEP};
 use super::section::Section;
+use crate::lens::trace::{self, Summary};
+use crate::record::agreement::AgreementRecord;
 use crate::record::run::{CaseRecord, RunRecord};
-use crate::reduce::agreement::AgreementRecord;
 
 /// What several lenses count: for each comparison in how many cases they agree, then the cases in which they do not. Empty when
 /// nothing was compared with a trace.
 pub fn sections(run: &RunRecord) -> Vec<Section> {
-    let is_traced = |case: &&CaseRecord| case.lenses.get("trace").is_some_and(|lens| lens.available);
+    let is_traced = |case: &&CaseRecord| case.lenses.get(trace::NAME).is_some_and(|lens| lens.available);
     let cases: Vec<&CaseRecord> = run.cases.iter().filter(is_traced).collect();
     let comparisons = comparisons(&cases);
     if comparisons.is_empty() {
@@ -94,7 +95,7 @@ fn disagreements(cases: &[&CaseRecord]) -> Section {
 
 /// Round trips between the marks, and those of the trace.
 fn basis(case: &CaseRecord) -> String {
-    let traced = case.traced().map_or(0, |summary| summary.round_trips);
+    let traced = Summary::of_record(case).map_or(0, |summary| summary.round_trips);
     format!("{}, {}", format::grouped(case.round_trips), format::grouped(traced))
 }
 
@@ -131,9 +132,8 @@ fn cell(row: &AgreementRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lens::agree::tests::{agreements, counted, summary};
     use crate::record::run::LensRecord;
-    use crate::reduce::agreement::agreements;
-    use crate::reduce::agreement::tests::{counted, summary};
     use crate::reduce::tests::run_record;
 
     #[test]

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use abi::report::STEAL_FLOOR_NS;
 
-use super::format;
+use super::{format, preemption};
 use crate::host::Timing;
+use crate::lens::agree::InWords;
+use crate::lens::trace;
 use crate::machine::guest::HugePages;
+use crate::record::agreement::PAGE_TABLE_LOADS;
+use crate::record::density::DensityRecord;
 use crate::record::run::{CaseRecord, RunRecord, RunState};
-use crate::reduce::agreement::PAGE_TABLE_LOADS;
 use crate::reduce::cause;
-use crate::reduce::density::DensityRecord;
 use crate::statistics::at_once::NotAtOnce;
 
 /// The notes of a run, most important first; `run` is what tables show of what was `measured`.
@@ -28,7 +30,7 @@ pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
     notes.extend(no_steal_time(run));
     notes.extend(without_figures(run));
     notes.extend(at_once(run));
-    notes.extend(cause::note(run));
+    notes.extend(preemption::note(run));
     notes.extend(flush_thresholds(run));
     notes.extend(crate::report::traced::notes(run));
     notes.extend(not_compared(run));
@@ -59,7 +61,7 @@ fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
         });
         let lenses = case.disagreements().filter(|row| loads.is_none() || row.what != PAGE_TABLE_LOADS || row.counts.len() > 2);
         let lenses: Vec<String> =
-            lenses.map(|row| format!("(!) {name}: the lenses do not agree: {row}.")).collect();
+            lenses.map(|row| format!("(!) {name}: the lenses do not agree: {}.", InWords(row))).collect();
         loads.into_iter().chain(lenses)
     })
 }
@@ -270,7 +272,7 @@ fn absent_lenses(run: &RunRecord) -> Vec<String> {
         for (name, lens) in &case.lenses {
             // Told elsewhere: what the host lacks, and cases that were to be traced.
             let is_told = run.host.absent_lenses.contains_key(name)
-                || name == "trace" && case.parameters.trace_round_trips > 0;
+                || name == trace::NAME && case.parameters.trace_round_trips > 0;
             if let (false, Some(reason)) = (lens.available || is_told, &lens.reason)
                 && !reason.starts_with(NOT_ASKED_FOR)
             {
@@ -336,7 +338,7 @@ fn explanations(run: &RunRecord) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::expand::Absent;
+    use crate::record::run::Absent;
     use crate::record::run::LensRecord;
     use crate::reduce::tests::run_record;
 

@@ -9,6 +9,7 @@ use super::{format, tlb};
 use crate::case::Parameters;
 use crate::case::parameter::{Gate, Reached, Transfer};
 use crate::case::size::MemorySize;
+use crate::lens::trace::Summary;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::system::placement::Placement;
 use crate::workload::Workload;
@@ -39,12 +40,12 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
 
 /// Instructions of kernel and stubs, and with the programs.
 fn instructions(case: &CaseRecord) -> Option<String> {
-    let counts = case.traced()?.counts;
+    let counts = Summary::of_record(case)?.counts;
     Some(format!("{} of {}", format::grouped(counts.path_instructions), format::grouped(counts.instructions)))
 }
 
 fn pages(case: &CaseRecord) -> Option<String> {
-    Some(format::grouped(case.traced()?.counts.footprint.page_count()))
+    Some(format::grouped(Summary::of_record(case)?.counts.footprint.page_count()))
 }
 
 /// The scheme of a case that is one of the compared: a large client, all servers in one placement, nothing unusual.
@@ -156,7 +157,7 @@ fn counted(case: &CaseRecord) -> Option<u64> {
 }
 
 fn traced(case: &CaseRecord) -> Option<u64> {
-    Some(case.traced()?.round_trips)
+    Some(Summary::of_record(case)?.round_trips)
 }
 
 /// One number where all cases have the same, else each.

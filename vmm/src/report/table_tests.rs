@@ -5,13 +5,13 @@ use unicode_width::UnicodeWidthStr;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::experiment::expand::Absent;
 use crate::host::Timing;
+use crate::lens::agree::tests::summary;
 use crate::record::channel::Undisturbed;
 use crate::record::outcome::OutcomeRecord;
 use crate::record::relate::relate;
+use crate::record::run::Absent;
 use crate::record::run::{LensRecord, RunState};
-use crate::reduce::agreement::tests::summary;
 use crate::reduce::tests::run_record;
 use crate::tlb::{Counts, Model, SideCounts, WhatIf};
 use crate::workload::Workload;

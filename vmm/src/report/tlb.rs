@@ -3,6 +3,7 @@
 use super::format;
 use super::grid::{Column, KEEP};
 use super::section::Section;
+use crate::lens::trace::Summary;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::tlb::{Counts, TlbReport};
 
@@ -11,9 +12,9 @@ pub fn section(run: &RunRecord) -> Option<Section> {
     let cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| case.tlb_models.len() > 1).collect();
     let names = cases.iter().map(|case| case.name.clone()).collect();
     let mut columns = vec![Column { heading: "case".to_owned(), cells: names, is_number: false, rank: KEEP }];
-    let traced = cases
-        .iter()
-        .map(|case| case.traced().map_or(String::new(), |summary| format::grouped(summary.round_trips)));
+    let traced = cases.iter().map(|case| {
+        Summary::of_record(case).map_or(String::new(), |summary| format::grouped(summary.round_trips))
+    });
     columns.push(Column {
         heading: "traced\nround trips".to_owned(),
         cells: traced.collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::grid::{Column, KEEP};
 use super::section::{Row, column};
 use super::{format, tlb};
-use crate::lens::trace::Summary;
+use crate::lens::trace::{self, Summary};
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::workload::Workload;
 
@@ -62,7 +62,7 @@ fn is_asked(case: &CaseRecord) -> bool {
 
 /// The trace of a case whose round trips are all alike, or the reason why there is none.
 pub(super) fn steady(case: &CaseRecord) -> Result<Summary, String> {
-    match (case.traced(), case.lenses.get("trace").and_then(|lens| lens.reason.as_deref())) {
+    match (Summary::of_record(case), case.lenses.get(trace::NAME).and_then(|lens| lens.reason.as_deref())) {
         (Some(traced), _) if traced.varying == 0 => Ok(traced),
         (Some(_), _) => Err("traced round trips vary".to_owned()),
         (None, Some(reason)) => Err(reason.to_owned()),

@@ -1,4 +1,5 @@
 //! Running the cases of an experiment: one guest after another ([`session`]), or many at once ([`fleet`]).
 
 pub mod fleet;
+pub mod host;
 pub mod session;

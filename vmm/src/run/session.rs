@@ -3,24 +3,25 @@
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
-use crate::experiment::quota::Quotas;
 use crate::guest_image::GuestImage;
 use crate::lens::trace::{self, TraceError};
+use crate::lens::trace::{TraceAbsent, Traced};
 use crate::lens::{LensRequest, LensValues, Measured, measure};
 use crate::machine::guest::{GuestConfig, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::record::channel::Channels;
 use crate::record::outcome::OutcomeRecord;
+use crate::record::quota::Quotas;
 use crate::record::relate::relate;
 use crate::record::run::{CaseRecord, RunRecord, RunState};
 use crate::record::samples::{SamplesFile, every, file_name};
 use crate::record::store::{ResultsFolder, StoreError};
-use crate::reduce::agreement::{TraceAbsent, Traced};
 use crate::reduce::case::{case_record, channels};
 use crate::reduce::claims;
 use crate::reduce::drift::drift;
+use crate::reduce::guest::{Ended, Guest, Lost};
 use crate::reduce::launch::{Launch, Process, Reduced};
-use crate::run::fleet::{Ended, Fleet, FleetError, Guest, Lost};
+use crate::run::fleet::{Fleet, FleetError};
 use crate::statistics::few_launches::BOOTSTRAP_LAUNCHES_MIN;
 use crate::system::plan::{guest_config, traced_guest_config};
 use crate::tlb::stream::Event;
@@ -221,7 +222,7 @@ impl Runner<'_> {
         if round_trips == 0 {
             return absent(&"not asked for (`trace_round_trips`)");
         }
-        if let Some(reason) = record.host.absent_lenses.get("trace") {
+        if let Some(reason) = record.host.absent_lenses.get(trace::NAME) {
             return absent(reason);
         }
         let left = self.trace_budget.map(|budget| budget.saturating_sub(*traces_took));

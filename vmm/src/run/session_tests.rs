@@ -14,8 +14,9 @@ use crate::record::outcome::OutcomeRecord;
 use crate::record::run::HostRecord;
 use crate::record::samples::read_npy;
 use crate::record::store::read_record;
+use crate::reduce::guest::Times;
 use crate::reduce::tests::{guest_run, run_record};
-use crate::run::fleet::Times;
+use crate::report::FORMS;
 
 const FILE: &str = "# Why?\nname = \"x\"\nquestion = \"Why?\"\n\
     [[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"user\", \"kernel\"]\nwords = [0, 4]\nlaunches = 2\npcid = \"off\"\n";
@@ -118,7 +119,7 @@ fn run_within(
     cases: Vec<Case>,
     script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
 ) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
-    let results = ResultsFolder::create(folder, false).unwrap();
+    let results = ResultsFolder::create(folder, false, FORMS).unwrap();
     let mut record = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
     (record.state, record.finished_utc) = (RunState::Running, None);
     let guests = Script { guests: RefCell::new(0), script };

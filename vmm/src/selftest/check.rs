@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{clock, counts, several_cpus};
 use crate::host::HostFacts;
+use crate::lens::agree::InWords;
 use crate::record::run::{CaseRecord, HostRecord};
 
 /// What came of a check.
@@ -72,7 +73,7 @@ impl Evidence<'_> {
         }
         let failed = self.cases.iter().find(|case| !case.succeeded())?;
         let why = match failed.disagreements().next() {
-            Some(row) if failed.outcome.is_success() => row.to_string(),
+            Some(row) if failed.outcome.is_success() => InWords(row).to_string(),
             _ => failed.outcome.to_string(),
         };
         Some(Finding::differs(format!("{}: {why}", failed.name)))

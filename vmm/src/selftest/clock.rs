@@ -1,6 +1,7 @@
 //! Checks of the clock, and of what is found by it.
 
 use super::check::{Evidence, Finding};
+use crate::lens::tsc;
 use crate::record::run::LaunchRecord;
 
 /// How far the rate of the guest's clock may be from that which KVM tells: what the marks take is part of one of the two times.
@@ -18,7 +19,7 @@ pub(super) fn rate(evidence: &Evidence<'_>) -> Finding {
         return Finding::not_possible(evidence.facts.timing.reasons().join("; "));
     }
     let case = &evidence.cases[0];
-    let Some(hz) = case.lenses.get("tsc").and_then(|lens| lens.hz).filter(|hz| *hz > 0) else {
+    let Some(hz) = case.lenses.get(tsc::NAME).and_then(|lens| lens.hz).filter(|hz| *hz > 0) else {
         return Finding::not_possible("KVM does not tell the frequency of a guest's clock");
     };
     let ratio = |launch: &LaunchRecord| {

@@ -1,8 +1,10 @@
 //! Checks of exact counts on one CPU.
 
 use super::check::{Evidence, Finding};
+use crate::lens::agree::InWords;
+use crate::lens::{perf, pmu, trace};
+use crate::record::agreement::{AgreementRecord, PAGE_TABLE_LOADS};
 use crate::record::run::CaseRecord;
-use crate::reduce::agreement::{AgreementRecord, PAGE_TABLE_LOADS};
 
 pub(super) fn loads(evidence: &Evidence<'_>) -> Finding {
     evidence.failure().unwrap_or_else(|| {
@@ -30,11 +32,11 @@ pub(super) fn trace(evidence: &Evidence<'_>) -> Finding {
         return failure;
     }
     let compared =
-        evidence.cases.iter().filter(|case| rows(case, "trace").any(|row| row.what == PAGE_TABLE_LOADS));
+        evidence.cases.iter().filter(|case| rows(case, trace::NAME).any(|row| row.what == PAGE_TABLE_LOADS));
     match compared.count() {
-        0 => Finding::not_possible(absence(evidence, "trace")),
+        0 => Finding::not_possible(absence(evidence, trace::NAME)),
         count => {
-            let rows: usize = evidence.cases.iter().map(|case| rows(case, "trace").count()).sum();
+            let rows: usize = evidence.cases.iter().map(|case| rows(case, trace::NAME).count()).sum();
             Finding::agrees(format!("{rows} comparisons in {count} of {} cases", evidence.cases.len()))
         }
     }
@@ -45,10 +47,15 @@ pub(super) fn hardware(evidence: &Evidence<'_>) -> Finding {
     if let Some(failure) = evidence.failure() {
         return failure;
     }
-    let compared: Vec<String> =
-        evidence.cases.iter().flat_map(|case| rows(case, "pmu")).map(ToString::to_string).collect();
+    let compared: Vec<String> = evidence
+        .cases
+        .iter()
+        .flat_map(|case| rows(case, pmu::NAME))
+        .map(|row| InWords(row).to_string())
+        .collect();
     if compared.is_empty() {
-        let reason = format!("pmu: {}; perf: {}", absence(evidence, "pmu"), absence(evidence, "perf"));
+        let reason =
+            format!("pmu: {}; perf: {}", absence(evidence, pmu::NAME), absence(evidence, perf::NAME));
         return Finding::not_possible(reason);
     }
     Finding::agrees(compared.join("; "))

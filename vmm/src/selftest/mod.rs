@@ -92,7 +92,7 @@ fn measure(
         return Ok(Some(Vec::new()));
     }
     let folder = tempfile::tempdir()?;
-    let results = ResultsFolder::create(folder.path(), false)?;
+    let results = ResultsFolder::create(folder.path(), false, &[])?;
     let mut run = run_record(setup, experiment, cases.len());
     let runner = Runner {
         guests: setup.guests,

@@ -15,6 +15,7 @@ use super::distribution::{Distribution, Figure};
 use super::few_launches;
 #[cfg(doc)]
 use super::few_launches::BOOTSTRAP_LAUNCHES_MIN;
+use super::rounded;
 
 /// Bootstrap resamples.
 pub const RESAMPLES: usize = 4_000;
@@ -60,6 +61,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The median in ns, where the frequency of the clock is known.
+    pub fn median_ns(&self, hz: Option<u64>) -> Option<f64> {
+        hz.map(|hz| rounded(self.median as f64 * 1e9 / hz as f64, 1))
+    }
+
     /// The summary of the samples of one or several launches; `None` when there is none.
     pub fn of(launches: &[Vec<u64>]) -> Option<Summary> {
         let unmarked = |samples: &Vec<u64>| Distribution::of(samples.iter().map(|sample| (*sample, false)));

@@ -9,6 +9,7 @@
 
 mod availability;
 mod event;
+mod lens;
 mod program;
 mod result;
 mod setup;
@@ -22,6 +23,7 @@ mod tests;
 pub(crate) use availability::{HYBRID_REMEDY, no_pmu_on};
 pub use availability::{HostPmu, PmuAvailability};
 pub use event::Event;
+pub use lens::Pmu;
 pub use program::{LeftOut, Privilege, Program, program};
 pub use result::{CounterResult, PmuResult, judge};
 pub(crate) use setup::PmuSetup;
@@ -30,6 +32,9 @@ pub use table::{EventTable, ProcessorEvent, Selector, architectural, for_core, f
 
 use serde::{Deserialize, Serialize};
 use software::SoftwarePmu;
+
+/// The lens's name.
+pub const NAME: &str = "pmu";
 
 /// Whether and how the guest's counters are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ mod access;
 mod by_hand;
 mod effect;
 mod implicit;
+mod lens;
 mod recorder;
 
 use std::ops::Range;
@@ -42,6 +43,11 @@ use crate::lens::trace::recording::{Recording, Step};
 use crate::lens::trace::system_calls::SystemCall;
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome};
 use crate::machine::{MachineError, StopFlag, run_observed};
+
+pub use lens::{TraceAbsent, TraceLens, Traced};
+
+/// The lens's name.
+pub const NAME: &str = "trace";
 
 /// Why there is no trace.
 #[derive(Debug, thiserror::Error)]

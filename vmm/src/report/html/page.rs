@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figure::{Definition, Figure, WIDTHS};
 use super::{data_table, figures, links, theme};
+use crate::lens::agree::InWords;
 use crate::printable::line;
 use crate::record::run::RunRecord;
 use crate::report::format;
@@ -267,7 +268,7 @@ fn tables(chapter: &Chapter<'_>) -> Markup {
 
 fn outcome_text(case: &crate::record::run::CaseRecord) -> String {
     let outcome = &case.outcome;
-    let rows = case.disagreements().map(ToString::to_string);
+    let rows = case.disagreements().map(|row| InWords(row).to_string());
     std::iter::once(outcome.to_string())
         .filter(|_| !outcome.is_success())
         .chain(rows)

@@ -42,7 +42,7 @@ pub fn instructions(run: &RunRecord) -> Option<Measure> {
 
 /// The trace of a case whose round trips are all alike.
 pub fn steady_trace(case: &CaseRecord) -> Option<Summary> {
-    case.traced().filter(|traced| traced.varying == 0)
+    Summary::of_record(case).filter(|traced| traced.varying == 0)
 }
 
 /// Page tables that one round trip loads because of its messages.

@@ -7,9 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::experiment::quota::{Quota, Quotas};
+use crate::record::density::CgroupUse;
+use crate::record::quota::{Quota, Quotas};
 
 /// Period of `cpu.max`, µs: the kernel's usual one.
 const PERIOD_US: f64 = 100_000.0;
@@ -58,20 +57,6 @@ pub enum QuotaError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// What the cgroup of a guest counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct CgroupUse {
-    /// Its quota.
-    #[serde(flatten)]
-    pub quota: Quota,
-    /// CPU time, µs.
-    pub usage_us: u64,
-    /// Periods at whose end it had used its quota up.
-    pub throttled_periods: u64,
-    /// Time that it had to wait for its next quota, µs, summed over CPUs.
-    pub throttled_us: u64,
 }
 
 /// The groups of all guests.

@@ -3,24 +3,7 @@
 use std::fs;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
-/// Memory of one process, bytes. PSS: each page divided by the number of processes that map it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemoryFigures {
-    /// Guest memory that is there: what the guest, and the VMM for it, have touched.
-    pub guest_rss_bytes: u64,
-    /// Of that, what is not shared with other guests, shared pages in proportion.
-    pub guest_pss_bytes: u64,
-    /// Guest memory in huge pages.
-    pub guest_huge_bytes: u64,
-    /// Everything else: the price of the guest's process beyond its guest.
-    pub overhead_pss_bytes: u64,
-    /// The same with shared pages in full.
-    pub overhead_rss_bytes: u64,
-    /// The host's page tables for the process; no part of any PSS.
-    pub page_table_bytes: u64,
-}
+use crate::record::density::MemoryFigures;
 
 /// Measures a process whose guest's memory lies at these addresses; `None` where the system does not tell.
 pub(crate) fn measure(process: u32, guest: &[Range<u64>]) -> Option<MemoryFigures> {

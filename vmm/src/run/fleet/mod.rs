@@ -21,8 +21,7 @@ pub mod process;
 mod programs;
 mod watch;
 
-pub use memory::MemoryFigures;
-pub use watch::{Ended, Fleet, FleetError, Guest, Lost, Times};
+pub use watch::{Fleet, FleetError};
 
 /// First argument of a guest's process. It is no command for people, so `--help` does not name it.
 pub const PROCESS_COMMAND: &str = "guest-process";

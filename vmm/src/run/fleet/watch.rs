@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
 use super::barrier::Barrier;
-use super::cgroup::{CgroupUse, Cgroups, QuotaError};
+use super::cgroup::{Cgroups, QuotaError};
 use super::check::Check;
 use super::launch::{Process, Remains};
-use super::memory::{self, MemoryFigures};
+use super::memory;
 use super::message::{self, Frames, Notice, Order};
 use super::programs::Programs;
-use crate::experiment::quota::Quotas;
-use crate::lens::{LensRequest, LensValues};
+use crate::lens::LensRequest;
 use crate::machine::StopFlag;
-use crate::machine::guest::{GuestConfig, GuestRun, Pin};
+use crate::machine::guest::{GuestConfig, Pin};
 use crate::machine::host_limits;
 use crate::machine::stillness::{Before, Stillness, TICK};
+use crate::record::density::MemoryFigures;
+use crate::record::quota::Quotas;
+use crate::reduce::guest::{Ended, Guest, Lost, Times};
 
 /// Beyond its deadline, a guest's process may take so long between two signs of life.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,58 +53,6 @@ pub enum FleetError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// One guest of many, at its end.
-#[derive(Clone, Debug)]
-pub struct Guest {
-    /// What it left, or how it was lost.
-    pub result: Result<Ended, Lost>,
-    /// When it came where.
-    pub times: Times,
-    /// Memory of its process while it waited at the barrier.
-    pub memory: Option<MemoryFigures>,
-    /// CPU time of its process, in user mode, ns.
-    pub user_ns: u64,
-    /// CPU time of its process in the host's kernel, the guest's own included, ns.
-    pub system_ns: u64,
-    /// What its cgroup counted, where it has a quota.
-    pub cgroup: Option<CgroupUse>,
-}
-
-/// A guest that ended in one way or another.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// What it left behind.
-    pub run: GuestRun,
-    /// What its hardware counters showed.
-    pub lenses: LensValues,
-}
-
-/// A guest without an end of its own.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Lost {
-    /// It was never run.
-    #[error("{0}")]
-    NotStarted(String),
-    /// Its process died.
-    #[error("{0}")]
-    Died(String),
-}
-
-/// Times from the start of a guest's process, ns. What it never came to is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// The process's own code runs.
-    pub entered_ns: Option<u64>,
-    /// The guest is complete.
-    pub created_ns: Option<u64>,
-    /// Its kernel has loaded all servers: its first output.
-    pub started_ns: Option<u64>,
-    /// Its client has made the system call of the first mark.
-    pub ready_ns: Option<u64>,
-    /// When it passed its first mark, on the clock that all guests share (CLOCK_MONOTONIC).
-    pub began_at_ns: Option<u64>,
 }
 
 impl Fleet<'_> {

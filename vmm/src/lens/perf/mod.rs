@@ -5,6 +5,8 @@
 //! group, so that all of them count at the same times or not at all. On a hybrid processor these are the counters of the kind of
 //! core that the thread is pinned to.
 
+mod lens;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -18,11 +20,16 @@ use serde::Serialize;
 
 use crate::host::CoreKind;
 use crate::host::cores;
-use crate::host::perf::explain;
+use crate::host::perf::{explain, guest_counter};
 use crate::lens::Reading;
 use crate::lens::pmu::{Event as TlbEvent, EventTable, Selector, for_core};
 use crate::machine;
 use crate::machine::probe::Mark;
+
+pub use lens::Perf;
+
+/// The lens's name.
+pub const NAME: &str = "perf";
 
 /// What the host counted between the marks, over all vCPU threads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -308,20 +315,6 @@ fn counter_on(kind: Option<&CoreKind>, event: impl Event) -> Builder<'static> {
 fn own_counter_of(kind: &CoreKind, selector: Selector) -> Builder<'static> {
     let mut builder = guest_counter(Raw::new(selector.0));
     builder.attrs_mut().type_ = kind.perf_type;
-    builder
-}
-
-/// Counts the calling thread, in guests only, at all of the guest's privilege levels: for Linux, a guest's ring 0 is
-/// "kernel", too.
-pub(crate) fn guest_counter(event: impl Event) -> Builder<'static> {
-    let mut builder = Builder::new(event);
-    builder
-        .observe_self()
-        .any_cpu()
-        .exclude_host(true)
-        .exclude_guest(false)
-        .exclude_kernel(false)
-        .enabled(false);
     builder
 }
 

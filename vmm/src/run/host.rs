@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::case::parameter::Gate;
 use crate::case::seconds::Seconds;
+use crate::doctor::Diagnosis;
 use crate::experiment::check::Limits;
 use crate::guest_image::GuestImage;
-use crate::host::{Availability, Fact, HostFacts, KvmVendor, SegmentFacts};
+use crate::host::{Fact, HostFacts, KvmVendor, SegmentFacts};
+use crate::lens::Availability;
 use crate::machine::MachineError;
 use crate::machine::guest::Pin;
 use crate::machine::kvm::KvmDevice;
@@ -16,76 +18,87 @@ use crate::record::run::HostRecord;
 /// The guest that was to find out about segments has not said: that is no reason to leave cases out.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot find out whether programs for 32 bits run here: {reason}")]
-pub(super) struct SegmentsUnknown {
+pub struct SegmentsUnknown {
     reason: String,
 }
 
+/// A host that cases cannot be run on.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// It runs no guests.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// It does not tell what has to be known.
+    #[error(transparent)]
+    Segments(#[from] SegmentsUnknown),
+}
+
 /// A host that guests can be run on.
-pub(super) struct Host {
-    facts: HostFacts,
+pub struct Host {
+    diagnosis: Diagnosis,
     vcpus_max: u32,
 }
 
 impl Host {
     /// Asks the host; an error when it cannot run guests.
-    pub(super) fn probe() -> Result<Host, MachineError> {
+    pub fn probe() -> Result<Host, MachineError> {
         let device = KvmDevice::open()?;
-        Ok(Host { facts: HostFacts::probe(), vcpus_max: device.max_vcpus })
+        Ok(Host { diagnosis: Diagnosis::probe(), vcpus_max: device.max_vcpus })
     }
 
     /// The same, with what cases of programs for 32 bits need to know, if there are any.
-    pub(super) fn probe_for(cases_of_32_bits: bool, image: &GuestImage) -> anyhow::Result<Host> {
+    pub fn probe_for(cases_of_32_bits: bool, image: &GuestImage) -> Result<Host, HostError> {
         let mut host = Host::probe()?;
         if cases_of_32_bits {
-            host.facts = host.facts.with_segments(image);
-            must_be_known(&host.facts.segments)?;
+            host.diagnosis = host.diagnosis.with_segments(image);
+            must_be_known(&host.facts().segments)?;
         }
         Ok(host)
     }
 
     /// What experiments may ask for here.
-    pub(super) fn limits(&self, programs: Vec<String>) -> Limits {
-        let features = self.facts.kvm.guest_features.known();
+    pub fn limits(&self, programs: Vec<String>) -> Limits {
+        let features = self.facts().kvm.guest_features.known();
         let pcid = match features.is_some_and(|features| features.pcid) {
             true => Ok(()),
             false => Err("KVM on this host offers its guests no PCIDs".to_owned()),
         };
-        let (segments, missing_gates) = match &self.facts.segments {
+        let (segments, missing_gates) = match &self.facts().segments {
             Fact::Known(facts) => segments(*facts),
             Fact::Absent { absent } => (Err(absent.clone()), BTreeMap::new()),
         };
         // Where time is measured the launch is the unit: below six there is no interval. Counts are the same in each.
         let (launches, seconds) =
-            if self.facts.timing.is_time() { (6, Some(Seconds::milliseconds(500))) } else { (1, None) };
+            if self.facts().timing.is_time() { (6, Some(Seconds::milliseconds(500))) } else { (1, None) };
         Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches, seconds }
     }
 
     /// Everything that it says of itself.
-    pub(super) fn facts(&self) -> &HostFacts {
-        &self.facts
+    pub fn facts(&self) -> &HostFacts {
+        &self.diagnosis.facts
     }
 
     /// What results say about the host, where vCPU threads are pinned like this.
-    pub(super) fn record(&self, pin: &Pin) -> HostRecord {
-        let (ring0, timing) = (self.facts.ring0.known(), &self.facts.timing);
+    pub fn record(&self, pin: &Pin) -> HostRecord {
+        let (ring0, timing) = (self.facts().ring0.known(), &self.facts().timing);
         HostRecord {
             name: name(),
-            summary: summary(&self.facts),
+            summary: summary(self.facts()),
             timing_problem: (!timing.is_time()).then(|| timing.reasons().join("; ")),
             timing_doubts: if timing.is_time() { timing.reasons().to_vec() } else { Vec::new() },
             user_timing_is_native: ring0.is_some_and(|ring0| ring0.is_emulated),
             tsc_counts_instructions: ring0.is_some_and(|ring0| ring0.tsc_counts_instructions),
-            cpus: self.facts.cpu.online_cpus.known().copied().unwrap_or(0),
+            cpus: self.facts().cpu.online_cpus.known().copied().unwrap_or(0),
             usable_cpus: pin::usable_cpus(pin).map_or(0, |cpus| cpus as u32),
             absent_lenses: self
-                .facts
+                .diagnosis
                 .lenses
                 .iter()
                 .filter(|lens| lens.availability == Availability::Unavailable)
                 .map(|lens| (lens.name.to_owned(), lens.reason.clone()))
                 .collect(),
             // Facts are plain data: they can always be written.
-            facts: serde_json::to_value(&self.facts).unwrap_or_default(),
+            facts: serde_json::to_value(&self.diagnosis).unwrap_or_default(),
         }
     }
 }

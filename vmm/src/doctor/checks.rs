@@ -1,38 +1,9 @@
 //! The facts judged: what is as it should be, what restricts, what is missing, each with its remedy.
 
-use serde::Serialize;
+use crate::host::{Check, Fact, HostFacts, Status, Timing};
+use crate::lens::{Ability, Availability};
 
-use crate::host::HostFacts;
-use crate::host::fact::Fact;
-use crate::host::lens::Availability;
-use crate::host::timing::Timing;
-
-/// One line of `inkbed doctor`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at.
-    pub name: String,
-    /// The verdict.
-    pub status: Status,
-    /// What was found.
-    pub detail: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
-
-/// A verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// As it should be.
-    Ok,
-    /// Works, with a restriction or a risk to the figures.
-    Warning,
-    /// Does not work.
-    Missing,
-}
-
-pub(crate) fn all(facts: &HostFacts) -> Vec<Check> {
+pub(crate) fn all(facts: &HostFacts, lenses: &[Ability]) -> Vec<Check> {
     let mut checks = vec![device(facts), ring0(facts), timing(facts)];
     checks.push(nested_paging(facts));
     checks.extend(features(facts));
@@ -41,7 +12,7 @@ pub(crate) fn all(facts: &HostFacts) -> Vec<Check> {
     checks.push(clock(facts));
     checks.push(nesting(facts));
     checks.extend(facts.tuning.checks());
-    checks.extend(facts.lenses.iter().map(|lens| Check {
+    checks.extend(lenses.iter().map(|lens| Check {
         name: format!("lens {}", lens.name),
         status: match lens.availability {
             Availability::Available => Status::Ok,
