@@ -10,8 +10,10 @@ use abi::address::PAGE_SIZE;
 use abi::region::IMAGE_SIZE_MAX;
 use elf::ElfBytes;
 use elf::abi::{
-    DT_RELA, DT_RELASZ, EM_386, EM_X86_64, ET_DYN, ET_EXEC, PF_W, PF_X, PT_LOAD, R_X86_64_RELATIVE,
+    DT_NULL, DT_RELA, DT_RELASZ, EM_386, EM_X86_64, ET_DYN, ET_EXEC, PF_W, PF_X, PT_DYNAMIC, PT_LOAD,
+    R_X86_64_RELATIVE,
 };
+use elf::dynamic::DynamicTable;
 use elf::endian::LittleEndian;
 use elf::file::Class;
 use elf::relocation::{Rela, RelaIterator};
@@ -124,6 +126,7 @@ impl<'file> Image<'file> {
             relocations: &[],
             file,
         };
+        let mut dynamic = None;
         for header in elf.segments().ok_or(ImageError::NotElf)? {
             if header.p_type == PT_LOAD && header.p_memsz != 0 {
                 image.add_segment(Segment {
@@ -134,13 +137,15 @@ impl<'file> Image<'file> {
                     writable: header.p_flags & PF_W != 0,
                     executable: header.p_flags & PF_X != 0,
                 })?;
+            } else if header.p_type == PT_DYNAMIC {
+                dynamic = Some(elf.segment_data(&header).map_err(|_| ImageError::NotElf)?);
             }
         }
         if !image.segments().iter().any(|segment| segment.executable && segment.contains(image.entry, 1)) {
             return Err(ImageError::BadEntry);
         }
         if !is_32_bit {
-            image.relocations = image.find_relocations(&elf)?;
+            image.relocations = image.find_relocations(dynamic.unwrap_or_default())?;
         }
         Ok(image)
     }
@@ -192,15 +197,16 @@ impl<'file> Image<'file> {
         Ok(())
     }
 
-    fn find_relocations(&self, elf: &ElfBytes<'_, LittleEndian>) -> Result<&'file [u8], ImageError> {
+    /// The relocations that the dynamic section tells of, which is where its program header says: section headers are for
+    /// linkers, and many.
+    fn find_relocations(&self, dynamic: &[u8]) -> Result<&'file [u8], ImageError> {
         let (mut address, mut size) = (0, 0);
-        if let Some(dynamic) = elf.dynamic().map_err(|_| ImageError::NotElf)? {
-            for entry in dynamic.iter() {
-                match entry.d_tag {
-                    DT_RELA => address = entry.d_ptr(),
-                    DT_RELASZ => size = entry.d_val(),
-                    _ => {}
-                }
+        for entry in DynamicTable::new(LittleEndian, Class::ELF64, dynamic) {
+            match entry.d_tag {
+                DT_RELA => address = entry.d_ptr(),
+                DT_RELASZ => size = entry.d_val(),
+                DT_NULL => break,
+                _ => {}
             }
         }
         if size == 0 {

@@ -1,6 +1,6 @@
 //! Loading the servers of a plan: each into a region of its own, in a user space, in a slot of the kernel, or in its home.
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use core::ptr::with_exposed_provenance;
 use core::slice;
 
@@ -30,6 +30,8 @@ pub struct Loader {
     pub boot: &'static BootInfo,
     /// Servers as the plan has them.
     pub plan: &'static [PlanServer],
+    /// Programs that the VMM has loaded, each with its image once a server of it has been loaded.
+    pub modules: &'static [(&'static Module, OnceCell<Image<'static>>)],
     /// Where memory comes from.
     pub memory: &'static Memory,
     /// Pages that all servers share.
@@ -80,11 +82,18 @@ impl Loader {
         let index = server.index;
         let plan = &self.plan[index as usize];
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
-        let module = modules(self.boot)
+        let (module, parsed) = self
+            .modules
             .get(plan.module as usize)
             .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
         let wrong_image = |error| StartError::Image { server: index, error };
-        let image = Image::parse(file_bytes(module.file)).map_err(wrong_image)?;
+        let image = match parsed.get() {
+            Some(image) => image,
+            None => {
+                let image = Image::parse(file_bytes(module.file)).map_err(wrong_image)?;
+                parsed.get_or_init(|| image)
+            }
+        };
         if image.is_32_bit != server.placement.get().is_32_bit() {
             return Err(wrong_image(ImageError::WrongWidth));
         }
@@ -97,7 +106,7 @@ impl Loader {
             // Its pages lie at the same offsets wherever it is loaded: the first time tells.
             mapped: server.pages.is_empty().then_some(&server.pages),
         };
-        region.load(&image, module.file.start).map_err(|error| match error {
+        region.load(image, module.file.start).map_err(|error| match error {
             RegionError::Image(error) => wrong_image(error),
             RegionError::OutOfMemory => StartError::OutOfMemory { server: index },
         })?;
@@ -309,7 +318,7 @@ impl Place {
 }
 
 /// The programs that the VMM has loaded.
-fn modules(boot: &'static BootInfo) -> &'static [Module] {
+pub fn modules(boot: &'static BootInfo) -> &'static [Module] {
     let address = arch::physical_pointer(boot.modules).expose_provenance();
     // SAFETY: the VMM has laid the array out there, and nobody writes to it.
     unsafe { slice::from_raw_parts(with_exposed_provenance(address), boot.module_count as usize) }

@@ -1,6 +1,6 @@
 //! From the plan to running servers.
 
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use core::fmt::{self, Write as _};
 
 use abi::address::HOME_COUNT;
@@ -11,7 +11,7 @@ use abi::region::START_INFO_OFFSET;
 use abi::report::feature;
 
 use crate::arch;
-use crate::boot::load::Loader;
+use crate::boot::load::{self, Loader};
 use crate::boot::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use crate::boot::region::SharedPages;
 use crate::boot::spaces::Spaces;
@@ -92,9 +92,13 @@ pub fn load(
     };
     cpu.kernel.set(Some(memory.object(kernel).map_err(no_memory)?));
 
+    let modules = load::modules(boot);
     let loader = Loader {
         boot,
         plan: servers,
+        modules: memory
+            .objects(modules.len(), |index| Ok((&modules[index], OnceCell::new())))
+            .map_err(no_memory)?,
         memory,
         pages,
         slots,

@@ -16,7 +16,7 @@ use crate::cpu::{Cpu, count};
 use crate::memory::{Memory, OutOfMemory};
 use crate::object::server::{Placement, Server};
 use crate::object::space::Space;
-use crate::smp::flush::{ClockKind, judge_clock};
+use crate::smp::flush::{ClockKind, is_emulated, judge_clock};
 
 /// Whether this CPU has INVPCID.
 static HAS_INVPCID: AtomicBool = AtomicBool::new(false);
@@ -81,8 +81,12 @@ fn flush_everything() {
 /// What the time-stamp counter tells about code in ring 0.
 pub fn clock_kind() -> ClockKind {
     const TURNS: u64 = 512;
-    // The first loop brings the code in.
-    let _ = cycles_of_loop(TURNS);
+    const FEW_TURNS: u64 = 16;
+    // The first loop brings the code in, and is short: where ring 0 is emulated, that is told by few turns already.
+    let _ = cycles_of_loop(FEW_TURNS);
+    if is_emulated(FEW_TURNS, cycles_of_loop(FEW_TURNS).min(cycles_of_loop(FEW_TURNS))) {
+        return ClockKind::EmulatedRing0;
+    }
     let (long, short) = (cycles_of_loop(TURNS), cycles_of_loop(TURNS / 2));
     judge_clock(TURNS, long, cycles_of_loop(TURNS), short)
 }

@@ -1,6 +1,7 @@
 //! Page tables (Intel SDM vol. 3, chapter 5): building the lower half of spaces, and filling in-kernel slots.
 
 use core::cell::Cell;
+use core::ptr::copy_nonoverlapping;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::address::{
@@ -85,14 +86,22 @@ pub fn new_root(home_count: usize, memory: &Memory) -> Result<u64, OutOfMemory> 
     let root = memory.frame()?;
     let (from, to) = (table(kernel_root()), table(root));
     let homes = HOME_TOP_ENTRY_FIRST..HOME_TOP_ENTRY_FIRST + home_count;
-    for index in homes.chain(FIRST_SHARED_TOP_ENTRY..TABLE_ENTRIES) {
-        to[index].set(from[index].get());
+    for entries in [homes, FIRST_SHARED_TOP_ENTRY..TABLE_ENTRIES] {
+        copy_entries(&from[entries.clone()], &to[entries]);
     }
     if from[0].get() != 0 {
         let own = next_table(&to[0], true, memory)?;
         own[index(SMALL_BASE, 3)].set(small_tables().get());
     }
     Ok(root)
+}
+
+/// Copies all entries at once: one by one they are what a space costs most.
+fn copy_entries(from: &[Cell<u64>], to: &[Cell<u64>]) {
+    assert_eq!(from.len(), to.len());
+    // SAFETY: both are `from.len()` words, of two tables; cells may be written through a shared reference, and no other CPU
+    // changes either: one is new, and the kernel's changes only while the caller alone runs.
+    unsafe { copy_nonoverlapping(from.as_ptr(), to.as_ptr().cast_mut(), from.len()) };
 }
 
 /// Makes the level-2 table of the region of small spaces, which all spaces share. Before the first [`new_root`].
