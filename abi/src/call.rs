@@ -82,8 +82,10 @@ pub mod number {
     /// when it began and when it ended. With R12 = 1 the counters of its CPU are noted now, and what comes behind is in no
     /// count; MEASURE_END then leaves them alone.
     pub const PART_MEASURED: u32 = 20;
+    /// Driver only, behind its measured part. R12 = 1 while guests that were started with this one still measure.
+    pub const OTHERS_MEASURE: u32 = 21;
     /// Number of system calls.
-    pub const COUNT: u32 = 21;
+    pub const COUNT: u32 = 22;
 }
 
 /// Vector of the interrupt gate through which 32-bit programs enter the kernel, the number of the system call in EAX. Open

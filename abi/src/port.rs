@@ -8,7 +8,12 @@ pub const SERIAL_COUNT: u16 = 8;
 
 /// Doorbell, 32-bit writes: the kernel announces one of [`doorbell`]. The exit that the write causes lets the VMM look
 /// at its own clocks and KVM's statistics at exactly this point of the guest's execution.
+///
+/// Reads give [`OTHERS_MEASURE`] as long as guests that were started with this one still measure, else any other number.
 pub const DOORBELL: u16 = 0x510;
+
+/// Value that [`DOORBELL`] reads as: others still measure.
+pub const OTHERS_MEASURE: u32 = 1;
 
 /// Exit, 32-bit writes: the guest ends; the value is one of [`exit_code`].
 pub const EXIT: u16 = 0x514;

@@ -174,6 +174,8 @@ pub mod together {
     /// Whoever has finished goes on calling until all have, so that each measures while all others are busy. Those calls are
     /// in no sample and no count. Only where all that a call does happens on the caller's CPU.
     pub const KEEP_CALLING: u64 = 1 << 1;
+    /// All of them go on calling behind the second mark for as long as other guests still measure.
+    pub const UNTIL_ALL_GUESTS: u64 = 1 << 2;
 }
 
 /// What `client` measures: values of [`client::WORKLOAD`]. One sample to a round trip unless it says otherwise.

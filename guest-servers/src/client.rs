@@ -215,7 +215,7 @@ fn measure<const CHANNELS: usize>(
     }
     TOGETHER.end(start, threads, began, &mut || round_trip().map(drop))?;
     rt::call::measure_end(round_trips, CHANNELS as u64, samples.count(), LOAD.counted());
-    Ok(())
+    TOGETHER.wait_for_other_guests(start, &mut || round_trip().map(drop))
 }
 
 /// Round trip, there, back: the server tells when the call arrived and when its answer left.

@@ -79,6 +79,7 @@ fn privileged_calls() -> [u64; 2] {
         status_of::<{ number::MEASURE_BEGIN }>(1, 0),
         status_of::<{ number::MEASURE_END }>(1, 1),
         status_of::<{ number::PART_MEASURED }>(0, 0),
+        status_of::<{ number::OTHERS_MEASURE }>(0, 0),
         status_of::<{ number::FINISH }>(0, 0),
         status_of::<{ number::MIGRATE }>(1, 0),
         status_of::<{ number::STOP }>(0, 0),

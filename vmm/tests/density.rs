@@ -80,6 +80,40 @@ fn guest_index(case: &CaseRecord, launch: usize) -> u32 {
     case.launches[launch].process.as_ref().unwrap().guest
 }
 
+/// Two guests share a CPU and one has another for itself: it is faster, and goes on until the others have measured. What it does
+/// then is in no count.
+#[test]
+fn guests_of_different_pace_call_until_the_last_one_has_measured() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "server = \"kernel\"\nguests = 3\nsamples = 1500\n";
+    let (file, out) = (experiment(folder.path(), lines), folder.path().join("out"));
+    let output = command(&file, &out, &["--pin", "auto"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = read_record(&out).unwrap();
+    let case = &run.cases[0];
+    let parts = case.launches.iter().map(|launch| {
+        let process = launch.process.as_ref().unwrap();
+        (process.began_at_ns.unwrap() + launch.measured_ns.unwrap(), process.called_until_ns.unwrap())
+    });
+    let (ends, called_until): (Vec<u64>, Vec<u64>) = parts.unzip();
+    let last_end = *ends.iter().max().unwrap();
+    assert!(called_until.iter().all(|until| *until >= last_end), "{called_until:?}: {ends:?}");
+    // The marks of all hold what was asked for, and nothing of what came behind.
+    assert_eq!((case.round_trips, case.expected.agrees), (4_500, Some(true)));
+    assert_eq!(case.per_round_trip("ipc_fast"), Some(2.0));
+    assert!(case.launches.iter().all(|launch| launch.round_trips == 1_500));
+    // All that keeps it from 1 is that they do not begin in the same instant.
+    let begins = case.launches.iter().map(|launch| launch.process.as_ref().unwrap().began_at_ns.unwrap());
+    let last_begin = begins.max().unwrap();
+    let longest = case.launches.iter().map(|launch| launch.measured_ns.unwrap()).max().unwrap();
+    let complete = ((last_end - last_begin) as f64 / longest as f64).min(1.0);
+    let overlap = case.density.as_ref().unwrap().overlap.unwrap();
+    assert!((overlap - complete).abs() < 0.001, "{overlap} of {complete}");
+}
+
 #[test]
 fn four_guests_measure_together_and_each_has_a_row() {
     if !require_kvm() {

@@ -146,6 +146,11 @@ pub fn write_console(_bytes: &[u8]) {}
 /// There is no VMM.
 pub fn ring_doorbell(_value: u32) {}
 
+/// There is no VMM.
+pub fn read_doorbell() -> u32 {
+    u32::MAX
+}
+
 /// There is no clock.
 pub fn time_stamp_counter() -> u64 {
     0

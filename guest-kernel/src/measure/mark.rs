@@ -4,7 +4,7 @@
 //! counts up to there.
 
 use abi::call::{Tag, status};
-use abi::port::doorbell;
+use abi::port::{OTHERS_MEASURE, doorbell};
 
 use crate::arch;
 use crate::cpu::Cpu;
@@ -107,6 +107,15 @@ pub fn part_measured(cpu: &Cpu, thread: &Thread, began_tsc: u64, ended_tsc: u64)
         kernel.report.note_end(cpu);
         arch::ring_doorbell(doorbell::PART_MEASURED);
     }
+    status::OK
+}
+
+/// `OTHERS_MEASURE` of the current thread. Returns the result.
+pub fn others_measure(cpu: &Cpu, thread: &Thread) -> u64 {
+    if cpu.kernel.get().is_none() || !thread.server.is_driver {
+        return status::NOT_PERMITTED;
+    }
+    thread.context.words[0].set((arch::read_doorbell() == OTHERS_MEASURE).into());
     status::OK
 }
 

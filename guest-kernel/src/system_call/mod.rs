@@ -56,6 +56,7 @@ pub fn handle(cpu: &'static Cpu, thread: &'static Thread, call: u32) -> &'static
             return change(cpu, thread, first, |alone, server| move_thread(alone, thread, server, second));
         }
         number::PART_MEASURED => mark::part_measured(cpu, thread, first, second),
+        number::OTHERS_MEASURE => mark::others_measure(cpu, thread),
         number::FINISH => finish(cpu, thread, first),
         _ => status::NO_SUCH_CALL,
     };

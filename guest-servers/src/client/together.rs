@@ -100,7 +100,31 @@ impl Together {
         }
         Ok(())
     }
+
+    /// Goes on calling behind the second mark, in no count and no sample, until all guests have measured, if that is asked for.
+    #[inline(never)]
+    pub fn wait_for_other_guests(
+        &self,
+        start: &Start,
+        call: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if start.argument(client::TOGETHER) & together::UNTIL_ALL_GUESTS == 0 {
+            return Ok(());
+        }
+        let between_looks = start.info().tsc_hz / LOOKS_PER_SECOND;
+        while rt::call::others_measure() {
+            let looked = now();
+            call()?;
+            while now().wrapping_sub(looked) < between_looks {
+                call()?;
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Looks in a second at whether others still measure: so seldom that calls are what the host has to do.
+const LOOKS_PER_SECOND: u64 = 500;
 
 /// Calls until so many threads have come here.
 fn call_until_all(

@@ -172,6 +172,12 @@ pub fn measure_end(round_trips: u64, channel_count: u64, sample_count: u64, othe
     system_call::<{ number::MEASURE_END }>(Registers { rdi: round_trips, rsi: channel_count, words, rax: 0 });
 }
 
+/// As the driver of the case, behind its measured part: whether guests that were started with this one still measure.
+pub fn others_measure() -> bool {
+    let asked = received(system_call::<{ number::OTHERS_MEASURE }>(Registers::default()));
+    asked.is_ok_and(|answer| answer.message.words[0] == 1)
+}
+
 /// As the driver of the case: moves server `index` of the plan, `how` being bits of [`abi::call::migrate`]. Returns the
 /// servers moved, pages changed, INVLPGs and full flushes.
 pub fn migrate(index: u64, how: u64) -> Result<[u64; 4], Error> {

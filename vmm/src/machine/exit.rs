@@ -16,6 +16,8 @@ pub(crate) enum Event<'a> {
     Write(PortWrite<'a>),
     /// The guest reads one register of the serial console, for each byte.
     SerialRead { register: u8, data: &'a mut [u8] },
+    /// The guest asks whether others that were started with it still measure.
+    OthersMeasure(&'a mut [u8]),
     /// The guest reads a port where nothing is.
     OtherRead(&'a mut [u8]),
     /// The guest reads a register that the VMM keeps; set the error to 1 for a general protection fault.
@@ -62,6 +64,7 @@ pub(crate) fn decode(exit: VcpuExit<'_>) -> Event<'_> {
         VcpuExit::IoOut(port, data) => Event::Write(decode_write(port, data)),
         VcpuExit::IoIn(port, data) => match serial_register(port) {
             Some(register) => Event::SerialRead { register, data },
+            None if port == DOORBELL => Event::OthersMeasure(data),
             None => Event::OtherRead(data),
         },
         VcpuExit::X86Rdmsr(exit) => {

@@ -43,6 +43,7 @@ pub(crate) struct Measurement<'a> {
     threads: Vec<OnceLock<VcpuThread>>,
     has_started: AtomicBool,
     has_begun: AtomicBool,
+    has_ended: AtomicBool,
     announced: OnceLock<u64>,
 }
 
@@ -88,6 +89,7 @@ impl<'a> Measurement<'a> {
             threads: (0..vcpus).map(|_| OnceLock::new()).collect(),
             has_started: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
             announced: OnceLock::new(),
         }
     }
@@ -106,6 +108,9 @@ impl<'a> Measurement<'a> {
         match value {
             doorbell::STARTED => !self.has_started.swap(true, Ordering::SeqCst),
             doorbell::MEASURE_BEGIN => !self.has_begun.swap(true, Ordering::SeqCst),
+            doorbell::MEASURE_END => {
+                self.has_begun.load(Ordering::SeqCst) && !self.has_ended.swap(true, Ordering::SeqCst)
+            }
             _ => false,
         }
     }
@@ -258,8 +263,8 @@ mod tests {
     fn a_stage_is_reached_once() {
         let measurement = Measurement::new(GuestStats::default(), 1, &NoProbe);
         let reached: Vec<u32> =
-            [3, 1, 3, 1, 2, 2, 9].into_iter().filter(|v| measurement.is_first(*v)).collect();
-        assert_eq!(reached, [doorbell::STARTED, doorbell::MEASURE_BEGIN]);
+            [2, 3, 1, 3, 1, 2, 2, 9].into_iter().filter(|v| measurement.is_first(*v)).collect();
+        assert_eq!(reached, [doorbell::STARTED, doorbell::MEASURE_BEGIN, doorbell::MEASURE_END]);
     }
 
     #[test]

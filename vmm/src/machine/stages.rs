@@ -21,6 +21,8 @@ pub(crate) enum Stage {
         /// Round trips that it announces.
         round_trips: u64,
     },
+    /// It has come to its second mark. What it does from here on is in no count.
+    Measured,
 }
 
 /// Told about the stages of one guest's life.
@@ -34,4 +36,7 @@ pub(crate) trait Stages: Sync {
     /// The guest has come to this stage, for the first time. It waits until this returns; what it measures has not begun, and its
     /// deadline stands still meanwhile.
     fn reached(&self, stage: Stage);
+
+    /// Whether guests that were started with this one still measure. Asked behind [`Stage::Measured`], from any vCPU's thread.
+    fn others_measure(&self) -> bool;
 }

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abi::port::doorbell;
+use abi::port::{self, doorbell};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
 
@@ -67,22 +67,36 @@ impl Session<'_> {
 
     /// The guest has rung the doorbell, and waits.
     fn ring(&self, vcpu: u32, value: u32) {
-        if self.measurement.is_first(value)
-            && let Some(stage) = self.stage(value)
-            && let Some(stages) = self.stages
-        {
+        let stage = if self.measurement.is_first(value) { self.stage(value) } else { None };
+        // The first mark is taken when it may go on, the second one before anybody hears of it.
+        self.reach(stage.filter(|stage| *stage != Stage::Measured));
+        self.measurement.ring(vcpu, value);
+        self.probe.rung(vcpu, value);
+        self.reach(stage.filter(|stage| *stage == Stage::Measured));
+    }
+
+    fn reach(&self, stage: Option<Stage>) {
+        if let (Some(stage), Some(stages)) = (stage, self.stages) {
             self.deadline.hold();
             stages.reached(stage);
             self.deadline.begin(Instant::now());
         }
-        self.measurement.ring(vcpu, value);
-        self.probe.rung(vcpu, value);
+    }
+
+    /// Whether the guest is to go on calling. As long as others measure, its deadline does not come nearer: theirs does.
+    fn others_measure(&self) -> bool {
+        let others = self.stages.is_some_and(|stages| stages.others_measure());
+        if others {
+            self.deadline.begin(Instant::now());
+        }
+        others
     }
 
     /// The stage that a guest has come to that rings for the first time with this value.
     fn stage(&self, value: u32) -> Option<Stage> {
         match value {
             doorbell::STARTED => Some(Stage::Started),
+            doorbell::MEASURE_END => Some(Stage::Measured),
             doorbell::MEASURE_BEGIN => {
                 let announced = report::read_announced(self.report.memory, self.report.layout);
                 Some(Stage::Measuring { round_trips: self.measurement.announce(announced?) })
@@ -317,6 +331,10 @@ fn step(session: &Session<'_>, vcpu: &mut Vcpu) -> Option<exit::End> {
         Event::Write(PortWrite::Exit(code)) => return Some(exit::End::Code(code)),
         Event::Write(PortWrite::Nothing) | Event::Continue => {}
         Event::SerialRead { register, data } => session.devices.serial_read(register, data),
+        Event::OthersMeasure(data) => {
+            let answer = if session.others_measure() { port::OTHERS_MEASURE } else { 0 };
+            data.iter_mut().zip(answer.to_le_bytes().into_iter().cycle()).for_each(|(to, from)| *to = from);
+        }
         Event::OtherRead(data) => data.fill(0xff),
         Event::End(end) => return Some(with_details(end, vcpu)),
     }

@@ -65,6 +65,9 @@ pub struct ProcessRecord {
     /// When it passed its first mark, ns of the clock that all guests share (CLOCK_MONOTONIC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_at_ns: Option<u64>,
+    /// Until when it called, on the same clock: behind its second mark it went on until all guests had measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called_until_ns: Option<u64>,
     /// Between the marks: time that vCPU threads had a CPU, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_cpu_ns: Option<u64>,
@@ -112,7 +115,8 @@ pub struct DensityRecord {
     /// PSS of all guests at once, the guests' memory included, bytes; of the launch with the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_pss_bytes: Option<u64>,
-    /// Share of the longest measured part in which all of them measured; of the launch with the least.
+    /// Share of the longest measured part in which all of them called, before their second marks or behind; of the launch with the
+    /// least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<f64>,
     /// Round trips that all guests together made while all of them measured, over all launches.

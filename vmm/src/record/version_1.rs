@@ -16,7 +16,7 @@ use super::relate::relate;
 use super::run::{CaseRecord, RunRecord, VERSION};
 use super::samples::read_npy;
 use crate::record::density::DensityRecord;
-use crate::statistics::at_once::{NotAtOnce, Span, overlap};
+use crate::statistics::at_once::{Caller, NotAtOnce, Span, overlap};
 use crate::statistics::rounded;
 use crate::statistics::summary::{INTERVAL_COUNT_MIN, Summary};
 use crate::workload::Workload;
@@ -50,7 +50,8 @@ fn drop_sums_of_rates(case: &mut CaseRecord) {
             launches.entry(process.launch).or_default().push(span);
         }
     }
-    let overlaps = launches.values().filter_map(|spans| overlap(spans));
+    let callers = |spans: &Vec<Span>| spans.iter().copied().map(Caller::from).collect::<Vec<_>>();
+    let overlaps = launches.values().filter_map(|spans| overlap(&callers(spans)));
     density.overlap = overlaps.min_by(f64::total_cmp).map(|share| rounded(share, 4));
     if density.guests > 1 {
         *density = DensityRecord {

@@ -6,7 +6,7 @@ use super::launch::Launch;
 use crate::case::Case;
 use crate::machine::guest::GuestRun;
 use crate::record::density::{DensityRecord, MemoryFigures, ProcessRecord, Spread};
-use crate::statistics::at_once::{self, AtOnce, NotAtOnce, Part, RoundTrips, Span, Stretch, at_once};
+use crate::statistics::at_once::{self, AtOnce, Caller, NotAtOnce, Part, RoundTrips, Span, Stretch, at_once};
 use crate::statistics::rounded;
 
 /// The figures of one guest's process.
@@ -25,6 +25,7 @@ pub fn process_record(launch: &Launch) -> Option<ProcessRecord> {
         user_ns: guest.user_ns,
         system_ns: guest.system_ns,
         began_at_ns: guest.times.began_at_ns,
+        called_until_ns: guest.times.called_until_ns,
         measured_cpu_ns: run.and_then(|run| run.cpu_ns),
         run_delay_ns: run.and_then(|run| run.run_delay_ns),
         round_trips_per_second: run.and_then(|run| {
@@ -63,7 +64,7 @@ pub(crate) fn density(
         guest_rss_bytes: memory(|memory| memory.guest_rss_bytes),
         overhead_pss_bytes: memory(|memory| memory.overhead_pss_bytes),
         total_pss_bytes: groups.iter().filter_map(|group| total_pss(group)).max(),
-        overlap: least(groups.iter().filter_map(|group| at_once::overlap(&spans(group))))
+        overlap: least(groups.iter().filter_map(|group| at_once::overlap(&callers(group))))
             .map(|value| rounded(value, 4)),
         round_trips_at_once: figure(|figures| Some(rounded(figures.round_trips, 1))),
         round_trips_per_second: figure(|figures| Some(rounded(figures.throughput, 1))),
@@ -148,6 +149,16 @@ fn total_pss(group: &[&Member]) -> Option<u64> {
     let memory = group.iter().map(|member| member.record.memory);
     let total = |memory: MemoryFigures| memory.guest_pss_bytes + memory.overhead_pss_bytes;
     memory.flatten().map(total).reduce(|sum, one| sum + one)
+}
+
+/// The measured part of each, and until when it called.
+fn callers(group: &[&Member]) -> Vec<Caller> {
+    let caller = |member: &&Member| {
+        let span = member.part?.span;
+        let called_until_ns = member.record.called_until_ns.unwrap_or(0).max(span.end_ns);
+        Some(Caller { span, called_until_ns })
+    };
+    group.iter().filter_map(caller).collect()
 }
 
 fn spans(group: &[&Member]) -> Vec<Span> {

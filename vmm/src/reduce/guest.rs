@@ -54,4 +54,6 @@ pub struct Times {
     pub ready_ns: Option<u64>,
     /// When it passed its first mark, on the clock that all guests share (CLOCK_MONOTONIC).
     pub began_at_ns: Option<u64>,
+    /// Until when it called, on the same clock: until all had measured.
+    pub called_until_ns: Option<u64>,
 }

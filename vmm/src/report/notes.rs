@@ -203,8 +203,8 @@ fn at_once(run: &RunRecord) -> Vec<String> {
     let mut notes = Vec::new();
     if crowds.iter().any(|density| density.overlap.is_some()) {
         notes.push(
-            "Measured together: the time in which all guests measured, as a share of the longest measured part. Round trips/s, fairness \
-             and fastest by slowest are of that time."
+            "Measured together: the time in which all guests called, as a share of the longest measured part. Round trips/s, fairness and \
+             fastest by slowest are of the time in which all of them measured."
                 .to_owned(),
         );
     }

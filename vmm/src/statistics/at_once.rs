@@ -28,10 +28,29 @@ pub(crate) fn window(spans: &[Span]) -> Option<Span> {
     (end_ns > begin_ns).then_some(Span { begin_ns, end_ns })
 }
 
-/// The window as a share of the longest span, which is the least that it is of any; `None` where nobody measured.
-pub(crate) fn overlap(spans: &[Span]) -> Option<f64> {
-    let longest = spans.iter().map(|span| span.length_ns()).max()?;
-    Some(window(spans).map_or(0.0, |window| window.length_ns() as f64 / longest as f64))
+/// A guest that may call beyond its measured part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub span: Span,
+    /// Not before the end of its span.
+    pub called_until_ns: u64,
+}
+
+impl From<Span> for Caller {
+    fn from(span: Span) -> Caller {
+        Caller { span, called_until_ns: span.end_ns }
+    }
+}
+
+/// The time in which all called while one of them measured, as a share of the longest span, which is the least that it is of any;
+/// `None` where nobody measured.
+pub(crate) fn overlap(callers: &[Caller]) -> Option<f64> {
+    let longest = callers.iter().map(|caller| caller.span.length_ns()).max()?;
+    let begin_ns = callers.iter().map(|caller| caller.span.begin_ns).max()?;
+    let called_until_ns = callers.iter().map(|caller| caller.called_until_ns).min()?;
+    let last_end_ns = callers.iter().map(|caller| caller.span.end_ns).max()?;
+    let all_ns = called_until_ns.min(last_end_ns).saturating_sub(begin_ns);
+    Some((all_ns as f64 / longest as f64).min(1.0))
 }
 
 /// Round trips that one thread made one after the other from the beginning of its span to the end.

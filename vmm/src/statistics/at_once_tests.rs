@@ -8,6 +8,23 @@ fn span(begin_ns: u64, length_ns: u64) -> Span {
     Span::new(begin_ns, length_ns).unwrap()
 }
 
+/// Guests that called in these spans and no longer.
+fn callers(spans: &[Span]) -> Vec<Caller> {
+    spans.iter().copied().map(Caller::from).collect()
+}
+
+/// One guest is five times as fast; it goes on until the other has measured.
+#[test]
+fn whoever_goes_on_calling_is_there_to_the_end() {
+    let spans = [span(0, 20), span(0, 100)];
+    assert_eq!(overlap(&callers(&spans)), Some(0.2));
+    let until = |called_until_ns| spans.map(|span| Caller { called_until_ns, ..Caller::from(span) });
+    assert_eq!(
+        (overlap(&until(60)), overlap(&until(100)), overlap(&until(900))),
+        (Some(0.6), Some(1.0), Some(1.0))
+    );
+}
+
 fn part(span: Span, durations: &[u64]) -> Part {
     Part { span, stretches: vec![Stretch { span, round_trips: RoundTrips::timed(durations) }] }
 }
@@ -16,7 +33,7 @@ fn part(span: Span, durations: &[u64]) -> Part {
 fn guests_that_never_measured_together_have_no_throughput() {
     let parts = [part(span(0, 100), &[10; 10]), part(span(100, 100), &[10; 10])];
     assert_eq!(at_once(2, &parts), Err(NotAtOnce::NoOverlap));
-    assert_eq!(overlap(&[span(0, 100), span(100, 100)]), Some(0.0));
+    assert_eq!(overlap(&[span(0, 100).into(), span(100, 100).into()]), Some(0.0));
     assert_eq!(at_once(3, &parts), Err(NotAtOnce::NotAll));
 }
 
@@ -74,7 +91,7 @@ proptest! {
     fn the_window_lies_in_every_span_and_nobody_did_more_than_it_did(parts in parts()) {
         let guests = parts.len() as u32;
         let spans: Vec<Span> = parts.iter().map(|part| part.span).collect();
-        let share = overlap(&spans).unwrap();
+        let share = overlap(&callers(&spans)).unwrap();
         prop_assert!((0.0..=1.0).contains(&share));
         prop_assert_eq!(share > 0.0, window(&spans).is_some());
         match at_once(guests, &parts) {

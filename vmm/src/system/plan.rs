@@ -157,15 +157,18 @@ impl Modules<'_> {
     }
 }
 
-/// How threads that measure on several CPUs begin and end; 0 for one.
+/// How threads that measure on several CPUs begin and end, and whether they then wait for other guests; 0 for one of one guest.
 fn together(case: &Parameters, pin: &Pin) -> u64 {
+    let bit = |is_set, bit| if is_set { bit } else { 0 };
+    // What can be done only once cannot go on, and what faults would fill the report.
+    let can_go_on = !case.workload.is_measured_once() && !case.workload.has_fault();
+    let guests = bit(can_go_on && case.guests > Some(1), together::UNTIL_ALL_GUESTS);
     if case.measuring_threads() == 1 {
-        return 0;
+        return guests;
     }
     // Whoever calls a server on another CPU would put its unmeasured calls into that one's counts.
     let stays_on_its_cpu = case.serving != Some(Serving::Central);
-    let bit = |is_set, bit| if is_set { bit } else { 0 };
-    bit(fits_host(case, pin), together::SPIN) | bit(stays_on_its_cpu, together::KEEP_CALLING)
+    guests | bit(fits_host(case, pin), together::SPIN) | bit(stays_on_its_cpu, together::KEEP_CALLING)
 }
 
 /// Whether each vCPU of all guests at once has a CPU of the host for itself.

@@ -145,7 +145,7 @@ fn nobody_but_the_driver_may_do_what_only_it_may() {
     for place in BOTH_PLACES {
         let driver = scenario(Place::User, scenario::PRIVILEGED_CALLS, 0);
         let Some(run) = finish(&[driver, server(program::CRASH, place)]) else { return };
-        assert_eq!(run.samples, [8, 8], "{place:?}: refused, of so many");
+        assert_eq!(run.samples, [9, 9], "{place:?}: refused, of so many");
         assert_eq!(counted(&run).threads_ended, 0);
     }
 }

@@ -243,7 +243,7 @@ fn a_32_bit_server_may_do_no_more_than_a_64_bit_one() {
     for place in [Place::Small, Place::Large] {
         let driver = scenario(Place::Large, scenario::PRIVILEGED_CALLS, 0);
         let Some(run) = finish(&[driver, server(program::CRASH, place)]) else { return };
-        assert_eq!(run.samples, [8, 8], "{place:?}: refused, of so many");
+        assert_eq!(run.samples, [9, 9], "{place:?}: refused, of so many");
     }
     let driver = scenario(Place::Large, scenario::BAD_NUMBERS, 0);
     let Some(run) = finish(&[driver, server(program::NULL, Place::Small)]) else { return };

@@ -5,7 +5,7 @@ use core::arch::{asm, naked_asm};
 use abi::address::CPU_RECORD;
 use abi::port::{DOORBELL, EXIT, SERIAL};
 use x86_64::instructions::interrupts;
-use x86_64::instructions::port::PortWriteOnly;
+use x86_64::instructions::port::{PortReadOnly, PortWriteOnly};
 
 use super::paging;
 use crate::cpu::Cpu;
@@ -92,6 +92,12 @@ pub fn cpu(index: u32) -> &'static Cpu {
 pub fn ring_doorbell(value: u32) {
     // SAFETY: a port of the machine model; writing it changes nothing in the guest.
     unsafe { PortWriteOnly::new(DOORBELL).write(value) };
+}
+
+/// Asks the VMM; see [`abi::port::DOORBELL`].
+pub fn read_doorbell() -> u32 {
+    // SAFETY: a port of the machine model; reading it changes nothing in the guest.
+    unsafe { PortReadOnly::new(DOORBELL).read() }
 }
 
 /// Ends the guest; one of [`abi::port::exit_code`].

@@ -20,8 +20,8 @@ pub use entry::last_words::panic;
 pub use entry::probe::probe_segments;
 pub use flush::{clock_kind, flush_all, flush_region, flush_space, measure_flush, set_has_invpcid};
 pub use machine::{
-    copy_words, cpu, exit, idle, load_page_table, message_buffer, ring_doorbell, time_stamp_counter,
-    wait_for_interrupt, write_console,
+    copy_words, cpu, exit, idle, load_page_table, message_buffer, read_doorbell, ring_doorbell,
+    time_stamp_counter, wait_for_interrupt, write_console,
 };
 pub use migration::{
     change_region_privilege, hang_home, move_call_return, move_interrupted, move_slot, set_interface_pages,

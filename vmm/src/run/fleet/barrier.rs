@@ -9,11 +9,15 @@ enum Phase {
     Ready,
     /// It has gone on.
     Measuring,
+    /// It has measured, and goes on calling for the others' sake.
+    Measured,
+    /// It knows that all have measured.
+    Released,
     /// It has ended, well or badly.
     Ended,
 }
 
-/// The barrier before the first mark of all guests.
+/// The barrier before the first mark of all guests, and the one that ends what they do behind their second.
 #[derive(Clone, Debug)]
 pub(super) struct Barrier {
     phases: Vec<Phase>,
@@ -56,9 +60,31 @@ impl Barrier {
             .for_each(|phase| *phase = Phase::Measuring);
     }
 
+    /// A guest that measured has come to its second mark.
+    pub(super) fn measured(&mut self, guest: usize) {
+        if let Some(phase @ Phase::Measuring) = self.phases.get_mut(guest) {
+            *phase = Phase::Measured;
+        }
+    }
+
+    /// The guests that go on calling, once there is nobody left who measures. Each is named once.
+    pub(super) fn release(&mut self) -> Vec<usize> {
+        let is_awaited = |phase| matches!(phase, Phase::Starting | Phase::Ready | Phase::Measuring);
+        if self.phases.iter().copied().any(is_awaited) {
+            return Vec::new();
+        }
+        let calling = self.phases.iter_mut().enumerate().filter(|(_, phase)| **phase == Phase::Measured);
+        calling
+            .map(|(guest, phase)| {
+                *phase = Phase::Released;
+                guest
+            })
+            .collect()
+    }
+
     /// Whether a guest waits for others.
     pub(super) fn is_waiting(&self, guest: usize) -> bool {
-        self.phases.get(guest) == Some(&Phase::Ready)
+        matches!(self.phases.get(guest), Some(Phase::Ready | Phase::Measured))
     }
 
     /// Whether all guests have ended.
@@ -96,6 +122,28 @@ mod tests {
         barrier.open();
         barrier.end(0);
         assert!(barrier.is_over() && barrier.complete().is_none());
+    }
+
+    #[test]
+    fn whoever_has_measured_is_released_with_the_last() {
+        let mut barrier = Barrier::new(4);
+        (0..3).for_each(|guest| barrier.arrive(guest));
+        barrier.measured(0);
+        assert!(barrier.release().is_empty() && barrier.is_waiting(0), "it waits at its first mark");
+        barrier.end(3);
+        barrier.open();
+        barrier.measured(0);
+        barrier.measured(1);
+        assert!(barrier.release().is_empty(), "one still measures");
+        barrier.measured(2);
+        assert_eq!(barrier.release(), [0, 1, 2]);
+        assert!(barrier.release().is_empty() && !barrier.is_waiting(0), "once");
+        let mut barrier = Barrier::new(2);
+        (0..2).for_each(|guest| barrier.arrive(guest));
+        barrier.open();
+        barrier.measured(0);
+        barrier.end(1);
+        assert_eq!(barrier.release(), [0], "nobody goes on for the dead");
     }
 
     proptest! {

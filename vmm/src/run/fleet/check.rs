@@ -33,6 +33,7 @@ enum Stage {
     Created,
     Started,
     Ready,
+    Measured,
     Over,
 }
 
@@ -72,6 +73,7 @@ impl Check {
             Notice::Created { .. } => ("created", Stage::Created),
             Notice::Started { .. } => ("started", Stage::Started),
             Notice::Ready { .. } => ("ready", Stage::Ready),
+            Notice::Measured { .. } => ("measured", Stage::Measured),
             Notice::Ended { .. } => ("ended", Stage::Over),
             Notice::Failed { .. } => ("failed", Stage::Over),
         };
@@ -94,6 +96,7 @@ impl Check {
                 self.announced = Some(*round_trips);
                 self.time(name, *at_ns)
             }
+            Notice::Measured { at_ns } => self.time(name, *at_ns),
             Notice::Ended { began_ns, run, lenses } => {
                 if !raw_size.is_multiple_of(size_of::<u64>()) {
                     return Err(format!("{raw_size} bytes of samples"));
@@ -109,7 +112,8 @@ impl Check {
     }
 
     fn time(&self, name: &str, at_ns: u64) -> Result<(), String> {
-        let earliest = if name == "began" { self.opened_ns } else { Some(self.spawned_ns) };
+        let earliest =
+            if ["began", "measured"].contains(&name) { self.opened_ns } else { Some(self.spawned_ns) };
         let is_possible = earliest.is_some_and(|earliest| (earliest..=now_ns()).contains(&at_ns));
         if is_possible { Ok(()) } else { Err(format!("the time of `{name}` is {at_ns} ns")) }
     }

@@ -61,6 +61,21 @@ fn every_stage_comes_once_and_in_its_turn() {
     check.take(&Notice::Ready { at_ns, round_trips: 3 }, 0).unwrap();
     out_of_turn(check.take(&Notice::Started { at_ns }, 0));
     out_of_turn(check.take(&Notice::Ready { at_ns, round_trips: 3 }, 0));
+    let mut check = measuring();
+    let at_ns = now_ns();
+    check.take(&Notice::Measured { at_ns }, 0).unwrap();
+    out_of_turn(check.take(&Notice::Measured { at_ns }, 0));
+}
+
+/// Nobody has measured who waits at its first mark.
+#[test]
+fn a_part_cannot_end_before_it_was_let_begin() {
+    let (mut check, at_ns) = new();
+    let ready = Notice::Ready { at_ns, round_trips: 3 };
+    [created(at_ns), Notice::Started { at_ns }, ready]
+        .iter()
+        .for_each(|notice| check.take(notice, 0).unwrap());
+    assert!(check.take(&Notice::Measured { at_ns: now_ns() }, 0).unwrap_err().contains("measured"));
 }
 
 #[test]

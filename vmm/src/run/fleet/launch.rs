@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use super::PROCESS_COMMAND;
-use super::message::{self, GO, Order};
+use super::message::{self, Order};
 use super::programs::Programs;
 use crate::machine::clock::now_ns;
 
@@ -99,10 +99,10 @@ impl Process {
         }
     }
 
-    /// Opens the barrier for it.
-    pub(super) fn go(&self) {
+    /// Says one byte to it: [`message::GO`] or [`message::DONE`].
+    pub(super) fn tell(&self, word: u8) {
         // If it is gone, the end of its messages says so.
-        let _ = (&self.stream).write(&[GO]);
+        let _ = (&self.stream).write(&[word]);
     }
 
     /// Ends the process now.

@@ -43,6 +43,9 @@ pub(crate) struct Program {
 /// To a guest's process, at the barrier: go on. Nothing but one byte, so that nothing is parsed just then.
 pub(crate) const GO: u8 = b'g';
 
+/// To a guest's process that has measured: all others have, too.
+pub(crate) const DONE: u8 = b'd';
+
 /// From a guest's process. Times are of CLOCK_MONOTONIC, ns.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -54,6 +57,8 @@ pub(crate) enum Notice {
     Started { at_ns: u64 },
     /// The guest has rung for its first mark, where it announces so many round trips, and waits for [`GO`].
     Ready { at_ns: u64, round_trips: u64 },
+    /// The guest has come to its second mark, and goes on calling until [`DONE`].
+    Measured { at_ns: u64 },
     /// The guest has ended. Its samples are the raw bytes of the message.
     Ended { began_ns: Option<u64>, run: Box<GuestRun>, lenses: LensValues },
     /// No guest was run.

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use super::confine::Filters;
-use super::message::{self, GO, Notice, Order};
+use super::message::{self, DONE, GO, Notice, Order};
 use super::programs;
 use crate::lens::{LensValues, measure};
 use crate::machine::clock::now_ns;
@@ -86,7 +87,7 @@ fn run(received: &Received, stream: &UnixStream, entered_ns: u64) -> Result<(Not
         programs::open(file, &order.kernel, &order.modules).map_err(|error| chain(&error))?;
     let config = GuestConfig { kernel, modules, ..order.config.clone() };
     let filters = Filters::new().map_err(|error| chain(&error))?;
-    let teller = Teller { stream, filters, entered_ns };
+    let teller = Teller { stream, filters, entered_ns, waits_for_others: AtomicBool::new(false) };
     // Nobody raises it: a guest's process is stopped from outside.
     let stop = StopFlag::new().map_err(|error| chain(&error))?;
     let measured = measure::run_staged(&config, &order.lenses, &stop, Some(&teller));
@@ -110,6 +111,8 @@ struct Teller<'a> {
     stream: &'a UnixStream,
     filters: Filters,
     entered_ns: u64,
+    /// Its guest has measured, and nobody has said that all have.
+    waits_for_others: AtomicBool,
 }
 
 impl Teller<'_> {
@@ -143,7 +146,28 @@ impl Stages for Teller<'_> {
                 let _ = told.and_then(|()| (&mut &*self.stream).read_exact(&mut answer));
                 debug_assert!(answer == [GO] || answer == [0], "{answer:?}");
             }
+            Stage::Measured => {
+                let _ = self.tell(&Notice::Measured { at_ns });
+                self.waits_for_others.store(true, Ordering::SeqCst);
+            }
         }
+    }
+
+    fn others_measure(&self) -> bool {
+        if !self.waits_for_others.load(Ordering::SeqCst) {
+            return false;
+        }
+        let mut answer = [0];
+        // SAFETY: The kernel writes at most one byte, into `answer`; the descriptor is the stream's.
+        let size =
+            unsafe { libc::recv(self.stream.as_raw_fd(), answer.as_mut_ptr().cast(), 1, libc::MSG_DONTWAIT) };
+        // One byte, or the end of the connection: nobody measures any more.
+        let is_over = size >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock;
+        if is_over {
+            debug_assert!(size != 1 || answer == [DONE], "{answer:?}");
+            self.waits_for_others.store(false, Ordering::SeqCst);
+        }
+        !is_over
     }
 }
 

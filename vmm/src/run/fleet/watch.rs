@@ -10,10 +10,11 @@ use super::cgroup::{Cgroups, QuotaError};
 use super::check::Check;
 use super::launch::{Process, Remains};
 use super::memory;
-use super::message::{self, Frames, Notice, Order};
+use super::message::{self, DONE, Frames, GO, Notice, Order};
 use super::programs::Programs;
 use crate::lens::LensRequest;
 use crate::machine::StopFlag;
+use crate::machine::clock::now_ns;
 use crate::machine::guest::{GuestConfig, Pin};
 use crate::machine::host_limits;
 use crate::machine::stillness::{Before, Stillness, TICK};
@@ -129,8 +130,8 @@ impl Member {
         at_ns.checked_sub(self.spawned_ns)
     }
 
-    /// Takes a message; whether the guest has come to the barrier. An error: what cannot be.
-    fn take(&mut self, notice: Notice, raw: &[u8]) -> Result<bool, String> {
+    /// Takes a message, and tells what came of it. An error: what cannot be.
+    fn take(&mut self, notice: Notice, raw: &[u8]) -> Result<Came, String> {
         self.check.take(&notice, raw.len())?;
         self.heard = Instant::now();
         match notice {
@@ -143,8 +144,9 @@ impl Member {
             Notice::Started { at_ns } => self.times.started_ns = self.since_spawn(at_ns),
             Notice::Ready { at_ns, .. } => {
                 self.times.ready_ns = self.since_spawn(at_ns);
-                return Ok(true);
+                return Ok(Came::ToFirstMark);
             }
+            Notice::Measured { .. } => return Ok(Came::ToSecondMark),
             Notice::Ended { began_ns, mut run, lenses } => {
                 run.samples = message::samples_from_bytes(raw);
                 self.times.began_at_ns = began_ns;
@@ -154,8 +156,17 @@ impl Member {
                 self.result.get_or_insert(Err(Lost::NotStarted(reason)));
             }
         }
-        Ok(false)
+        Ok(if self.check.is_over() { Came::ToItsEnd } else { Came::Nearer })
     }
+}
+
+/// Where a guest has come, by its process's last message.
+enum Came {
+    Nearer,
+    ToFirstMark,
+    ToSecondMark,
+    /// Its process has nothing more to say.
+    ToItsEnd,
 }
 
 fn lie(reason: &str) -> String {
@@ -253,8 +264,23 @@ impl Watch {
             if let Some(waiting) = self.barrier.complete() {
                 self.open(&waiting);
             }
+            let calling = self.barrier.release();
+            self.release(&calling);
         }
         Ok(())
+    }
+
+    /// All have measured: those that went on calling need not any more.
+    fn release(&mut self, calling: &[usize]) {
+        let at_ns = now_ns();
+        for index in calling {
+            let member = &mut self.members[*index];
+            member.heard = Instant::now();
+            member.times.called_until_ns = Some(at_ns);
+            if let Some(process) = &member.process {
+                process.tell(DONE);
+            }
+        }
     }
 
     /// Reads what a guest's process says.
@@ -272,10 +298,10 @@ impl Watch {
             loop {
                 match member.frames.next() {
                     Ok(Some((notice, raw))) => match member.take(notice, &raw) {
-                        Ok(true) => self.barrier.arrive(index),
-                        // It has nothing more to say.
-                        Ok(false) if member.check.is_over() => return self.bury(index),
-                        Ok(false) => {}
+                        Ok(Came::ToFirstMark) => self.barrier.arrive(index),
+                        Ok(Came::ToSecondMark) => self.barrier.measured(index),
+                        Ok(Came::ToItsEnd) => return self.bury(index),
+                        Ok(Came::Nearer) => {}
                         Err(reason) => return self.lose(index, lie(&reason)),
                     },
                     Ok(None) => break,
@@ -318,7 +344,7 @@ impl Watch {
             member.heard = Instant::now();
             member.check.open();
             if let Some(process) = &member.process {
-                process.go();
+                process.tell(GO);
             }
         }
     }
