@@ -87,7 +87,7 @@ fn the_claims_say_what_the_runs_say() {
         ("moves {} times in place", vec![moves]),
         ("Every region has {} GiB", vec![region]),
         (
-            "There are {} slots, {} to a top-level entry. A test fills them with {} servers",
+            "There are {} slots, {} to a top-level entry. A test has {} servers",
             vec![slots, SLOTS_PER_TOP_ENTRY as u64, at_once],
         ),
         ("the same instructions with {}, {}, {} and {} servers", crowds.to_vec()),
