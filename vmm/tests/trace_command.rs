@@ -19,6 +19,24 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// A folder that somebody else writes to stays as it is.
+#[test]
+fn a_folder_of_a_run_under_way_is_refused() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let held = std::fs::File::create(folder.path().join("run.lock")).unwrap();
+    held.lock().unwrap();
+    inkbed()
+        .args(["trace", "bench-config/ipc.toml", "--case", "call/user-user/words=0", "--out"])
+        .arg(folder.path())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("a run is under way"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was written");
+}
+
 #[test]
 fn a_trace_has_a_table_a_listing_and_folded_stacks() {
     if !require_kvm() {

@@ -38,20 +38,25 @@ pub(super) fn selftest(arguments: &SelftestArguments) -> anyhow::Result<End> {
         overrides: &overrides(arguments.short),
     };
     let mut begun = 0;
-    let done = selftest::run(&setup, &mut |name| {
+    let record = selftest::run(&setup, &mut |name| {
         begun += 1;
         note!("{begun} of {}: {name}", CHECKS.len());
     })?;
-    let Some(record) = done else {
-        note!("interrupted: nothing is written");
+    if record.is_interrupted && record.checks.is_empty() {
+        note!("interrupted before the first check: nothing is written");
         return Ok(End::Interrupted);
-    };
+    }
     check_is_free(&path, arguments.overwrite)?;
     let text = json(&serde_json::to_string_pretty(&record)?) + "\n";
     write_atomically(&path, |file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))?;
     output::print(&record.table(u16::try_from(output::width()).unwrap_or(u16::MAX)))?;
-    note!("written to {}: the file to send", line(&path.display().to_string()));
+    let (path, done) = (path.display().to_string(), record.checks.len());
+    if record.is_interrupted {
+        note!("interrupted: {done} of {} checks are written to {}", CHECKS.len(), line(&path));
+    } else {
+        note!("written to {}: the file to send", line(&path));
+    }
     Ok(end_of(&record))
 }
 
@@ -61,6 +66,9 @@ fn overrides(is_short: bool) -> Overrides {
 }
 
 fn end_of(record: &SelftestRecord) -> End {
+    if record.is_interrupted {
+        return End::Interrupted;
+    }
     if record.count(Verdict::Differs) > 0 { End::Failure } else { End::Success }
 }
 
@@ -103,6 +111,7 @@ mod tests {
             guest: run.guest,
             host: run.host,
             started_utc: run.started_utc,
+            is_interrupted: false,
             checks: verdicts.iter().map(check).collect(),
         }
     }
@@ -111,6 +120,8 @@ mod tests {
     fn one_difference_is_a_failure() {
         assert_eq!(end_of(&record(&[Verdict::Agrees, Verdict::NotPossibleHere])), End::Success);
         assert_eq!(end_of(&record(&[Verdict::Agrees, Verdict::Differs])), End::Failure);
+        let stopped = SelftestRecord { is_interrupted: true, ..record(&[Verdict::Differs]) };
+        assert_eq!(end_of(&stopped), End::Interrupted);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::lens::trace::{self, Summary, Trace, TraceError, present};
 use crate::machine::guest::Outcome;
 use crate::printable::{block, json, line};
 use crate::record::atomic::write_atomically;
+use crate::record::store;
 use crate::run::host::Host;
 use crate::run::session::no_trace;
 use crate::system::plan::traced_guest_config;
@@ -52,6 +53,8 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     if let Some(folder) = &arguments.out {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
+    // Held to the end: neither a run nor another trace writes there meanwhile.
+    let _lock = arguments.out.as_deref().map(store::lock).transpose()?;
     let mut counted = Counted::default();
     let unavailable = planned.unavailable.iter().map(|case| (case.what.clone(), case.reason.clone()));
     counted.absent.extend(unavailable);

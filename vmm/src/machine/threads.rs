@@ -25,7 +25,7 @@ use crate::machine::report;
 use crate::machine::request::uninterrupted;
 use crate::machine::stages::{Role, Stage, Stages};
 use crate::machine::standstill::{self, Idleness, Roll};
-use crate::machine::stillness::{Before, Stillness, TICK};
+use crate::machine::stillness::{Stillness, TICK};
 use crate::machine::stop::{self, StopFlag};
 use crate::machine::vcpu::Vcpu;
 
@@ -227,6 +227,7 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
                 }
             }
         }
+        let mut stillness = Stillness::new();
         if let Err(error) = session.confine(Role::Waiter) {
             failure = failure.or(Some(error));
             shared.stopping.store(true, Ordering::SeqCst);
@@ -234,7 +235,6 @@ pub(crate) fn run(session: &Session<'_>, vcpus: Vec<Vcpu>) -> Result<Finished, M
         let first_entry = Instant::now();
         session.deadline.begin(first_entry);
         shared.gate.open();
-        let mut stillness = Stillness::new();
         let waited = shared.wait(&waiter, count, first_entry, &mut stillness);
         shared.stopping.store(true, Ordering::SeqCst);
         session.devices.release();
@@ -395,7 +395,7 @@ impl Waiter {
             let now = Instant::now();
             let next_look = deadline.next_look(now).into_iter().chain(until).min();
             let timeout = next_look.map_or(TICK, |time| time.saturating_duration_since(now).min(TICK));
-            let before = Before::now();
+            let before = stillness.before();
             let waited = self.epoll.wait(timeout_ms(timeout), &mut event);
             deadline.move_by(stillness.after(before, timeout));
             let count = match waited {

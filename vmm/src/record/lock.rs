@@ -10,7 +10,7 @@ pub const LOCK_FILE: &str = "run.lock";
 
 /// The lock on a folder, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct FolderLock {
+pub struct FolderLock {
     path: PathBuf,
     _file: File,
     /// Why nothing is locked, on a file system that knows no locks.

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use super::atomic::{Written, write_atomically};
 use super::form::Form;
-use super::lock::{FolderLock, LOCK_FILE, LockError};
+pub use super::lock::FolderLock;
+use super::lock::{LOCK_FILE, LockError};
 use super::replace::{self, SAMPLES_FOLDER};
 use super::run::{RunRecord, SCHEMA, VERSION};
 use super::samples::SamplesFile;
@@ -107,6 +108,14 @@ fn fix_of_reading(error: &io::Error) -> &'static str {
     }
 }
 
+/// Locks a folder that is there, for as long as the lock lives.
+pub fn lock(path: &Path) -> Result<FolderLock, StoreError> {
+    FolderLock::take(path).map_err(|error| match error {
+        LockError::Held => StoreError::UnderWay { path: path.to_owned() },
+        LockError::Io(source) => io_error("lock the folder", path)(source),
+    })
+}
+
 /// The folder of a run that is under way. No other run gets it meanwhile.
 #[derive(Debug)]
 pub struct ResultsFolder {
@@ -124,10 +133,7 @@ impl ResultsFolder {
     pub fn create(path: &Path, overwrite: bool, forms: &'static [Form]) -> Result<ResultsFolder, StoreError> {
         check_may_be_taken(path, overwrite)?;
         fs::create_dir_all(path).map_err(io_error("make the folder", path))?;
-        let lock = FolderLock::take(path).map_err(|error| match error {
-            LockError::Held => StoreError::UnderWay { path: path.to_owned() },
-            LockError::Io(source) => io_error("lock the folder", path)(source),
-        })?;
+        let lock = lock(path)?;
         // Another run may have come and gone before the lock was ours.
         if check_may_be_taken(path, overwrite)? == Content::Run {
             replace::remove_run(path, forms)?;

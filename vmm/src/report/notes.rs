@@ -136,9 +136,10 @@ fn stood_still(run: &RunRecord) -> Option<String> {
     let (guests, ns) = times.fold((0, 0u64), |(guests, sum), ns| (guests + 1, sum.saturating_add(ns)));
     (guests > 0).then(|| {
         format!(
-            "inkbed stood still for {:.1} s under {guests} guests: it was stopped, or the host suspended. Their deadlines have \
-             moved by as much; their wall times include it.",
-            ns as f64 / 1e9
+            "inkbed stood still for {:.1} s while {guests} {} ran: it was stopped, or the host suspended. Deadlines have moved by \
+             as much; wall times include it.",
+            ns as f64 / 1e9,
+            if guests == 1 { "guest" } else { "guests" }
         )
     })
 }

@@ -46,14 +46,17 @@ pub struct Setup<'a> {
     pub overrides: &'a Overrides,
 }
 
-/// Makes all checks. `progress` hears the name of each before it begins; `None` when the user stopped it.
-pub fn run(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> anyhow::Result<Option<SelftestRecord>> {
+/// Makes all checks, or those before the user stopped it. `progress` hears the name of each before it begins.
+pub fn run(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> anyhow::Result<SelftestRecord> {
     let experiment = experiment(setup.overrides, setup.limits)?;
     let mut record = SelftestRecord::new(setup, crate::run::session::now());
     for check in CHECKS {
         progress(check.name);
         let begin = Instant::now();
-        let Some(cases) = measure(setup, check, &experiment)? else { return Ok(None) };
+        let Some(cases) = measure(setup, check, &experiment)? else {
+            record.is_interrupted = true;
+            break;
+        };
         let evidence = Evidence {
             cases: &cases,
             facts: setup.facts,
@@ -63,7 +66,7 @@ pub fn run(setup: &Setup<'_>, progress: &mut dyn FnMut(&str)) -> anyhow::Result<
         let finding = (check.judge)(&evidence);
         record.checks.push(CheckRecord::new(check, finding, begin.elapsed(), cases));
     }
-    Ok(Some(record))
+    Ok(record)
 }
 
 fn experiment(overrides: &Overrides, limits: &Limits) -> Result<Experiment, ConfigError> {

@@ -32,6 +32,9 @@ pub struct SelftestRecord {
     pub host: HostRecord,
     /// When it began, RFC 3339 in UTC.
     pub started_utc: String,
+    /// The user stopped it: checks are missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_interrupted: bool,
     /// The checks, in their order.
     pub checks: Vec<CheckRecord>,
 }
@@ -80,6 +83,7 @@ impl SelftestRecord {
             guest: guest(setup.image),
             host: setup.host.clone(),
             started_utc,
+            is_interrupted: false,
             checks: Vec::new(),
         }
     }

@@ -1,9 +1,20 @@
 //! Made-up evidence gets the verdict that it deserves.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::reduce::tests::run_record;
+use crate::case::tests::image;
+use crate::lens::LensRequest;
+use crate::lens::measure::Measured;
+use crate::lens::trace::{Summary, TraceError};
+use crate::machine::MachineError;
+use crate::machine::guest::{GuestConfig, GuestRun, Outcome};
+use crate::record::quota::Quotas;
+use crate::reduce::guest::Guest;
+use crate::reduce::tests::{guest_run, run_record};
+use crate::run::fleet::FleetError;
+use crate::tlb::{Model, TlbReport};
 
 fn judge(name: &str, cases: &[CaseRecord]) -> Finding {
     let check = CHECKS.iter().find(|check| check.name == name).unwrap();
@@ -66,4 +77,51 @@ fn a_load_that_lost_the_tlb_differs() {
         case.counters.insert("page_table_loads_preserving_tlb".to_owned(), loads);
     }
     assert_eq!(judge("pcid", &cases).verdict, Verdict::Agrees);
+}
+
+/// So many guests do not start, then the user stops one.
+struct StoppedAfter(Cell<u32>);
+
+impl GuestRunner for StoppedAfter {
+    fn run(&self, _config: &GuestConfig, _lenses: &LensRequest) -> Result<Measured, MachineError> {
+        let Some(left) = self.0.get().checked_sub(1) else {
+            return Ok(GuestRun { outcome: Outcome::Interrupted, ..guest_run(Vec::new(), 0) }.into());
+        };
+        self.0.set(left);
+        Err(MachineError::Internal("test"))
+    }
+
+    fn trace(&self, _: &GuestConfig, _: &[Model]) -> Result<(Summary, Vec<TlbReport>), TraceError> {
+        Err(TraceError::NoRoundTrip)
+    }
+
+    fn run_many(
+        &self,
+        _: &GuestConfig,
+        _: &LensRequest,
+        _: &[Pin],
+        _: Option<&Quotas>,
+    ) -> Result<Vec<Guest>, FleetError> {
+        Err(FleetError::Interrupted)
+    }
+}
+
+#[test]
+fn what_was_checked_before_it_was_stopped_is_kept() {
+    let run_with = |guests: u32| {
+        let setup = Setup {
+            guests: &StoppedAfter(Cell::new(guests)),
+            image: &image(),
+            facts: &HostFacts::probe(),
+            host: &HostRecord::default(),
+            limits: &Limits::any_host(),
+            overrides: &Overrides { launches: Some(1), ..Overrides::default() },
+        };
+        run(&setup, &mut |_| ()).unwrap()
+    };
+    let none = run_with(0);
+    assert!(none.is_interrupted && none.checks.is_empty());
+    let some = run_with(8);
+    assert!(some.is_interrupted && (1..CHECKS.len()).contains(&some.checks.len()), "{}", some.checks.len());
+    assert!(!run_with(u32::MAX).is_interrupted);
 }

@@ -40,6 +40,21 @@ fn honest() -> Report {
     }
 }
 
+/// Its status says more than marks that it never came to.
+#[test]
+fn a_driver_may_fail_before_its_second_mark() {
+    let failed = Report { driver_status: 2, end_tsc: 0, round_trips: 0, sample_count: 0, ..honest() };
+    let checked = check(&failed, BOUNDS).unwrap().unwrap();
+    assert_eq!((checked.driver_status, checked.measured_ticks), (2, 0));
+    for lie in [
+        Report { driver_status: 0, ..failed },
+        Report { end_tsc: 1, ..failed },
+        Report { state: state::MEASURED, ..failed },
+    ] {
+        assert!(check(&lie, BOUNDS).unwrap_err().contains("second mark"));
+    }
+}
+
 #[test]
 fn an_honest_report_is_taken_whole() {
     let mut report = honest();

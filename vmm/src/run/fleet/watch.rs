@@ -17,7 +17,7 @@ use crate::machine::StopFlag;
 use crate::machine::clock::now_ns;
 use crate::machine::guest::{GuestConfig, Pin};
 use crate::machine::host_limits;
-use crate::machine::stillness::{Before, Stillness, TICK};
+use crate::machine::stillness::{Stillness, TICK};
 use crate::record::density::MemoryFigures;
 use crate::record::quota::Quotas;
 use crate::reduce::guest::{Ended, Guest, Lost, Times};
@@ -244,7 +244,7 @@ impl Watch {
         let mut stillness = Stillness::new();
         while !self.barrier.is_over() {
             let mut events = [EpollEvent::default(); 64];
-            let (before, timeout) = (Before::now(), self.timeout());
+            let (before, timeout) = (stillness.before(), self.timeout());
             let waited = self.epoll.wait(timeout.as_millis() as i32 + 1, &mut events);
             // While this process was stopped it could not hear.
             let deaf = stillness.after(before, timeout);
