@@ -56,6 +56,12 @@ impl GuestImage {
         GuestImage { kernel: elf("guest-kernel", embedded::KERNEL), servers }
     }
 
+    /// Names of its programs; that each may exist for 64 and for 32 bits is not the name's affair.
+    pub fn programs(&self) -> Vec<String> {
+        let names = self.servers.iter().map(|elf| elf.name.clone());
+        names.filter(|name| !name.ends_with(SUFFIX_32)).collect()
+    }
+
     /// The same servers under the kernel in the file `path`.
     pub fn with_kernel(self, path: &Path) -> Result<GuestImage, GuestImageError> {
         Ok(GuestImage { kernel: read_elf(path)?, servers: self.servers })

@@ -75,6 +75,17 @@ fn unfinished(bytes: &[u8]) -> usize {
     (1..4).find(is_begun).unwrap_or(0)
 }
 
+/// An error with its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
 /// `1,234,567`.
 pub fn grouped(value: u64) -> String {
     let digits = value.to_string();

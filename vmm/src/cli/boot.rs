@@ -108,7 +108,7 @@ fn client_arguments(has_server: bool) -> [u64; ARGUMENT_COUNT] {
 }
 
 fn no_such_program(image: &GuestImage, program: &str) -> UsageError {
-    let programs = guest::programs(image);
+    let programs = image.programs();
     let fix = suggest(program, programs.iter().map(String::as_str));
     UsageError { message: format!("there is no program `{program}`"), fix }
 }

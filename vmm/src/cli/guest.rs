@@ -19,18 +19,12 @@ pub(super) fn image(arguments: &GuestArguments) -> anyhow::Result<GuestImage> {
     Ok(image)
 }
 
-/// Names of its programs; that each may exist for 64 and for 32 bits is not the name's affair.
-pub(super) fn programs(image: &GuestImage) -> Vec<String> {
-    let names = image.servers.iter().map(|elf| elf.name.clone());
-    names.filter(|name| !name.ends_with(abi::program::SUFFIX_32)).collect()
-}
-
 /// What the results say about the guest.
 pub(super) fn record(arguments: &GuestArguments, image: &GuestImage) -> GuestRecord {
     GuestRecord {
-        sha256: image.sha256(),
         kernel_file: arguments.kernel.as_ref().map(|path| path.display().to_string()),
         servers_folder: arguments.servers.as_ref().map(|path| path.display().to_string()),
+        ..GuestRecord::of(image)
     }
 }
 

@@ -27,8 +27,8 @@ use arguments::{Arguments, Command};
 /// Parses the command line, does what it says, and returns the exit code that `--help` documents.
 pub fn main() -> ExitCode {
     // Before the command line is built: most of what a guest's process would otherwise spend its first time on.
-    if std::env::args_os().nth(1).is_some_and(|first| first == fleet::PROCESS_COMMAND) {
-        return fleet::process::main();
+    if let Some(code) = fleet::serve_if_asked() {
+        return code;
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -4,19 +4,17 @@ use std::path::Path;
 
 use super::arguments::RunArguments;
 use super::end::{End, UsageError, explain};
-use super::guest::{self, programs};
+use super::guest;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::progress::Progress;
-use crate::case::matches_pattern;
 use crate::experiment::check::Limits;
-use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
 use crate::lens::agree::InWords;
 use crate::printable::line;
-use crate::record::run::{CaseRecord, ExperimentRecord, HostRecord, RunRecord, RunState};
+use crate::record::run::{CaseRecord, RunRecord, RunState};
 use crate::record::store::{ResultsFolder, StoreError, read_record};
 use crate::report::FORMS;
 use crate::report::html::page::{Source, page};
@@ -24,34 +22,32 @@ use crate::report::table;
 use crate::report::ticks::Ticks;
 use crate::run::fleet::cgroup;
 use crate::run::host::Host;
-use crate::run::session::{KvmRunner, Runner, now};
-
-/// A file and what it asks for.
-struct Planned {
-    file: ExperimentFile,
-    experiment: Experiment,
-}
+use crate::run::plan::Plan;
+use crate::run::session::KvmRunner;
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let image = guest::image(&arguments.guest)?;
     let overrides = overrides(arguments)?;
+    let files = arguments.files.iter().map(|path| ExperimentFile::read(path));
+    let files: Vec<ExperimentFile> = files.collect::<Result<_, _>>()?;
+    let plan = |limits: &Limits| plan(arguments, &files, &overrides, limits);
+    let any_host = || Limits { programs: image.programs(), ..Limits::any_host() };
     if arguments.dry_run {
-        let planned =
-            plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
-        return name_cases(&planned);
+        return name_cases(&plan(&any_host())?);
     }
-    // What is wrong with the files is said before anything is said about the host.
-    let planned = plan(arguments, &overrides, &Limits { programs: programs(&image), ..Limits::any_host() })?;
-    let mut cases = planned.iter().flat_map(|planned| &planned.experiment.cases);
-    let host = Host::probe_for(cases.any(|case| case.parameters.has_32_bit()), &image)?;
-    let planned = plan(arguments, &overrides, &host.limits(programs(&image)))?;
-    if planned.iter().any(|planned| planned.experiment.quotas.is_some()) {
+    let host = match Host::probe() {
+        Ok(host) => host,
+        // What is wrong with the files is said before what is wrong with the host.
+        Err(error) => return plan(&any_host()).and(Err(error.into())),
+    };
+    let (host, plans) = host.plan(&image, plan, |plans| plans.iter().any(Plan::has_32_bit))?;
+    if plans.iter().any(|plan| plan.experiment.quotas.is_some()) {
         cgroup::available()?;
     }
     let interrupt = Interrupt::listen()?;
     let mut end = End::Success;
-    for planned in &planned {
-        end = run_one(arguments, &overrides, planned, &image, &host, &interrupt)?.max_with(end);
+    for plan in &plans {
+        end = run_one(arguments, &overrides, plan, &image, &host, &interrupt)?.max_with(end);
         if interrupt.is_raised() {
             break;
         }
@@ -84,34 +80,33 @@ fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
     Ok(overrides)
 }
 
-fn plan(arguments: &RunArguments, overrides: &Overrides, limits: &Limits) -> anyhow::Result<Vec<Planned>> {
-    let mut planned: Vec<Planned> = Vec::new();
-    for path in &arguments.files {
-        let file = ExperimentFile::read(path)?;
-        let mut experiment = expand(&file, overrides, limits)?;
-        if !arguments.case.is_empty() {
-            let wanted = |name: &str| arguments.case.iter().any(|pattern| matches_pattern(name, pattern));
-            experiment.cases.retain(|case| wanted(&case.name));
-            experiment.unavailable.retain(|case| wanted(&case.what));
-        }
-        if planned.iter().any(|other| other.experiment.name == experiment.name) && arguments.out.is_some() {
-            let message = format!("two files are experiments of the name `{}`", experiment.name);
+fn plan<'a>(
+    arguments: &RunArguments,
+    files: &'a [ExperimentFile],
+    overrides: &Overrides,
+    limits: &Limits,
+) -> anyhow::Result<Vec<Plan<'a>>> {
+    let mut plans: Vec<Plan<'a>> = Vec::new();
+    for file in files {
+        let plan = Plan::new(file, overrides, limits)?.choose(&arguments.case);
+        let name = &plan.experiment.name;
+        if plans.iter().any(|other| other.experiment.name == *name) && arguments.out.is_some() {
+            let message = format!("two files are experiments of the name `{name}`");
             let fix = "run them one after the other with folders of their own".to_owned();
             return Err(UsageError { message, fix }.into());
         }
-        planned.push(Planned { file, experiment });
+        plans.push(plan);
     }
-    if planned.iter().all(|planned| planned.experiment.cases.is_empty()) {
-        let mut unavailable = planned.iter().flat_map(|planned| &planned.experiment.unavailable);
-        if let Some(case) = unavailable.next() {
+    if plans.iter().all(|plan| plan.experiment.cases.is_empty()) {
+        if let Some(case) = plans.iter().flat_map(|plan| &plan.experiment.unavailable).next() {
             return Err(none_available(&case.reason).into());
         }
         let message = format!("no case matches {}", arguments.case.join(", "));
         let fix = "see the names of all cases with --dry-run and without --case".to_owned();
         return Err(UsageError { message, fix }.into());
     }
-    planned.retain(|planned| !planned.experiment.cases.is_empty());
-    Ok(planned)
+    plans.retain(|plan| !plan.experiment.cases.is_empty());
+    Ok(plans)
 }
 
 /// No case of a run, or of a trace, can run here.
@@ -121,8 +116,8 @@ pub(super) fn none_available(reason: &str) -> UsageError {
     UsageError { message: format!("no case can run on this host: {reason}"), fix: fix.to_owned() }
 }
 
-fn name_cases(planned: &[Planned]) -> anyhow::Result<End> {
-    let names = planned.iter().flat_map(|planned| &planned.experiment.cases).map(|case| line(&case.name));
+fn name_cases(plans: &[Plan<'_>]) -> anyhow::Result<End> {
+    let names = plans.iter().flat_map(|plan| &plan.experiment.cases).map(|case| line(&case.name));
     output::print(&(names.collect::<Vec<_>>().join("\n") + "\n"))?;
     Ok(End::Success)
 }
@@ -130,22 +125,22 @@ fn name_cases(planned: &[Planned]) -> anyhow::Result<End> {
 fn run_one(
     arguments: &RunArguments,
     overrides: &Overrides,
-    planned: &Planned,
+    plan: &Plan<'_>,
     image: &GuestImage,
     host: &Host,
     interrupt: &Interrupt,
 ) -> anyhow::Result<End> {
     let pin = guest::pin(&arguments.guest)?;
-    let host = host.record(&pin);
-    let mut record = record(arguments, overrides, planned, image, host);
+    let mut changed = overrides.describe();
+    if !arguments.case.is_empty() {
+        changed.insert("case".to_owned(), arguments.case.join(" or "));
+    }
+    let mut record = plan.record(changed, host.record(&pin), guest::record(&arguments.guest, image));
     let results = folder(arguments, &record)?;
     let path = results.path();
     let guests = KvmRunner { stop: interrupt.stop.clone() };
-    let mut progress = Progress::new(&planned.experiment.name, planned.experiment.cases.len());
-    let quotas = planned.experiment.quotas.as_ref();
-    let trace_budget = planned.experiment.trace_budget;
-    let runner = Runner { guests: &guests, image, pin: &pin, quotas, trace_budget, results: &results };
-    let outcome = runner.run(&planned.experiment.cases, &mut record, &mut progress);
+    let mut progress = Progress::new(&plan.experiment.name, plan.experiment.cases.len());
+    let outcome = plan.run(&guests, image, &pin, &results, &mut record, &mut progress);
     progress.finish();
     results.notes().iter().for_each(|text| note!("note: {}", line(text)));
     if outcome.is_err() {
@@ -206,32 +201,6 @@ fn why(case: &CaseRecord) -> String {
     }
     let rows: Vec<String> = case.disagreements().map(|row| InWords(row).to_string()).collect();
     format!("the lenses do not agree: {}", rows.join("; "))
-}
-
-fn record(
-    arguments: &RunArguments,
-    overrides: &Overrides,
-    planned: &Planned,
-    image: &GuestImage,
-    host: HostRecord,
-) -> RunRecord {
-    let experiment = &planned.experiment;
-    let mut changed = overrides.describe();
-    if !arguments.case.is_empty() {
-        changed.insert("case".to_owned(), arguments.case.join(" or "));
-    }
-    let experiment_record = ExperimentRecord {
-        name: experiment.name.clone(),
-        question: experiment.question.clone(),
-        description: experiment.description.clone(),
-        file: planned.file.path.display().to_string(),
-        file_sha256: planned.file.sha256(),
-        quotas: experiment.quotas.clone(),
-        overrides: changed,
-    };
-    let guest = guest::record(&arguments.guest, image);
-    let absent = experiment.absent.iter().chain(&experiment.unavailable).cloned().collect();
-    RunRecord::begun(experiment_record, now(), host, guest, absent, experiment.cases.len())
 }
 
 /// The folder for the results: the one that was named, else a new one.

@@ -6,7 +6,6 @@ use anyhow::Context;
 
 use super::arguments::SelftestArguments;
 use super::end::{End, UsageError};
-use super::guest::programs;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use crate::experiment::overrides::Overrides;
@@ -23,7 +22,7 @@ const SHORT_SAMPLES: i64 = 10;
 
 pub(super) fn selftest(arguments: &SelftestArguments) -> anyhow::Result<End> {
     let image = GuestImage::embedded();
-    let host = Host::probe_for(true, &image)?;
+    let host = Host::probe()?.with_segments(&image)?;
     let record = host.record(&Pin::Auto);
     let path = arguments.out.clone().unwrap_or_else(|| file_name(&record.name));
     check_is_free(&path, arguments.overwrite)?;
@@ -34,7 +33,7 @@ pub(super) fn selftest(arguments: &SelftestArguments) -> anyhow::Result<End> {
         image: &image,
         facts: host.facts(),
         host: &record,
-        limits: &host.limits(programs(&image)),
+        limits: &host.limits(image.programs()),
         overrides: &overrides(arguments.short),
     };
     let mut begun = 0;

@@ -9,13 +9,11 @@ use serde::Serialize;
 
 use super::arguments::TraceArguments;
 use super::end::{End, UsageError, end_of_machine_error};
-use super::guest::{self, programs};
+use super::guest;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::run::none_available;
-use crate::case::matches_pattern;
 use crate::experiment::check::Limits;
-use crate::experiment::expand::{Experiment, expand};
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
@@ -24,6 +22,7 @@ use crate::printable::{block, json, line};
 use crate::record::atomic::write_atomically;
 use crate::record::store;
 use crate::run::host::Host;
+use crate::run::plan::Plan;
 use crate::run::session::no_trace;
 use crate::system::plan::traced_guest_config;
 use crate::tlb::stream::Event;
@@ -43,11 +42,18 @@ struct Counted {
 
 pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     let image = guest::image(&arguments.guest)?;
-    // What is wrong with the file is said before anything is said about the host.
-    let planned = cases(arguments, &Limits { programs: programs(&image), ..Limits::any_host() })?;
-    let has_32_bit = planned.cases.iter().any(|case| case.parameters.has_32_bit());
-    let host = Host::probe_for(has_32_bit, &image)?;
-    let planned = cases(arguments, &host.limits(programs(&image)))?;
+    let file = ExperimentFile::read(&arguments.file)?;
+    let cases = |limits: &Limits| cases(arguments, &file, limits);
+    let host = match Host::probe() {
+        Ok(host) => host,
+        // What is wrong with the file is said before what is wrong with the host.
+        Err(error) => {
+            let limits = Limits { programs: image.programs(), ..Limits::any_host() };
+            return cases(&limits).and(Err(error.into()));
+        }
+    };
+    let (_, plan) = host.plan(&image, cases, Plan::has_32_bit)?;
+    let planned = &plan.experiment;
     let pin = guest::pin(&arguments.guest)?;
     let interrupt = Interrupt::listen()?;
     if let Some(folder) = &arguments.out {
@@ -102,14 +108,13 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     Ok(end)
 }
 
-fn cases(arguments: &TraceArguments, limits: &Limits) -> anyhow::Result<Experiment> {
-    let file = ExperimentFile::read(&arguments.file)?;
-    let mut experiment = expand(&file, &Overrides::default(), limits)?;
-    if !arguments.case.is_empty() {
-        let wanted = |name: &str| arguments.case.iter().any(|pattern| matches_pattern(name, pattern));
-        experiment.cases.retain(|case| wanted(&case.name));
-        experiment.unavailable.retain(|case| wanted(&case.what));
-    }
+fn cases<'a>(
+    arguments: &TraceArguments,
+    file: &'a ExperimentFile,
+    limits: &Limits,
+) -> anyhow::Result<Plan<'a>> {
+    let plan = Plan::new(file, &Overrides::default(), limits)?.choose(&arguments.case);
+    let experiment = &plan.experiment;
     if let (true, Some(case)) = (experiment.cases.is_empty(), experiment.unavailable.first()) {
         return Err(none_available(&case.reason).into());
     }
@@ -118,7 +123,7 @@ fn cases(arguments: &TraceArguments, limits: &Limits) -> anyhow::Result<Experime
         let fix = "see the names of all cases with `inkbed run --dry-run`".to_owned();
         return Err(UsageError { message, fix }.into());
     }
-    Ok(experiment)
+    Ok(plan)
 }
 
 fn text(counted: &Counted) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use abi::flush::FlushReport;
 use abi::plan::{PlanRight, PlanServer};
 use abi::pmu::PmuReport;
-use abi::report::{CpuReport, Fault, Registers};
+use abi::report::{Counters, CpuReport, Fault, Registers};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::content::Content;
@@ -241,6 +241,13 @@ pub struct GuestRun {
     pub began_at_ns: Option<u64>,
     /// Wall time between the marks, ns.
     pub measured_ns: Option<u64>,
+}
+
+impl GuestRun {
+    /// What the kernel counted between the marks, on all CPUs.
+    pub fn counted(&self) -> Counters {
+        self.cpus.iter().fold(Counters::default(), |sum, cpu| sum.plus(&cpu.counted()))
+    }
 }
 
 /// A server's death, with what the VMM can add.

@@ -14,6 +14,7 @@ use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
 use super::together::TogetherRecord;
 use crate::case::Parameters;
+use crate::guest_image::GuestImage;
 use crate::host::Timing;
 use crate::record::quota::Quotas;
 use crate::tlb::TlbReport;
@@ -356,6 +357,13 @@ impl ToolRecord {
     /// This one.
     pub fn this() -> ToolRecord {
         ToolRecord { version: env!("CARGO_PKG_VERSION").to_owned(), abi_version: abi::VERSION }
+    }
+}
+
+impl GuestRecord {
+    /// That of a guest whose parts are all built in.
+    pub fn of(image: &GuestImage) -> GuestRecord {
+        GuestRecord { sha256: image.sha256(), kernel_file: None, servers_folder: None }
     }
 }
 

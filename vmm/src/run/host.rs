@@ -22,41 +22,45 @@ pub struct SegmentsUnknown {
     reason: String,
 }
 
-/// A host that cases cannot be run on.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// It runs no guests.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// It does not tell what has to be known.
-    #[error(transparent)]
-    Segments(#[from] SegmentsUnknown),
-}
-
 /// A host that guests can be run on.
 pub struct Host {
     diagnosis: Diagnosis,
     vcpus_max: u32,
+    asked_for_segments: bool,
 }
 
 impl Host {
     /// Asks the host; an error when it cannot run guests.
     pub fn probe() -> Result<Host, MachineError> {
         let device = KvmDevice::open()?;
-        Ok(Host { diagnosis: Diagnosis::probe(), vcpus_max: device.max_vcpus })
+        Ok(Host { diagnosis: Diagnosis::probe(), vcpus_max: device.max_vcpus, asked_for_segments: false })
     }
 
-    /// The same, with what cases of programs for 32 bits need to know, if there are any.
-    pub fn probe_for(cases_of_32_bits: bool, image: &GuestImage) -> Result<Host, HostError> {
-        let mut host = Host::probe()?;
-        if cases_of_32_bits {
-            host.diagnosis = host.diagnosis.with_segments(image);
-            must_be_known(&host.facts().segments)?;
-        }
+    /// The same with what programs for 32 bits need, which a guest finds out.
+    pub fn with_segments(self, image: &GuestImage) -> Result<Host, SegmentsUnknown> {
+        let host = Host { diagnosis: self.diagnosis.with_segments(image), asked_for_segments: true, ..self };
+        must_be_known(&host.facts().segments)?;
         Ok(host)
     }
 
-    /// What experiments may ask for here.
+    /// The host with what is planned within its limits. Only where cases of programs for 32 bits are among it, a guest is asked what
+    /// they need, and it is planned once more.
+    pub fn plan<T, E: From<SegmentsUnknown>>(
+        self,
+        image: &GuestImage,
+        plan: impl Fn(&Limits) -> Result<T, E>,
+        has_32_bit: impl Fn(&T) -> bool,
+    ) -> Result<(Host, T), E> {
+        let planned = plan(&self.limits(image.programs()))?;
+        if self.asked_for_segments || !has_32_bit(&planned) {
+            return Ok((self, planned));
+        }
+        let host = self.with_segments(image)?;
+        let planned = plan(&host.limits(image.programs()))?;
+        Ok((host, planned))
+    }
+
+    /// What experiments may ask for here. Programs for 32 bits may run as long as nobody has asked a guest.
     pub fn limits(&self, programs: Vec<String>) -> Limits {
         let features = self.facts().kvm.guest_features.known();
         let pcid = match features.is_some_and(|features| features.pcid) {
@@ -65,7 +69,8 @@ impl Host {
         };
         let (segments, missing_gates) = match &self.facts().segments {
             Fact::Known(facts) => segments(*facts),
-            Fact::Absent { absent } => (Err(absent.clone()), BTreeMap::new()),
+            Fact::Absent { absent } if self.asked_for_segments => (Err(absent.clone()), BTreeMap::new()),
+            Fact::Absent { .. } => (Ok(()), BTreeMap::new()),
         };
         // Where time is measured the launch is the unit: below six there is no interval. Counts are the same in each.
         let (launches, seconds) =

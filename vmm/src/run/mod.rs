@@ -2,4 +2,5 @@
 
 pub mod fleet;
 pub mod host;
+pub mod plan;
 pub mod session;

@@ -9,6 +9,7 @@ use crate::lens::trace::{TraceAbsent, Traced};
 use crate::lens::{LensRequest, LensValues, Measured, measure};
 use crate::machine::guest::{GuestConfig, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
+use crate::printable::chain;
 use crate::record::channel::Channels;
 use crate::record::outcome::OutcomeRecord;
 use crate::record::quota::Quotas;
@@ -359,17 +360,6 @@ fn pins(pin: &Pin, guests: u32, vcpus: u32) -> Vec<Pin> {
         Pin::List(list)
     };
     (0..guests).map(|guest| if list.is_empty() { pin.clone() } else { rotated(guest) }).collect()
-}
-
-/// An error with its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// Why there is no trace, in words.

@@ -25,7 +25,8 @@ use crate::host::HostFacts;
 use crate::machine::guest::Pin;
 use crate::record::run::{CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, RunState};
 use crate::record::store::ResultsFolder;
-use crate::run::session::{GuestRunner, Observer, Runner};
+use crate::run::plan::Silent;
+use crate::run::session::{GuestRunner, Runner};
 
 pub use check::{CHECKS, Check, Evidence, Finding, Verdict};
 pub use record::{CheckRecord, SELFTEST_SCHEMA, SELFTEST_VERSION, SelftestRecord};
@@ -105,6 +106,7 @@ fn measure(
         results: &results,
         trace_budget: None,
     };
+    // Progress is told check by check.
     runner.run(&cases, &mut run, &mut Silent)?;
     Ok((run.state != RunState::Interrupted).then_some(run.cases))
 }
@@ -124,20 +126,8 @@ fn run_record(setup: &Setup<'_>, experiment: &Experiment, cases_planned: usize) 
         experiment,
         started_utc,
         setup.host.clone(),
-        guest(setup.image),
+        GuestRecord::of(setup.image),
         Vec::new(),
         cases_planned,
     )
-}
-
-fn guest(image: &GuestImage) -> GuestRecord {
-    GuestRecord { sha256: image.sha256(), kernel_file: None, servers_folder: None }
-}
-
-/// Progress is told check by check.
-struct Silent;
-
-impl Observer for Silent {
-    fn launch_begins(&mut self, _case: &Case) {}
-    fn case_ended(&mut self, _case: &CaseRecord) {}
 }

@@ -6,8 +6,8 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use serde::{Deserialize, Serialize};
 
+use super::Setup;
 use super::check::{Check, Finding, Verdict};
-use super::{Setup, guest};
 use crate::printable::line;
 use crate::record::run::{CaseRecord, GuestRecord, HostRecord, ToolRecord};
 
@@ -80,7 +80,7 @@ impl SelftestRecord {
             schema: SELFTEST_SCHEMA.to_owned(),
             version: SELFTEST_VERSION,
             inkbed: ToolRecord::this(),
-            guest: guest(setup.image),
+            guest: GuestRecord::of(setup.image),
             host: setup.host.clone(),
             started_utc,
             is_interrupted: false,

@@ -17,14 +17,33 @@ mod confine;
 mod launch;
 mod memory;
 mod message;
-pub mod process;
+mod process;
 mod programs;
 mod watch;
 
 pub use watch::{Fleet, FleetError};
 
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// First argument of a guest's process. It is no command for people, so `--help` does not name it.
-pub const PROCESS_COMMAND: &str = "guest-process";
+const PROCESS_COMMAND: &str = "guest-process";
+
+/// Whether this program can be started as the process of a guest.
+static SERVES: AtomicBool = AtomicBool::new(false);
+
+/// To be called first in `main` by every program that runs many guests at once: where a fleet has started it as the process of a
+/// guest, it is nothing else, and ends with this exit code.
+pub fn serve_if_asked() -> Option<ExitCode> {
+    SERVES.store(true, Ordering::Relaxed);
+    let is_asked = std::env::args_os().nth(1).is_some_and(|first| first == PROCESS_COMMAND);
+    is_asked.then(process::main)
+}
+
+/// Without it each process of a guest would run the program once more, and that its own guests, without end.
+fn serves() -> bool {
+    SERVES.load(Ordering::Relaxed)
+}
 
 #[cfg(test)]
 mod malformed_tests;

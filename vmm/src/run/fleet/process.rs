@@ -17,7 +17,7 @@ use crate::machine::clock::now_ns;
 use crate::machine::guest::GuestConfig;
 use crate::machine::stages::{Role, Stage, Stages};
 use crate::machine::{MachineError, StopFlag};
-use crate::run::session::chain;
+use crate::printable::chain;
 
 /// The whole life of a guest's process. `entered_ns` is when its first own code ran.
 ///

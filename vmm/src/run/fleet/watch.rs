@@ -40,6 +40,11 @@ pub struct Fleet<'a> {
 /// Why there is no guest to tell about.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
+    /// The program that runs them cannot be the process of a guest.
+    #[error(
+        "this program does not call `inkbed::run::fleet::serve_if_asked` at its beginning, so no guest can have a process of its own"
+    )]
+    NotServed,
     /// The user stopped them.
     #[error("interrupted")]
     Interrupted,
@@ -64,6 +69,9 @@ impl Fleet<'_> {
         lenses: &LensRequest,
         pins: &[Pin],
     ) -> Result<Vec<Guest>, FleetError> {
+        if !super::serves() {
+            return Err(FleetError::NotServed);
+        }
         let guests = pins.len() as u32;
         host_limits::allow_open_files(guests);
         let programs = Programs::share(&config.kernel, &config.modules)
