@@ -20,6 +20,7 @@ pub mod lifecycle;
 pub mod measure;
 pub mod memory;
 pub mod object;
+pub mod sched;
 pub mod smp;
 pub mod sync;
 pub mod system_call;

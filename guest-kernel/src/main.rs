@@ -11,10 +11,10 @@ use abi::boot::BootInfo;
 #[unsafe(no_mangle)]
 pub unsafe extern "sysv64" fn kernel_entry_point(boot: &'static BootInfo, cpu: u32) -> ! {
     // SAFETY: the caller's promise.
-    unsafe { kernel::arch::boot(boot, cpu) }
+    unsafe { kernel::arch::x86_64::entry::boot::boot(boot, cpu) }
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    kernel::arch::panic(info)
+    kernel::arch::x86_64::entry::last_words::panic(info)
 }

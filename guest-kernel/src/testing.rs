@@ -1,10 +1,28 @@
 //! Objects for tests of the portable logic.
 
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
+use abi::plan::{PlanServer, trust};
+use abi::pmu::PmuPlan;
+use abi::report::{CpuReport, Report};
+
+use crate::arch::Pmu;
 use crate::cpu::Cpu;
+use crate::cpu::kernel::{Cpus, Kernel};
+use crate::cpu::world::World;
+use crate::lifecycle::policy;
+use crate::measure::marks::Marks;
+use crate::measure::report::ReportWriter;
+use crate::memory::{PageRanges, Placement};
 use crate::object::endpoint::{Endpoint, Right};
-use crate::object::server::{PageRanges, Placement, Server, Shape, Spread};
+use crate::object::server::{Location, Server, Spread, Traits};
 use crate::object::space::Space;
-use crate::object::thread::{State, Thread};
+use crate::object::thread::Thread;
+use crate::object::trust::Policy;
+
+/// Messages after which a server has proved stable.
+const PROMOTE_AFTER: u32 = 3;
 
 /// A user server with one thread of this priority in a space of its own.
 pub fn thread_of_priority(priority: u8) -> &'static Thread {
@@ -35,26 +53,25 @@ pub fn server_on(
     priority: u8,
     cpu: u32,
 ) -> &'static Thread {
-    let shape = Shape {
+    let traits = Traits {
         is_driver: false,
         cpus: Spread { first: cpu, count: 1 },
         thread_endpoints: false,
         slot_mib: 0,
     };
-    let pages = PageRanges::default();
-    let server: &'static Server =
-        Box::leak(Box::new(Server::new(0, placement, 1 << 32, pages, space, space, shape)));
+    let location = Location { placement, base: 1 << 32, space };
+    let policy = Policy::new(&PlanServer { promote_after: PROMOTE_AFTER, ..PlanServer::default() });
+    let group = trust::NONCRITICAL_UNTRUSTED;
+    let server = Server::new(0, location, PageRanges::default(), space, traits, group, policy);
+    let server: &'static Server = Box::leak(Box::new(server));
     let [endpoint, proxy]: &'static [[Endpoint; 1]; 2] = Box::leak(Box::default());
     for either in [&endpoint[0], &proxy[0]] {
-        either.cpu.set(cpu);
-        either.server.set(Some(server));
+        either.set_up(server, cpu);
     }
-    proxy[0].elsewhere.set(Some(&endpoint[0]));
-    server.endpoints.set(endpoint);
-    server.proxies.set(proxy);
-    let threads = Box::leak(Box::new([Thread::new(server, 0, priority)]));
-    server.threads.set(threads);
-    &threads[0]
+    proxy[0].lead_to(&endpoint[0]);
+    server.set_endpoints(endpoint, proxy);
+    server.set_threads(Box::leak(Box::new([Thread::new(server, 0, priority, None)])));
+    &server.threads()[0]
 }
 
 /// Gives `from` the right to reach the servers of `targets`, as handles 0, 1, …, with badges 100, 101, …
@@ -62,22 +79,42 @@ pub fn give_rights(from: &Thread, targets: &[&'static Thread]) {
     let rights: Vec<Right> = targets
         .iter()
         .zip(100..)
-        .map(|(target, badge)| Right { endpoint: target.server.endpoint_for(from.cpu.get(), 0), badge })
+        .map(|(target, badge)| Right { endpoint: target.server.endpoint_for(from.cpu(), 0), badge })
         .collect();
     from.rights.set(rights.leak());
 }
 
-/// A CPU on which `running` runs, its space resident.
+/// The only CPU of a kernel, on which `running` runs, its space resident.
 pub fn cpu_running(running: &'static Thread) -> &'static Cpu {
-    let cpu: &'static Cpu = Box::leak(Box::new(Cpu::default()));
-    cpu.current.set(Some(running));
-    cpu.resident.set(running.space.get());
-    running.state.set(State::Running);
+    let cpu: &'static Cpu = Box::leak(Box::new(Cpu::running(running)));
+    cpu.set_kernel(kernel(Box::leak(Box::new([cpu]))));
     cpu
+}
+
+/// A kernel with these CPUs, without plan and driver.
+pub fn kernel(cpus: &'static [&'static Cpu]) -> &'static Kernel {
+    let report: *mut Report = Box::leak(Box::new(MaybeUninit::zeroed())).as_mut_ptr();
+    let cpu_reports = Box::leak(vec![CpuReport::default(); cpus.len()].into_boxed_slice());
+    let addresses = [report.expose_provenance(), cpu_reports.as_mut_ptr().expose_provenance()];
+    let [report, cpu_reports] = addresses.map(|address| address as u64);
+    Box::leak(Box::new(Kernel {
+        // SAFETY: both have just been made, are zero, and used by nobody else.
+        report: unsafe { ReportWriter::new(report, cpu_reports, cpus.len() as u32) },
+        servers: Cell::new(&[]),
+        has_driver: false,
+        flush_threshold_pages: abi::flush::DEFAULT_PAGES,
+        has_pcids: false,
+        has_time_slices: true,
+        regions: Cell::new(None),
+        when_proved_stable: policy::promote_soon,
+        pmu: Pmu::new(&PmuPlan::default()),
+        cpus: Cpus::new(cpus),
+        world: World::default(),
+        marks: Marks::default(),
+    }))
 }
 
 /// Has `thread` wait for messages, as if it had called WAIT.
 pub fn wait(thread: &'static Thread) {
-    thread.state.set(State::Receiving);
-    thread.endpoint.get().receivers.push(thread);
+    thread.receive();
 }

@@ -24,9 +24,9 @@ use loom::sync::Notify;
 use loom::thread;
 
 use atomic::AtomicPtr;
-use mailbox::{Letter, Mailbox};
+use mailbox::{Linked, Mailbox};
 use notice::Notice;
-use rendezvous::{Party, Rendezvous, Seat};
+use rendezvous::{Attendance, Participant, Rendezvous};
 
 /// Runs all executions of `model` in which CPUs are preempted at most so many times other than where they wait.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -40,7 +40,7 @@ fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-/// A letter with a number, which only its owner may touch.
+/// An object with a number, which only its owner may touch.
 struct Numbered {
     link: AtomicPtr<Numbered>,
     number: UnsafeCell<u64>,
@@ -49,7 +49,7 @@ struct Numbered {
 // SAFETY: the checker watches the cell.
 unsafe impl Sync for Numbered {}
 
-impl Letter for Numbered {
+impl Linked for Numbered {
     fn link(&self) -> &AtomicPtr<Numbered> {
         &self.link
     }
@@ -71,10 +71,10 @@ impl Numbered {
     }
 }
 
-/// Whom letters are for.
+/// Whom they are for.
 #[derive(Default)]
 struct Addressee {
-    letters: Mailbox<Numbered>,
+    arrivals: Mailbox<Numbered>,
     interrupt: Interrupt,
 }
 
@@ -89,8 +89,8 @@ impl Default for Interrupt {
 
 impl Addressee {
     /// As `Cpu::with_cpu` does.
-    fn post(&self, letter: &'static Numbered) {
-        if self.letters.post(letter) {
+    fn post(&self, object: &'static Numbered) {
+        if self.arrivals.post(object) {
             self.interrupt.0.notify();
         }
     }
@@ -98,27 +98,27 @@ impl Addressee {
     /// As `Cpu::run_next` does: looks, and halts if there is nothing.
     fn collect(&self) -> Vec<&'static Numbered> {
         loop {
-            let letters: Vec<_> = self.letters.collect().collect();
-            if !letters.is_empty() {
-                return letters;
+            let arrivals: Vec<_> = self.arrivals.collect().collect();
+            if !arrivals.is_empty() {
+                return arrivals;
             }
             self.interrupt.0.wait();
         }
     }
 }
 
-/// Two CPUs post to one that halts whenever it finds nothing: each letter comes once, those of one sender in their order, with
+/// Two CPUs post to one that halts whenever it finds nothing: each object comes once, those of one sender in their order, with
 /// all that was written to them.
 #[test]
-fn no_letter_is_lost_or_doubled_or_sleeps() {
+fn no_object_is_lost_or_doubled_or_sleeps() {
     check(2, || {
         let addressee = leak(Addressee::default());
         let sender = |numbers: &'static [u64]| {
             thread::spawn(move || {
                 for &number in numbers {
-                    let letter = Numbered::new(0);
-                    letter.set(number);
-                    addressee.post(letter);
+                    let object = Numbered::new(0);
+                    object.set(number);
+                    addressee.post(object);
                 }
             })
         };
@@ -130,7 +130,7 @@ fn no_letter_is_lost_or_doubled_or_sleeps() {
         for sender in senders {
             sender.join().unwrap();
         }
-        assert!(addressee.letters.is_empty());
+        assert!(addressee.arrivals.is_empty());
         let of = |first: u64| seen.iter().copied().filter(|number| number / 10 == first).collect::<Vec<_>>();
         assert_eq!((of(1), of(2)), (vec![10, 11], vec![20, 21]), "{seen:?}");
     });
@@ -138,16 +138,16 @@ fn no_letter_is_lost_or_doubled_or_sleeps() {
 
 /// A call and its reply: the same object goes there and back, twice. Whoever has it owns it.
 #[test]
-fn a_letter_that_is_sent_back_is_owned_by_one_cpu_at_a_time() {
+fn an_object_that_is_sent_back_is_owned_by_one_cpu_at_a_time() {
     check(2, || {
         let [client, server] = [leak(Addressee::default()), leak(Addressee::default())];
         let serving = thread::spawn(move || {
             let mut served = 0;
             while served < 2 {
-                for letter in server.collect() {
-                    letter.set(letter.get() + 1);
+                for object in server.collect() {
+                    object.set(object.get() + 1);
                     served += 1;
-                    client.post(letter);
+                    client.post(object);
                 }
             }
         });
@@ -155,11 +155,11 @@ fn a_letter_that_is_sent_back_is_owned_by_one_cpu_at_a_time() {
         server.post(call);
         let mut answers = 0;
         while answers < 2 {
-            for letter in client.collect() {
+            for object in client.collect() {
                 answers += 1;
-                assert_eq!(letter.get(), answers);
+                assert_eq!(object.get(), answers);
                 if answers < 2 {
-                    server.post(letter);
+                    server.post(object);
                 }
             }
         }
@@ -174,7 +174,7 @@ struct Noticed {
     bits: Notice,
 }
 
-impl Letter for Noticed {
+impl Linked for Noticed {
     fn link(&self) -> &AtomicPtr<Noticed> {
         &self.link
     }
@@ -218,9 +218,9 @@ fn no_notification_bit_is_lost() {
     });
 }
 
-/// A machine of CPUs that stand still for each other.
+/// A machine of CPUs that stop for each other.
 struct Machine {
-    meeting: Rendezvous,
+    rendezvous: Rendezvous,
     cpus: Vec<ModelCpu>,
     /// What all of them use, and one changes.
     shared: UnsafeCell<u64>,
@@ -232,17 +232,17 @@ unsafe impl Sync for Machine {}
 #[derive(Default)]
 struct ModelCpu {
     interrupt: Interrupt,
-    seat: Seat,
+    attendance: Attendance,
     /// What it owns: while it runs it writes here.
     own: UnsafeCell<u64>,
-    /// Work that it has done for conductors. Only it touches this.
+    /// Work that it has done for leaders. Only it touches this.
     worked: Cell<u64>,
-    /// Work that it has been told to do. Its conductor writes, and it reads.
+    /// Work that it has been told to do. Its leader writes, and it reads.
     told: UnsafeCell<u64>,
 }
 
 impl ModelCpu {
-    /// Rounds that others have conducted.
+    /// Rounds that others have led.
     fn rounds(&self) -> u64 {
         // SAFETY: the checker fails if somebody may write at the same time.
         self.own.with(|own| unsafe { *own }) / 100
@@ -276,58 +276,68 @@ impl Here {
 
     /// Stops the world, changes what is shared and what is the others', has them work if `works`, and lets them go.
     fn change(self, works: bool) {
-        self.machine.meeting.gather(self);
+        self.machine.rendezvous.gather(self);
         // SAFETY: the checker fails if somebody may read or write at the same time.
         self.machine.shared.with_mut(|shared| unsafe { *shared += 1 });
-        for other in self.others() {
+        for other in self.peers() {
             // SAFETY: the same.
             other.cpu().own.with_mut(|own| unsafe { *own += 100 });
         }
         if works {
-            for other in self.others() {
+            for other in self.peers() {
                 // SAFETY: the same.
                 other.cpu().told.with_mut(|told| unsafe { *told += 1 });
             }
-            self.machine.meeting.have_done(self, |_| true);
+            self.machine.rendezvous.have_done(self, |_| true);
         }
-        self.machine.meeting.release(self);
+        self.machine.rendezvous.release(self);
     }
 }
 
-impl Party for Here {
+impl Participant for Here {
+    type Peer = Here;
+
     fn index(self) -> u32 {
         self.index as u32
     }
 
-    fn seat(self) -> &'static Seat {
-        &self.cpu().seat
+    fn attendance(&self) -> &Attendance {
+        &self.cpu().attendance
     }
 
-    fn others(self) -> impl Iterator<Item = Here> {
+    fn peers(self) -> impl Iterator<Item = Here> {
         let all = (0..self.machine.cpus.len()).map(move |index| Here { index, ..self });
         all.filter(move |other| other.index != self.index)
     }
 
-    fn with_index(self, index: u32) -> Option<Here> {
+    fn peer(self, index: u32) -> Option<Here> {
         self.machine.cpus.get(index as usize).map(|_| Here { index: index as usize, ..self })
     }
 
-    fn interrupt(self, target: Here) {
-        target.cpu().interrupt.0.notify();
+    fn attendance_of(peer: &Here) -> &Attendance {
+        &peer.cpu().attendance
+    }
+
+    fn interrupt(self, peer: Here) {
+        peer.cpu().interrupt.0.notify();
+    }
+
+    fn interrupt_self(self) {
+        self.cpu().interrupt.0.notify();
     }
 
     fn wait_for_interrupt(self) {
         self.cpu().interrupt.0.wait();
     }
 
-    fn attend(self) -> bool {
-        self.machine.meeting.stand_still_if_called(self)
+    fn stop_if_called(self) -> bool {
+        self.machine.rendezvous.stop_if_called(self)
     }
 
     fn work(self) {
         let worked = self.cpu().worked.get() + 1;
         self.cpu().worked.set(worked);
-        // SAFETY: the checker fails if the conductor may write at the same time.
+        // SAFETY: the checker fails if the leader may write at the same time.
         self.cpu().told.with(|told| assert_eq!(unsafe { *told }, worked, "done without having been told"));
     }
 
@@ -339,7 +349,7 @@ impl Party for Here {
 /// A machine with so many CPUs.
 fn machine(count: usize) -> &'static Machine {
     let cpus = (0..count).map(|_| ModelCpu::default()).collect();
-    leak(Machine { meeting: Rendezvous::default(), cpus, shared: UnsafeCell::new(0) })
+    leak(Machine { rendezvous: Rendezvous::default(), cpus, shared: UnsafeCell::new(0) })
 }
 
 fn cpus(count: usize) -> impl Iterator<Item = Here> {
@@ -355,9 +365,9 @@ fn assert_changed(here: Here, changes: u64) {
     assert_eq!(owns, changes * (here.machine.cpus.len() as u64 - 1));
 }
 
-/// One conducts two others, and has them work: nobody else runs meanwhile, and all are released.
+/// One leads two others, and has them work: nobody else runs meanwhile, and all are released.
 #[test]
-fn nobody_runs_while_one_conducts() {
+fn nobody_runs_while_one_leads() {
     check(1, || {
         let [first, second, third] = cpus(3).collect::<Vec<_>>()[..] else { unreachable!() };
         let others = [second, third].map(|other| thread::spawn(move || serve_rounds(other, 1)));
@@ -379,32 +389,32 @@ fn serve_rounds(here: Here, rounds: u64) {
         // A program goes on until an interrupt comes; the handler attends once, as `Cpu::interrupted` does.
         here.wait_for_interrupt();
         let before = here.cpu().rounds();
-        here.attend();
-        assert!(here.cpu().rounds() <= before + 1, "released, it was made to stand still again at once");
+        here.stop_if_called();
+        assert!(here.cpu().rounds() <= before + 1, "released, it was made to stop again at once");
     }
     here.run();
 }
 
-/// Two want to conduct at once, while a third one runs: both get their turn, one after the other, and the third one takes part in
+/// Two want to lead at once, while a third one runs: both get their turn, one after the other, and the third one takes part in
 /// both rounds.
 #[test]
-fn two_conductors_take_turns() {
+fn two_leaders_take_turns() {
     check(0, || {
         let [first, second, third] = cpus(3).collect::<Vec<_>>()[..] else { unreachable!() };
-        let conducts = thread::spawn(move || {
+        let leads = thread::spawn(move || {
             second.change(false);
             serve_rounds(second, 1);
         });
         let serves = thread::spawn(move || serve_rounds(third, 2));
         first.change(false);
         serve_rounds(first, 1);
-        conducts.join().unwrap();
+        leads.join().unwrap();
         serves.join().unwrap();
         assert_changed(first, 2);
     });
 }
 
-/// One conducts again and again, another one once, with work: a CPU that is slow to leave one round takes part in the next.
+/// One leads again and again, another one once, with work: a CPU that is slow to leave one round takes part in the next.
 #[test]
 fn rounds_follow_each_other() {
     check(1, || {

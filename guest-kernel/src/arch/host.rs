@@ -2,14 +2,13 @@
 
 use std::cell::RefCell;
 
+use abi::flush::FlushReport;
 use abi::pmu::{PmuPlan, PmuReport};
 
-use crate::cpu::Cpu;
-use crate::object::message::Buffer;
-use crate::object::server::{Placement, Server};
-use crate::object::space::Space;
-use crate::object::thread::Thread;
-use crate::smp::flush::ClockKind;
+use super::clock::ClockKind;
+use super::context::Context;
+use super::x86_64::paging::Home;
+use crate::memory::{Memory, OutOfMemory, PageRanges, Placement};
 
 /// What the kernel told the machine to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +19,12 @@ pub enum Action {
     ArmTimer,
     /// The whole TLB was flushed.
     FlushAll,
-    /// The CPU with this index was interrupted.
+    /// The CPU whose local APIC has this identifier was interrupted.
     InterruptCpu(u32),
-    /// All entries of the space with this root were flushed.
-    FlushSpace(u64),
+    /// All entries of a space with this PCID were flushed.
+    FlushPcid(u64),
     /// The region with this base was flushed, page by page.
-    FlushRegion(u64),
+    FlushPages(u64),
 }
 
 thread_local! {
@@ -52,21 +51,21 @@ pub fn arm_timer() {
 }
 
 /// Nothing to stop.
-pub fn stop_timer(_cpu: &Cpu) {}
+pub fn stop_timer() {}
 
-/// There are no interrupts here: a test that gets here would hang.
-pub fn idle(_cpu: &Cpu) {
-    panic!("nobody is ready");
+/// There is no timer.
+pub fn timer_is_pending() -> bool {
+    false
 }
 
-/// There are no interrupts here: a test that waits for another CPU would hang.
+/// There are no interrupts here: a test that waits for one would hang.
 pub fn wait_for_interrupt() {
-    panic!("no other CPU is there");
+    panic!("nobody is ready, and no other CPU is there");
 }
 
 /// Remembers that a CPU was interrupted.
-pub fn interrupt_cpu(target: &Cpu) {
-    remember(Action::InterruptCpu(target.index.get()));
+pub fn interrupt_cpu(apic_id: u32) {
+    remember(Action::InterruptCpu(apic_id));
 }
 
 /// Copies `count` words.
@@ -78,66 +77,54 @@ pub unsafe fn copy_words(from: *const u64, to: *mut u64, count: usize) {
     unsafe { core::ptr::copy(from, to, count) };
 }
 
-/// Where physical memory is: tests use addresses of their own.
-pub fn physical_pointer(address: u64) -> *mut u8 {
-    std::ptr::with_exposed_provenance_mut(address as usize)
-}
-
 /// A case ends a test.
 pub fn exit(code: u32) -> ! {
     panic!("the case ends with code {code}");
 }
 
 /// A region of three pages.
-pub fn change_region_privilege(_server: &Server, _target: Placement) -> u64 {
+pub fn change_region_privilege(_home: Home, _base: u64, _pages: &PageRanges, _target: Placement) -> u64 {
     3
 }
 
 /// Nothing to change.
-pub fn move_call_return(_server: &Server, _thread: &Thread, _target: Placement) {}
+pub fn move_call_return(_base: u64, _context: &Context, _target: Placement) {}
 
 /// Nothing to change.
-pub fn move_interrupted(_server: &Server, _thread: &Thread, _target: Placement) {}
-
-/// There are no segments.
-#[derive(Default)]
-pub struct Compatibility;
-
-/// Nothing to begin.
-pub fn begin_compatible(_thread: &Thread, _compatibility: &Compatibility) {}
-
-/// Nothing to change.
-pub fn change_segments(_server: &Server) {}
+pub fn move_interrupted(_home: Home, _base: u64, _context: &Context, _target: Placement) {}
 
 /// A region of three pages.
-pub fn move_slot(_server: &Server, _slot: u64, _target: Placement) -> u64 {
+pub fn move_slot(_home: Home, _slot: u64, _size: u64, _pages: &PageRanges, _target: Placement) -> u64 {
     3
 }
 
 /// Remembers the flush.
-pub fn flush_all(_cpu: &Cpu) {
+pub fn flush_all() {
     remember(Action::FlushAll);
 }
 
 /// Remembers the flush.
-pub fn flush_space(_cpu: &Cpu, space: &Space) {
-    remember(Action::FlushSpace(space.root));
+pub fn flush_pcid(pcid: u64) {
+    remember(Action::FlushPcid(pcid));
 }
 
 /// Remembers the flush of three pages.
-pub fn flush_region(_cpu: &Cpu, server: &Server) -> u64 {
-    remember(Action::FlushRegion(server.base.get()));
+pub fn flush_pages(base: u64, _pages: &PageRanges) -> u64 {
+    remember(Action::FlushPages(base));
     3
 }
 
+/// There is no instruction to switch on.
+pub fn set_has_invpcid(_has: bool) {}
+
 /// Tests need no time.
 pub fn clock_kind() -> ClockKind {
-    ClockKind::Time
+    ClockKind::EmulatedRing0
 }
 
-/// There is no region.
-pub fn message_buffer(_server: &Server, _address: u64) -> Option<Buffer> {
-    None
+/// There is no TLB.
+pub fn measure_flush(_base: u64, _memory: &Memory, _report: &mut FlushReport) -> Result<(), OutOfMemory> {
+    Ok(())
 }
 
 /// There is no console.

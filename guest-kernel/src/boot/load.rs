@@ -9,20 +9,21 @@ use abi::call::status;
 use abi::plan::PlanServer;
 use abi::region::StartInfo;
 
+use super::image::{Image, ImageError};
+use super::plan::{self, StartError, is_driver, is_migratable, placement_of};
+use super::region::{Region, RegionError, SharedPages, ranges_max};
+use super::spaces::Spaces;
 use crate::arch::{self, DetachedRegion};
-use crate::boot::image::{Image, ImageError};
-use crate::boot::plan::{self, StartError, is_driver, is_migratable, placement_of};
-use crate::boot::region::{Region, RegionError, SharedPages, ranges_max};
-use crate::boot::spaces::Spaces;
-use crate::lifecycle::start_stop::Regions;
-use crate::lifecycle::trust::Policy;
+use crate::cpu::kernel::Regions;
+use crate::cpu::tlb::Reach;
+use crate::cpu::world::Alone;
 use crate::memory::slot::FreeSlots;
 use crate::memory::small_slot::SmallSlots;
-use crate::memory::{Memory, OutOfMemory};
-use crate::object::server::{PageRanges, Placement, Server};
+use crate::memory::{Memory, OutOfMemory, PageRanges, Placement, physical_pointer};
+use crate::object::server::{Location, Server};
 use crate::object::space::Space;
-use crate::smp::flush::{self, Reach};
-use crate::smp::world::Alone;
+use crate::object::trust::Policy;
+use crate::smp::flush;
 
 /// Loads servers into their regions, at the start and later.
 pub struct Loader {
@@ -54,7 +55,7 @@ impl Loader {
             .map_err(|reason| StartError::Plan { server: index, reason })?;
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
         let placement = placement_of(plan);
-        let shape = plan::shape_of(plan);
+        let traits = plan::traits_of(plan);
         let home = match is_migratable(plan) {
             true if placement.is_32_bit() => {
                 Some((self.spaces.take_large(true, self.memory).map_err(out_of_memory)?, 0))
@@ -62,17 +63,23 @@ impl Loader {
             true => Some(self.spaces.take_home(self.memory).map_err(out_of_memory)?),
             false => None,
         };
-        let place = self.find_place(plan, index, placement, u64::from(shape.slot_mib) << 20, home, None)?;
-        let room = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
-        let pages = PageRanges::new(room.map_err(out_of_memory)?);
+        let place = self.find_place(plan, index, placement, u64::from(traits.slot_mib) << 20, home, None)?;
+        let ranges = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
+        let pages = PageRanges::new(ranges.map_err(out_of_memory)?);
         let home = home.map(|(space, _)| space);
         for space in place.space.into_iter().chain(home) {
             // Nothing has been loaded yet.
-            let _ = space.add_cpus(shape.cpus);
+            let _ = space.add_cpus(traits.cpus);
         }
-        let mut server = Server::new(index, placement, place.base, pages, place.space, home, shape);
-        server.trust_group.set(plan.trust_group);
-        server.policy = Policy::new(plan);
+        let server = Server::new(
+            index,
+            place.location(placement),
+            pages,
+            home,
+            traits,
+            plan.trust_group,
+            Policy::new(plan),
+        );
         self.fill(&server)?;
         Ok(server)
     }
@@ -94,14 +101,14 @@ impl Loader {
                 parsed.get_or_init(|| image)
             }
         };
-        if image.is_32_bit != server.placement.get().is_32_bit() {
+        if image.is_32_bit != server.placement().is_32_bit() {
             return Err(wrong_image(ImageError::WrongWidth));
         }
-        let base = server.base.get();
+        let base = server.base();
         let region = Region {
-            root: root_of(server),
+            root: server.root(),
             base,
-            placement: server.placement.get(),
+            placement: server.placement(),
             memory: self.memory,
             // Its pages lie at the same offsets wherever it is loaded: the first time tells.
             mapped: server.pages.is_empty().then_some(&server.pages),
@@ -125,7 +132,7 @@ impl Loader {
             arguments: plan.arguments,
         };
         region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;
-        server.entry.set(server.program_base() + image.entry);
+        server.set_entry(server.program_base() + image.entry);
         Ok(())
     }
 
@@ -147,7 +154,7 @@ impl Loader {
             return Ok(Place::new(base, None));
         }
         if let Some((home, base)) = home {
-            let is_rehung = arch::hang_home(home, base, placement);
+            let is_rehung = arch::hang_home(home.home(), base, placement);
             let space = (placement != Placement::Kernel).then_some(home);
             return Ok(Place { is_rehung, ..Place::new(base, space) });
         }
@@ -176,16 +183,16 @@ impl Loader {
     /// Gives the region's frames back, and its slot. No TLB may hold it any more.
     fn release(&self, server: &Server, region: DetachedRegion) {
         arch::release_region(region, self.memory);
-        if server.placement.get() == Placement::Small {
-            self.small_slots.give_back(server.base.get(), server.slot_size());
-        } else if server.home.is_none() && server.placement.get() == Placement::Kernel {
-            self.slots.give_back(server.base.get());
+        if server.placement() == Placement::Small {
+            self.small_slots.give_back(server.base(), server.slot_size());
+        } else if server.home.is_none() && server.placement() == Placement::Kernel {
+            self.slots.give_back(server.base());
         }
     }
 }
 
 impl Regions for Loader {
-    fn load(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
+    fn load(&self, alone: &Alone<'_>, server: &'static Server, placement: Placement) -> Result<(), u64> {
         let plan = &self.plan[server.index as usize];
         if placement_of(plan).is_32_bit() != placement.is_32_bit()
             || placement == Placement::Small && server.slot_size() == 0
@@ -195,14 +202,12 @@ impl Regions for Loader {
         if placement == Placement::User && !self.may_run_64_bit_in_user {
             return Err(status::NOT_PERMITTED);
         }
-        let home_base = if placement.is_32_bit() { 0 } else { server.base.get() };
+        let home_base = if placement.is_32_bit() { 0 } else { server.base() };
         let home = server.home.map(|home| (home, home_base));
         let place = self
-            .find_place(plan, server.index, placement, server.slot_size(), home, server.user_place.get())
+            .find_place(plan, server.index, placement, server.slot_size(), home, server.user_place())
             .map_err(|_| status::EXHAUSTED)?;
-        server.placement.set(placement);
-        server.base.set(place.base);
-        server.space.set(place.space);
+        server.set_location(place.location(placement));
         if place.is_rehung {
             let region = (server, Reach::of(server.home));
             flush::regions(alone, core::iter::once(region), server.pages.page_count());
@@ -210,7 +215,7 @@ impl Regions for Loader {
         if server.home.is_none()
             && let Some(space) = place.space
         {
-            server.user_place.set(Some((space, place.base)));
+            server.set_user_place(space, place.base);
             if space.add_cpus(server.cpus) {
                 flush::everything(alone);
             }
@@ -221,36 +226,36 @@ impl Regions for Loader {
         })
     }
 
-    fn relocate(&self, alone: &Alone, server: &'static Server, placement: Placement) -> Result<(), u64> {
-        let old = Whereabouts::of(server);
-        let (offset, size) = server.state.get();
-        let state = (root_of(server), server.base.get() + offset);
+    fn relocate(&self, alone: &Alone<'_>, server: &'static Server, placement: Placement) -> Result<(), u64> {
+        let old = (server.location(), server.entry());
+        let (offset, size) = server.state();
+        let state = (server.root(), server.base() + offset);
         let loaded = self.load(alone, server, placement).and_then(|()| {
-            let target = (root_of(server), server.base.get() + offset);
+            let target = (server.root(), server.base() + offset);
             arch::copy_between(state, target, size).ok_or_else(|| {
                 self.take_away(alone, server);
                 status::BAD_ARGUMENT
             })
         });
         if let Err(error) = loaded {
-            old.give_to(server);
+            give(server, old);
             return Err(error);
         }
-        let new = Whereabouts::of(server);
-        old.give_to(server);
+        let new = (server.location(), server.entry());
+        give(server, old);
         self.take_away(alone, server);
-        new.give_to(server);
+        give(server, new);
         Ok(())
     }
 
-    fn take_away(&self, alone: &Alone, server: &'static Server) {
-        let (root, base) = (root_of(server), server.base.get());
-        let region = match server.placement.get() {
+    fn take_away(&self, alone: &Alone<'_>, server: &'static Server) {
+        let (root, base) = (server.root(), server.base());
+        let region = match server.placement() {
             Placement::User | Placement::Kernel => arch::detach_region(root, base),
             Placement::Large if server.home.is_none() => arch::detach_large(root),
             Placement::Small | Placement::Large => arch::detach_slot(root, base, server.slot_size()),
         };
-        let reach = Reach::of(server.space.get());
+        let reach = Reach::of(server.space());
         flush::regions(alone, core::iter::once((server, reach)), server.pages.page_count());
         self.release(server, region);
     }
@@ -272,35 +277,10 @@ impl Regions for Loader {
     }
 }
 
-/// All that tells where a server is. Its pages lie at the same offsets everywhere.
-struct Whereabouts {
-    placement: Placement,
-    base: u64,
-    entry: u64,
-    space: Option<&'static Space>,
-}
-
-impl Whereabouts {
-    fn of(server: &Server) -> Whereabouts {
-        Whereabouts {
-            placement: server.placement.get(),
-            base: server.base.get(),
-            entry: server.entry.get(),
-            space: server.space.get(),
-        }
-    }
-
-    fn give_to(&self, server: &Server) {
-        server.placement.set(self.placement);
-        server.base.set(self.base);
-        server.entry.set(self.entry);
-        server.space.set(self.space);
-    }
-}
-
-/// The page table that a server's region is mapped in.
-fn root_of(server: &Server) -> u64 {
-    server.space.get().map_or_else(arch::kernel_root, |space| space.root)
+/// Says where a server is, and where its threads start.
+fn give(server: &Server, (location, entry): (Location, u64)) {
+    server.set_location(location);
+    server.set_entry(entry);
 }
 
 /// Where a server is put.
@@ -315,11 +295,15 @@ impl Place {
     fn new(base: u64, space: Option<&'static Space>) -> Place {
         Place { base, space, is_rehung: false }
     }
+
+    fn location(&self, placement: Placement) -> Location {
+        Location { placement, base: self.base, space: self.space }
+    }
 }
 
 /// The programs that the VMM has loaded.
 pub fn modules(boot: &'static BootInfo) -> &'static [Module] {
-    let address = arch::physical_pointer(boot.modules).expose_provenance();
+    let address = physical_pointer(boot.modules).expose_provenance();
     // SAFETY: the VMM has laid the array out there, and nobody writes to it.
     unsafe { slice::from_raw_parts(with_exposed_provenance(address), boot.module_count as usize) }
 }
@@ -327,5 +311,5 @@ pub fn modules(boot: &'static BootInfo) -> &'static [Module] {
 /// The bytes of a program.
 fn file_bytes(file: PhysicalRange) -> &'static [u8] {
     // SAFETY: the VMM has loaded the file there; servers get its pages for reading only.
-    unsafe { slice::from_raw_parts(arch::physical_pointer(file.start), file.size as usize) }
+    unsafe { slice::from_raw_parts(physical_pointer(file.start), file.size as usize) }
 }

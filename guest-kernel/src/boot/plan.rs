@@ -10,11 +10,11 @@ use abi::plan::{PRIORITY_MAX, Plan, PlanRight, PlanServer, flag, placement, serv
 use abi::region::{SAMPLES_OFFSET_32, STACK_PAGES_MAX, THREADS_MAX, WORKING_SET_PAGES_MAX, size_32};
 use abi::report::feature;
 
-use crate::arch;
+use crate::arch::Gate;
 use crate::boot::image::ImageError;
-use crate::lifecycle::trust::may_run;
-use crate::memory::small_slot;
-use crate::object::server::{Placement, Shape, Spread};
+use crate::memory::{Placement, physical_pointer, small_slot};
+use crate::object::server::{Spread, Traits};
+use crate::object::trust::may_run;
 
 /// Why the plan cannot be started. `server` is its index in the plan.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl fmt::Display for StartError {
 
 /// The plan, its servers and its rights.
 pub fn read(boot: &BootInfo) -> (&'static Plan, &'static [PlanServer], &'static [PlanRight]) {
-    let address = arch::physical_pointer(boot.plan).expose_provenance();
+    let address = physical_pointer(boot.plan).expose_provenance();
     // SAFETY: the VMM has laid the three out there, one behind the other, and nobody writes to them.
     unsafe {
         let plan: &Plan = &*with_exposed_provenance(address);
@@ -122,17 +122,6 @@ fn slot_size(plan: &PlanServer) -> Result<u64, &'static str> {
         return Err("slots for small spaces have 2, 4, 8, 16, 32 or 64 MiB");
     }
     if needed > size { Err("it does not fit in the slot that the plan gives it") } else { Ok(size) }
-}
-
-/// How 32-bit programs enter the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// INT.
-    Interrupt,
-    /// SYSENTER.
-    SysEnter,
-    /// SYSCALL.
-    SysCall,
 }
 
 /// What a plan asks of compatibility mode.
@@ -203,8 +192,8 @@ pub fn cpus_of(plan: &PlanServer) -> Spread {
 }
 
 /// What never changes about the server.
-pub fn shape_of(plan: &PlanServer) -> Shape {
-    Shape {
+pub fn traits_of(plan: &PlanServer) -> Traits {
+    Traits {
         is_driver: is_driver(plan),
         cpus: cpus_of(plan),
         thread_endpoints: plan.flags & server_flag::THREAD_ENDPOINTS != 0,

@@ -7,19 +7,15 @@ use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
 
 use abi::address::PAGE_SIZE;
 use abi::boot::PhysicalRange;
-use abi::call::{VECTOR_32, number};
 use abi::plan::PlanServer;
 use abi::region::{
     CLOCK_COUNT_MAX, CLOCK_OFFSET, CLOCK_SIZE, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, SAMPLES_OFFSET_32,
-    STACK_PAGES_MAX, START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET, stack_end, stub_offset,
-    working_set_offset_32,
+    STACK_PAGES_MAX, START_INFO_OFFSET, StartInfo, WORKING_SET_OFFSET, stack_end, working_set_offset_32,
 };
 
-use crate::arch::{self, Access, Frames};
-use crate::boot::image::{Image, ImageError};
-use crate::boot::plan::Gate;
-use crate::memory::{Memory, OutOfMemory};
-use crate::object::server::{PageRange, PageRanges, Placement};
+use super::image::{Image, ImageError, SEGMENTS_MAX};
+use crate::arch::{self, Access, Frames, Gate};
+use crate::memory::{Memory, OutOfMemory, PageRange, PageRanges, Placement, physical_pointer};
 
 /// Pages that all servers share.
 pub struct SharedPages {
@@ -53,7 +49,7 @@ pub struct Region<'memory> {
 pub fn ranges_max(thread_count: u32) -> usize {
     /// Kernel interface page, start information, steal time, working set, samples.
     const OTHER_PIECES: usize = 5;
-    crate::boot::image::SEGMENTS_MAX + OTHER_PIECES + thread_count as usize
+    SEGMENTS_MAX + OTHER_PIECES + thread_count as usize
 }
 
 /// Why a region cannot be filled.
@@ -78,24 +74,25 @@ impl From<OutOfMemory> for RegionError {
 }
 
 impl SharedPages {
-    /// Makes the shared pages, with room for a steal-time record for each of so many CPUs, and the gate of 32-bit programs if
-    /// there are any.
+    /// Makes the shared pages, with space for a steal-time record for each of so many CPUs, the gate of 32-bit programs if
+    /// there are any, and the entry stubs of system calls from the kernel's half.
     pub fn new(
         memory: &Memory,
         steal_time_cpus: u32,
         gate: Option<Gate>,
+        entry_stub_of: fn(u32) -> u64,
     ) -> Result<SharedPages, OutOfMemory> {
         let steal_time_cpus = steal_time_cpus.min(CLOCK_COUNT_MAX);
         Ok(SharedPages {
-            user_interface: user_interface(memory)?,
-            kernel_interface: kernel_interface(memory)?,
-            interface_32: gate.map_or(Ok(0), |gate| interface_32(memory, gate))?,
+            user_interface: arch::user_interface(memory)?,
+            kernel_interface: arch::kernel_interface(memory, entry_stub_of)?,
+            interface_32: gate.map_or(Ok(0), |gate| arch::interface_32(memory, gate))?,
             steal_time: memory.frames(steal_time_pages(steal_time_cpus))?,
             steal_time_cpus,
         })
     }
 
-    /// Where KVM may keep its steal-time record of a CPU, if there is room.
+    /// Where KVM may keep its steal-time record of a CPU, if there is space.
     pub fn steal_time_of(&self, cpu: u32) -> Option<u64> {
         (cpu < self.steal_time_cpus).then(|| self.steal_time + u64::from(cpu) * CLOCK_SIZE)
     }
@@ -106,58 +103,10 @@ fn steal_time_pages(cpus: u32) -> u64 {
     (u64::from(cpus) * CLOCK_SIZE).div_ceil(PAGE_SIZE)
 }
 
-/// `mov eax, number; syscall; ret` for every system call.
-fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
-    let page = memory.frame()?;
-    for call in 0..number::COUNT {
-        let [n0, n1, n2, n3] = call.to_le_bytes();
-        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0x0f, 0x05, 0xc3]);
-    }
-    Ok(page)
-}
-
-/// `mov eax, number` and the way through the gate for every system call, then RET.
-fn interface_32(memory: &Memory, gate: Gate) -> Result<u64, OutOfMemory> {
-    let page = memory.frame()?;
-    for call in 0..number::COUNT {
-        let [n0, n1, n2, n3] = call.to_le_bytes();
-        let rest: &[u8] = match gate {
-            Gate::Interrupt => &[0xcd, VECTOR_32, 0xc3], // int; ret
-            Gate::SysEnter => &[0x89, 0xe1, 0x0f, 0x34], // mov ecx, esp; sysenter, which goes on at the RET below
-            Gate::SysCall => &[0x0f, 0x05, 0xc3],        // syscall; ret
-        };
-        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3]);
-        write(page + stub_offset(call) + 5, rest);
-    }
-    write(page + arch::RETURN_OFFSET, &[0xc3]);
-    Ok(page)
-}
-
-/// `mov eax, number; jmp [door]` for every system call, with the addresses of the kernel's doors at the end of the page. The
-/// doors of CALL and REPLY_AND_WAIT serve these alone and need no number.
-fn kernel_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
-    const MOV_SIZE: u64 = 5;
-    const JMP_SIZE: u64 = 6;
-    let page = memory.frame()?;
-    for call in 0..number::COUNT {
-        let mut stub = stub_offset(call);
-        if !matches!(call, number::CALL | number::REPLY_AND_WAIT) {
-            let [n0, n1, n2, n3] = call.to_le_bytes();
-            write(page + stub, &[0xb8, n0, n1, n2, n3]);
-            stub += MOV_SIZE;
-        }
-        let door = PAGE_SIZE - 8 * (u64::from(call) + 1);
-        let [d0, d1, d2, d3] = ((door - (stub + JMP_SIZE)) as u32).to_le_bytes();
-        write(page + stub, &[0xff, 0x25, d0, d1, d2, d3]);
-        write(page + door, &arch::kernel_door(call).to_le_bytes());
-    }
-    Ok(page)
-}
-
 /// Writes to physical memory that this module has taken from [`Memory`].
 fn write(address: u64, bytes: &[u8]) {
     // SAFETY: the callers write within frames that they have just taken and not yet given to anybody.
-    unsafe { copy_nonoverlapping(bytes.as_ptr(), arch::physical_pointer(address), bytes.len()) };
+    unsafe { copy_nonoverlapping(bytes.as_ptr(), physical_pointer(address), bytes.len()) };
 }
 
 impl Region<'_> {
@@ -207,8 +156,7 @@ impl Region<'_> {
         self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), clock_pages, Access::READ)?;
         self.map(START_INFO_OFFSET, Frames::Own, 1, Access::READ)?;
         let frame = arch::frame_of(self.root, self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
-        let target: *mut StartInfo =
-            with_exposed_provenance_mut(arch::physical_pointer(frame).expose_provenance());
+        let target: *mut StartInfo = with_exposed_provenance_mut(physical_pointer(frame).expose_provenance());
         // SAFETY: a fresh frame, aligned and large enough, that nobody else uses yet.
         unsafe { target.write(*info) };
         Ok(())

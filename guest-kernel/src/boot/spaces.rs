@@ -24,7 +24,7 @@ struct PlannedSpace {
 }
 
 impl Spaces {
-    /// Room for `count` spaces and `home_count` homes.
+    /// A list of `count` spaces and `home_count` homes.
     pub fn new(
         memory: &Memory,
         count: usize,
@@ -53,7 +53,7 @@ impl Spaces {
         self.homes_taken.set(index + 1);
         let base = top_entry_base(HOME_TOP_ENTRY_FIRST + index);
         let space = self.create(memory)?;
-        space.own_level3.set(arch::add_own_home(space.root, base, memory)?);
+        space.set_own_level3(arch::add_own_home(space.root, base, memory)?);
         Ok((space, base))
     }
 

@@ -10,15 +10,16 @@ use abi::plan::{PlanRight, PlanServer, server_flag};
 use abi::region::START_INFO_OFFSET;
 use abi::report::feature;
 
-use crate::arch;
-use crate::boot::load::{self, Loader};
-use crate::boot::plan::{self, StartError, is_driver, is_migratable, placement_of};
-use crate::boot::region::SharedPages;
-use crate::boot::spaces::Spaces;
+use super::load::{self, Loader};
+use super::plan::{self, StartError, is_driver, is_migratable, placement_of};
+use super::region::SharedPages;
+use super::spaces::Spaces;
+use crate::arch::{self, Ring3State};
 use crate::cpu::Cpu;
-use crate::cpu::kernel::Kernel;
-use crate::lifecycle::start_stop;
-use crate::measure::mark::Marks;
+use crate::cpu::kernel::{Cpus, Kernel};
+use crate::cpu::world::{Alone, World};
+use crate::lifecycle::{policy, start_stop};
+use crate::measure::marks::Marks;
 use crate::measure::report::ReportWriter;
 use crate::memory::slot::FreeSlots;
 use crate::memory::small_slot::SmallSlots;
@@ -27,11 +28,28 @@ use crate::object::endpoint::{Endpoint, Right, Rights};
 use crate::object::server::Server;
 use crate::object::thread::Thread;
 use crate::smp::flush;
-use crate::smp::world::World;
+
+/// What the ways into the kernel, which are above all else, give to those who prepare them.
+#[derive(Clone, Copy)]
+pub struct Entries {
+    /// Address of the entry stub that programs in the kernel jump to for a system call.
+    pub entry_stub_of: fn(u32) -> u64,
+    /// Address of the code that takes 32-bit threads to ring 3 with all registers.
+    pub way_to_ring_3: u64,
+    /// Finds out about segments in compatibility mode. Returns bits of [`feature`].
+    pub probe_segments: fn(&Cpu, &Memory) -> Result<u64, OutOfMemory>,
+    /// The CPU with an index.
+    pub cpu: fn(u32) -> &'static Cpu,
+}
 
 /// The features to use of those detected: PCIDs only if the plan asks for them.
 pub fn choose_features(boot: &BootInfo, detected: u64) -> u64 {
     if plan::read(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
+}
+
+/// Length of a time slice.
+pub fn time_slice_microseconds(boot: &BootInfo) -> u64 {
+    abi::plan::flag::time_slice_microseconds_of(plan::read(boot).0.flags)
 }
 
 /// Whether the plan has 32-bit programs that can be had at all.
@@ -46,6 +64,7 @@ pub fn load(
     cpu: &'static Cpu,
     report: ReportWriter,
     features: u64,
+    entries: Entries,
 ) -> Result<(), StartError> {
     let (plan, servers, rights) = plan::read(boot);
     let use_pcid = plan.flags & abi::plan::flag::PCID != 0;
@@ -56,7 +75,8 @@ pub fn load(
     let memory = Memory::make(boot.free_memory).map_err(no_memory)?;
     let steal_time_cpus = if features & feature::STEAL_TIME != 0 { boot.cpu_count } else { 0 };
     let compatibility = plan::Compatibility::of(plan, servers, features)?;
-    let pages = SharedPages::new(memory, steal_time_cpus, compatibility.gate).map_err(no_memory)?;
+    let pages = SharedPages::new(memory, steal_time_cpus, compatibility.gate, entries.entry_stub_of)
+        .map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
     let home_count =
         servers.iter().filter(|plan| is_migratable(plan) && !placement_of(plan).is_32_bit()).count();
@@ -72,25 +92,30 @@ pub fn load(
     let slot_count = abi::plan::flag::kernel_slots_of(plan.flags);
     let slots = FreeSlots::make(slot_count, memory).map_err(no_memory)?;
     let flush = find_flush_threshold(plan.flags, features, &slots, memory).map_err(no_memory)?;
-    let features = find_segments(cpu, &compatibility, features, report, memory).map_err(no_memory)?;
+    let features =
+        find_segments(cpu, &compatibility, features, report, memory, entries).map_err(no_memory)?;
     compatibility.check(features)?;
     report.set_flush(&flush);
     let kernel = Kernel {
         report,
         servers: Cell::new(&[]),
         regions: Cell::new(None),
-        has_driver: Cell::new(has_driver),
+        has_driver,
         has_pcids: use_pcid,
         has_time_slices: plan.flags & abi::plan::flag::NO_TIME_SLICES == 0,
         flush_threshold_pages: flush.threshold_pages,
         pmu,
-        cpus: memory
-            .objects(boot.cpu_count as usize, |index| Ok(arch::cpu(index as u32)))
-            .map_err(no_memory)?,
+        cpus: Cpus::new(
+            memory
+                .objects(boot.cpu_count as usize, |index| Ok((entries.cpu)(index as u32)))
+                .map_err(no_memory)?,
+        ),
+        when_proved_stable: policy::promote_soon,
         world: World::default(),
         marks: Marks::default(),
     };
-    cpu.kernel.set(Some(memory.object(kernel).map_err(no_memory)?));
+    let kernel = memory.object(kernel).map_err(no_memory)?;
+    cpu.set_kernel(kernel);
 
     let modules = load::modules(boot);
     let loader = Loader {
@@ -108,22 +133,15 @@ pub fn load(
     };
     let loader = memory.object(loader).map_err(no_memory)?;
     let created = create_all(loader)?;
-    if let Some(kernel) = cpu.kernel.get() {
-        kernel.servers.set(created);
-        kernel.regions.set(Some(loader));
-    }
+    kernel.servers.set(created);
+    kernel.regions.set(Some(loader));
     for (server, plan) in created.iter().zip(servers) {
         make_endpoints(memory, server, plan).map_err(out_of_memory_at(server))?;
     }
     for (server, plan) in created.iter().zip(servers) {
-        server.rights.set(resolve_rights(memory, created, plan, rights, server)?);
-        let thread = |index| Ok(Thread::new(server, index as u32, plan.priority as u8));
-        let threads = memory.objects(plan.thread_count as usize, thread);
-        let threads = threads.map_err(out_of_memory_at(server))?;
-        if server.placement.get().is_32_bit() {
-            add_compatibility(memory, threads).map_err(out_of_memory_at(server))?;
-        }
-        server.threads.set(threads);
+        server.set_rights(resolve_rights(memory, created, plan, rights, server)?);
+        let threads = make_threads(memory, server, plan, entries).map_err(out_of_memory_at(server))?;
+        server.set_threads(threads);
     }
     if boot.flags & flag::VERBOSE != 0 {
         describe(created, features);
@@ -138,22 +156,31 @@ fn find_segments(
     features: u64,
     report: ReportWriter,
     memory: &Memory,
+    entries: Entries,
 ) -> Result<u64, OutOfMemory> {
     if !compatibility.probe {
         return Ok(features);
     }
     arch::add_small_region(memory)?;
-    let features = features | arch::probe_segments(cpu, memory)?;
+    let features = features | (entries.probe_segments)(cpu, memory)?;
     report.set_features(features);
     Ok(features)
 }
 
-/// Gives threads their side in compatibility mode.
-fn add_compatibility(memory: &Memory, threads: &[Thread]) -> Result<(), OutOfMemory> {
-    for thread in threads {
-        thread.compatibility.set(Some(memory.object(arch::Compatibility::default())?));
+/// Makes the server's threads, those of 32-bit programs with their side in ring 3.
+fn make_threads(
+    memory: &Memory,
+    server: &'static Server,
+    plan: &PlanServer,
+    entries: Entries,
+) -> Result<&'static [Thread], OutOfMemory> {
+    let thread = |index, ring_3| Ok(Thread::new(server, index as u32, plan.priority as u8, ring_3));
+    let count = plan.thread_count as usize;
+    if !server.placement().is_32_bit() {
+        return memory.objects(count, |index| thread(index, None));
     }
-    Ok(())
+    let sides = memory.objects(count, |_| Ok(Ring3State::new(entries.way_to_ring_3)))?;
+    memory.objects(count, |index| thread(index, Some(&sides[index])))
 }
 
 /// The flush threshold of this CPU, measured in a slot that nobody has yet.
@@ -191,10 +218,12 @@ fn out_of_memory_at(server: &Server) -> impl Fn(OutOfMemory) -> StartError {
 }
 
 /// Makes every thread ready on its CPU. All CPUs must be there, and wait.
-pub fn launch(cpu: &'static Cpu) {
-    for server in cpu.kernel.get().map_or(&[][..], |kernel| kernel.servers.get()) {
-        for thread in server.threads.get() {
-            start_stop::begin(cpu.of(thread), thread);
+pub fn launch(alone: &Alone<'_>) {
+    let Some(kernel) = alone.cpu().kernel() else { return };
+    alone.cpus().for_each(|cpu| cpu.set_kernel(kernel));
+    for server in kernel.servers.get() {
+        for thread in server.threads() {
+            start_stop::begin(alone.cpu_of(thread), thread);
         }
     }
 }
@@ -207,16 +236,14 @@ fn make_endpoints(memory: &Memory, server: &'static Server, plan: &PlanServer) -
     let (endpoints, proxies) = (make()?, make()?);
     for (index, (endpoint, proxy)) in endpoints.iter().zip(proxies).enumerate() {
         for either in [endpoint, proxy] {
-            either.cpu.set(server.cpu_of_thread(index as u32));
-            either.server.set(Some(server));
+            either.set_up(server, server.cpu_of_thread(index as u32));
         }
-        proxy.elsewhere.set(Some(endpoint));
+        proxy.lead_to(endpoint);
         if index >= plan.thread_count as usize {
-            endpoint.elsewhere.set(Some(&endpoints[index % plan.thread_count as usize]));
+            endpoint.lead_to(&endpoints[index % plan.thread_count as usize]);
         }
     }
-    server.endpoints.set(endpoints);
-    server.proxies.set(proxies);
+    server.set_endpoints(endpoints, proxies);
     Ok(())
 }
 
@@ -239,7 +266,7 @@ fn resolve_rights(
         let target = servers.get(right.target as usize);
         target.is_some_and(|target| {
             right.thread == 0
-                || target.has_thread_endpoints && (right.thread as usize) < target.endpoints.get().len()
+                || target.has_thread_endpoints && (right.thread as usize) < target.endpoints().len()
         })
     };
     let cpus = server.cpus.count as usize;
@@ -271,10 +298,10 @@ fn describe(servers: &[Server], features: u64) {
             console,
             "  server {}: {:?}, region {:#x}, start information at {:#x}, {} threads",
             server.index,
-            server.placement.get(),
-            server.base.get(),
-            server.base.get() + START_INFO_OFFSET,
-            server.threads.get().len(),
+            server.placement(),
+            server.base(),
+            server.base() + START_INFO_OFFSET,
+            server.threads().len(),
         );
     }
 }

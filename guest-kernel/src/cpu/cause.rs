@@ -11,7 +11,8 @@
 use core::cell::Cell;
 use core::ptr;
 
-use crate::cpu::{Counter, CounterCells, Cpu};
+use super::Cpu;
+use super::counters::{Counter, CounterCells};
 use crate::object::thread::Thread;
 
 /// Switches and page-table loads for one reason. Only their own CPU changes them.
@@ -65,7 +66,7 @@ impl SwitchCells {
 
 impl CounterCells {
     /// All switches and loads but those for the two other reasons.
-    fn by_messages(&self) -> Switching {
+    pub fn by_messages(&self) -> Switching {
         self.switching().without(self.by_preemption.get()).without(self.by_lifecycle.get())
     }
 }
@@ -74,9 +75,9 @@ impl Cpu {
     /// Does `act`, and counts the switches and loads in it as those of `cause`, one of this CPU's cells, unless they have been
     /// counted as such already.
     pub fn because_of<T>(&self, cause: &SwitchCells, act: impl FnOnce() -> T) -> T {
-        let before = self.counters.by_messages();
+        let before = self.counters().by_messages();
         let result = act();
-        cause.add(self.counters.by_messages().without(before));
+        cause.add(self.counters().by_messages().without(before));
         result
     }
 
@@ -84,7 +85,7 @@ impl Cpu {
     pub fn because_of_lifecycle<T>(&self, act: impl FnOnce() -> T) -> T {
         // Whoever has lent or borrowed a turn may be gone, or somewhere else.
         self.borrowed_turn.forget();
-        self.because_of(&self.counters.by_lifecycle, act)
+        self.because_of(&self.counters().by_lifecycle, act)
     }
 }
 
@@ -132,6 +133,3 @@ impl BorrowedTurn {
 fn is(one: &Cell<Option<&'static Thread>>, other: &Thread) -> bool {
     one.get().is_some_and(|thread| ptr::eq(thread, other))
 }
-
-#[cfg(test)]
-mod tests;

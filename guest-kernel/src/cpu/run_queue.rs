@@ -1,22 +1,17 @@
-//! The ready queue of one CPU: the highest priority first, round robin within a priority.
+//! The run queue of one CPU: the highest priority first, round robin within a priority.
 //!
 //! A bit per priority tells which queues hold a thread, so that finding the next thread takes the same few instructions
 //! with three threads and with 30,080.
 
 use core::cell::Cell;
 
-use abi::plan::PRIORITY_MAX;
-
 use crate::object::queue::Queue;
-use crate::object::thread::{State, Thread};
-
-/// Number of priorities.
-pub const PRIORITY_COUNT: usize = PRIORITY_MAX as usize + 1;
+use crate::object::thread::{PRIORITY_COUNT, Thread};
 
 /// Threads that could run. The running thread is not among them. All zero is an empty queue, and no time slice.
 #[repr(C)]
-pub struct ReadyQueue {
-    /// [`ReadyQueue::occupied`], shifted right by one while a time slice is running: what [`ReadyQueue::has_none_due_before`]
+pub struct RunQueue {
+    /// [`RunQueue::occupied`], shifted right by one while a time slice is running: what [`RunQueue::has_none_due_before`]
     /// compares with.
     pressure: Cell<u64>,
     /// Bit p is set exactly when `queues[p]` holds a thread.
@@ -26,7 +21,7 @@ pub struct ReadyQueue {
     queues: [Queue; PRIORITY_COUNT],
 }
 
-impl Default for ReadyQueue {
+impl Default for RunQueue {
     fn default() -> Self {
         Self {
             pressure: Cell::new(0),
@@ -37,7 +32,7 @@ impl Default for ReadyQueue {
     }
 }
 
-impl ReadyQueue {
+impl RunQueue {
     /// Bit p is set exactly when a thread of priority p is ready.
     #[inline]
     pub fn occupied(&self) -> u64 {
@@ -51,7 +46,7 @@ impl ReadyQueue {
     /// the fast path.
     #[inline]
     pub fn has_none_due_before(&self, thread: &Thread) -> bool {
-        self.pressure.get() < thread.priority_bit
+        self.pressure.get() < thread.priority_bit()
     }
 
     /// Whether a time slice is running.
@@ -98,8 +93,8 @@ impl ReadyQueue {
     }
 
     fn mark_ready(&self, thread: &'static Thread) {
-        thread.state.set(State::Ready);
-        self.set_occupied(self.occupied.get() | thread.priority_bit);
+        thread.set_ready();
+        self.set_occupied(self.occupied.get() | thread.priority_bit());
     }
 
     fn clear_if_empty(&self, priority: usize) {
@@ -123,7 +118,7 @@ mod tests {
             operations in proptest::collection::vec((0_u8..4, 0_usize..12), 0..200)
         ) {
             let threads: Vec<_> = (0..12).map(|index| thread_of_priority([0, 7, 7, 63, 63, 20][index % 6])).collect();
-            let ready = ReadyQueue::default();
+            let ready = RunQueue::default();
             let mut model: Vec<usize> = Vec::new();
             for (operation, index) in operations {
                 let position = model.iter().position(|&other| other == index);

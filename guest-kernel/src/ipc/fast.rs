@@ -10,15 +10,16 @@
 //!   an endpoint without receivers, or a server that owes nobody a reply.
 //! * Receivers are a [`crate::object::queue::Stack`]: an endpoint with receivers is neither
 //!   dead nor has it senders or notification bits.
-//! * [`crate::cpu::run_queue::ReadyQueue`] folds priorities and the time slice into the one number that is compared here.
+//! * [`crate::cpu::run_queue::RunQueue`] folds priorities and the time slice into the one number that is compared here.
 //! * A fast IPC is one thread switch and is counted once, as the former (`CounterCells::snapshot`).
 
 use abi::call::Tag;
 
-use crate::cpu::{Cpu, count};
-use crate::lifecycle::trust;
+use super::received;
+use crate::cpu::Cpu;
+use crate::cpu::counters::count;
 use crate::object::endpoint::Right;
-use crate::object::thread::{State, Thread};
+use crate::object::thread::Thread;
 
 /// What to do next: returned in RAX and RDX.
 #[repr(C)]
@@ -49,7 +50,7 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     // A thread of the server must be waiting (so the server is not dead, either).
     let Some(receiver) = right.endpoint.receivers.top() else { return take_slow_path(handle, tag, caller) };
     // Nobody else must be due before it.
-    if !cpu.ready.has_none_due_before(receiver) {
+    if !cpu.ready().has_none_due_before(receiver) {
         return take_slow_path(handle, tag, caller);
     }
     // A server that may migrate remembers its partners, and has a policy.
@@ -72,7 +73,7 @@ extern "sysv64" fn call_migratable(
 ) -> FastExit {
     let Some(right) = caller.rights.get(handle) else { return take_slow_path(handle, tag, caller) };
     let exit = hand_over(right, receiver, caller, cpu);
-    trust::message_received(cpu, caller, receiver);
+    received::message_received(cpu, caller, receiver);
     exit
 }
 
@@ -85,10 +86,8 @@ fn hand_over(
     cpu: &'static Cpu,
 ) -> FastExit {
     right.endpoint.receivers.take_off(receiver);
-    receiver.caller.set(Some(caller));
-    caller.partner.set(Some(receiver));
-    caller.state.set(State::AwaitingReply);
-    count(&cpu.counters.ipc_fast);
+    caller.call_taken_by(receiver);
+    count(&cpu.counters().ipc_fast);
     cpu.switch_to(receiver);
     FastExit { next: Some(receiver), badge: right.badge }
 }
@@ -105,22 +104,21 @@ pub extern "sysv64" fn reply_and_wait(
         return take_slow_path(argument, tag, server);
     }
     // Somebody must be owed an answer.
-    let Some(caller) = server.caller.get() else { return take_slow_path(argument, tag, server) };
+    let Some(caller) = server.local_caller() else { return take_slow_path(argument, tag, server) };
     // Nothing must be there for the server to receive.
-    let endpoint = server.endpoint.get();
+    let endpoint = server.endpoint();
     if endpoint.has_something_to_receive() {
         return take_slow_path(argument, tag, server);
     }
     // Nobody else must be due before the caller.
-    if !cpu.ready.has_none_due_before(caller) {
+    if !cpu.ready().has_none_due_before(caller) {
         return take_slow_path(argument, tag, server);
     }
 
     // ---- POINT OF NO RETURN: the reply happens. ----
-    server.caller.set(None);
-    server.state.set(State::Receiving);
-    endpoint.receivers.push(server);
-    count(&cpu.counters.ipc_fast);
+    server.forget_local_caller();
+    server.receive();
+    count(&cpu.counters().ipc_fast);
     cpu.switch_to(caller);
     FastExit { next: Some(caller), badge: 0 }
 }

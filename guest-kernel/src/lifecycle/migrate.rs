@@ -13,14 +13,17 @@ use abi::call::{migrate, status};
 use abi::plan::PARTNERS_MAX;
 
 use crate::arch;
-use crate::cpu::{Cpu, count};
-use crate::lifecycle::start_stop;
-use crate::lifecycle::trust;
-use crate::object::partners;
-use crate::object::server::{Placement, Server};
+use crate::cpu::Cpu;
+use crate::cpu::counters::count;
+use crate::cpu::tlb::{Flushed, Reach};
+use crate::cpu::world::Alone;
+use crate::lifecycle::{policy, start_stop};
+use crate::memory::Placement;
+use crate::object::server::{Location, Server};
+use crate::object::space::Space;
 use crate::object::thread::Resume;
-use crate::smp::flush::{self, Flushed, Reach};
-use crate::smp::world::Alone;
+use crate::object::{partners, trust};
+use crate::smp::flush;
 
 /// What a migration took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub struct Work {
 
 /// Moves `server`, with its group if [`migrate::WITH_GROUP`] says so. Fails with a status, having moved nobody, if the
 /// server itself may not be moved; members of its group that may not are left where they are.
-pub fn migrate(alone: &Alone, server: &'static Server, how: u64) -> Result<Work, u64> {
+pub fn migrate(alone: &Alone<'_>, server: &'static Server, how: u64) -> Result<Work, u64> {
     if how & !migrate::ALL != 0 {
         return Err(status::BAD_ARGUMENT);
     }
@@ -44,7 +47,7 @@ pub fn migrate(alone: &Alone, server: &'static Server, how: u64) -> Result<Work,
     if demote && target == Placement::Kernel {
         return Err(status::BAD_ARGUMENT);
     }
-    if server.placement.get().is_32_bit() {
+    if server.placement().is_32_bit() {
         return move_32_bit(alone, server, how);
     }
     if how & migrate::TO_SMALL != 0 {
@@ -55,36 +58,36 @@ pub fn migrate(alone: &Alone, server: &'static Server, how: u64) -> Result<Work,
     }
     check(alone.cpu(), server, target)?;
     if demote {
-        trust::demote(alone.cpu(), server);
+        policy::demote(alone.cpu(), server);
     }
     Ok(move_in_place(alone, server, target, how & migrate::WITH_GROUP != 0))
 }
 
 /// Whether a server that has proved stable may move into the kernel, and is not there.
 pub fn may_be_promoted(server: &Server) -> bool {
-    let is_movable = server.home.is_some() && server.placement.get() == Placement::User;
+    let is_movable = server.home.is_some() && server.placement() == Placement::User;
     is_movable && check_policy(server, Placement::Kernel).is_ok()
 }
 
 /// Moves a server that has proved stable into the kernel, with its group, if it may run there. It may be about to receive
 /// a message: all that counts of it is in its context.
-pub fn promote(alone: &Alone, server: &'static Server) {
+pub fn promote(alone: &Alone<'_>, server: &'static Server) {
     if may_be_promoted(server) {
         move_in_place(alone, server, Placement::Kernel, true);
-        count(&alone.cpu().counters.promotions);
+        count(&alone.cpu().counters().promotions);
     }
 }
 
 /// Moves a server for which all checks have been made, and those of its group that may be moved.
-fn move_in_place(alone: &Alone, server: &'static Server, target: Placement, with_group: bool) -> Work {
+fn move_in_place(alone: &Alone<'_>, server: &'static Server, target: Placement, with_group: bool) -> Work {
     let cpu = alone.cpu();
     let mut group = [None; PARTNERS_MAX + 1];
-    group[0] = (server.placement.get() != target).then_some(server);
+    group[0] = (server.placement() != target).then_some(server);
     if with_group {
         let members = partners::of(server).filter(|partner| {
             partner.is_trusted()
-                && !partner.placement.get().is_32_bit()
-                && partner.placement.get() != target
+                && !partner.placement().is_32_bit()
+                && partner.placement() != target
                 && check(cpu, partner, target).is_ok()
         });
         let mut count = 1;
@@ -101,10 +104,12 @@ fn move_in_place(alone: &Alone, server: &'static Server, target: Placement, with
     let mut work = Work::default();
     for member in group.iter().flatten() {
         work.servers += 1;
-        work.pages += arch::change_region_privilege(member, target);
-        change_threads(member, target);
+        if let Some(home) = member.home {
+            work.pages += arch::change_region_privilege(home.home(), member.base(), &member.pages, target);
+            move_threads(member, home, target);
+        }
     }
-    cpu.counters.pages_remapped.add(work.pages);
+    cpu.counters().pages_remapped.add(work.pages);
     // Where they were is what has to be forgotten.
     let reach = |home| if target == Placement::Kernel { Reach::of(home) } else { Reach::Everywhere };
     let moved = group.iter().flatten().map(|server| (*server, reach(server.home)));
@@ -115,18 +120,19 @@ fn move_in_place(alone: &Alone, server: &'static Server, target: Placement, with
 /// Moves a 32-bit server between its own space and a slot of the region of small spaces: its page-table entries go from
 /// the one to the other, and its segments get another base and limit. Its threads hold no address that changes, wherever
 /// they are.
-fn move_32_bit(alone: &Alone, server: &'static Server, how: u64) -> Result<Work, u64> {
+fn move_32_bit(alone: &Alone<'_>, server: &'static Server, how: u64) -> Result<Work, u64> {
     let cpu = alone.cpu();
     if how & !migrate::TO_SMALL != 0 {
         return Err(status::NOT_PERMITTED);
     }
     let target = if how & migrate::TO_SMALL != 0 { Placement::Small } else { Placement::Large };
     check(cpu, server, target)?;
-    if server.placement.get() == target {
+    if server.placement() == target {
         return Ok(Work::default());
     }
-    let regions = cpu.kernel.get().and_then(|kernel| kernel.regions.get()).ok_or(status::NOT_PERMITTED)?;
-    let old = server.base.get();
+    let regions = cpu.regions().ok_or(status::NOT_PERMITTED)?;
+    let home = server.home.ok_or(status::NOT_PERMITTED)?;
+    let old = server.base();
     let (slot, new, reach) = match target {
         Placement::Small => {
             let slot = regions.take_small_slot(server.slot_size()).ok_or(status::EXHAUSTED)?;
@@ -134,42 +140,34 @@ fn move_32_bit(alone: &Alone, server: &'static Server, how: u64) -> Result<Work,
         }
         _ => (old, 0, Reach::Everywhere),
     };
-    let pages = arch::move_slot(server, slot, target);
+    let pages = arch::move_slot(home.home(), slot, server.slot_size(), &server.pages, target);
     // Where it was is what has to be forgotten.
     let flushed = flush::regions(alone, core::iter::once((server, reach)), pages);
-    let space = if target == Placement::Large { server.home } else { None };
-    server.placement.set(target);
-    server.base.set(new);
-    server.space.set(space);
-    for thread in server.threads.get() {
-        thread.placement.set(target);
-        thread.space.set(space);
-    }
-    arch::change_segments(server);
+    let space = (target == Placement::Large).then_some(home);
+    server.move_to(Location { placement: target, base: new, space });
     if target == Placement::Large {
         regions.give_small_slot_back(old, server.slot_size());
     }
-    cpu.counters.pages_remapped.add(pages);
+    cpu.counters().pages_remapped.add(pages);
     Ok(Work { servers: 1, pages, flushed })
 }
 
 /// Moves one server to another address.
-fn relocate(alone: &Alone, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
+fn relocate(alone: &Alone<'_>, server: &'static Server, target: Placement, how: u64) -> Result<Work, u64> {
     if how & migrate::WITH_GROUP != 0 {
         return Err(status::BAD_ARGUMENT);
     }
     check_policy(server, target)?;
     start_stop::relocate(alone, server, target)?;
     if how & migrate::DEMOTE != 0 {
-        trust::demote(alone.cpu(), server);
+        policy::demote(alone.cpu(), server);
     }
     Ok(Work { servers: 1, ..Work::default() })
 }
 
 /// Whether the server may be moved in place.
 fn check(cpu: &Cpu, server: &Server, target: Placement) -> Result<(), u64> {
-    let runs = cpu.current.get().is_some_and(|current| core::ptr::eq(current.server, server));
-    if !server.is_dead() && (server.home.is_none() || runs) {
+    if !server.is_dead() && (server.home.is_none() || cpu.runs(server)) {
         return Err(status::NOT_PERMITTED);
     }
     check_policy(server, target)
@@ -180,27 +178,23 @@ fn check_policy(server: &Server, target: Placement) -> Result<(), u64> {
     if server.is_dead() {
         return Err(status::PARTNER_DEAD);
     }
-    if !trust::may_run(server.trust_group.get(), target) {
+    if !trust::may_run(server.trust_group(), target) {
         return Err(status::NOT_TRUSTED);
     }
     Ok(())
 }
 
-/// Tells the server and its threads where they run now.
-fn change_threads(server: &Server, target: Placement) {
-    let space = if target == Placement::User { server.home } else { None };
-    server.placement.set(target);
-    server.space.set(space);
-    let direct_entry = if target == Placement::Kernel { server.direct_entry.get() } else { 0 };
-    for endpoint in server.endpoints.get() {
-        endpoint.direct_entry.set(direct_entry);
-    }
-    for thread in server.threads.get() {
-        thread.placement.set(target);
-        thread.space.set(space);
-        match thread.resume.get() {
-            Resume::FromCall => arch::move_call_return(server, thread, target),
-            Resume::Everything => arch::move_interrupted(server, thread, target),
+/// Tells the server, whose home is `home`, and its threads where they run now.
+fn move_threads(server: &Server, home: &'static Space, target: Placement) {
+    let space = (target == Placement::User).then_some(home);
+    server.move_to(Location { placement: target, base: server.base(), space });
+    server.apply_direct_entry();
+    for thread in server.threads() {
+        match thread.resume() {
+            Resume::FromCall => arch::move_call_return(server.base(), &thread.context, target),
+            Resume::Everything => {
+                arch::move_interrupted(home.home(), server.base(), &thread.context, target);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Servers that start, stop, end and move, and who may run in the kernel.
+//! Servers that start, stop, end and move, and what the kernel decides about them by itself.
 
 pub mod death;
 pub mod migrate;
 pub mod placing;
+pub mod policy;
 pub mod start_stop;
-pub mod trust;

@@ -1,4 +1,4 @@
-//! What the VMM is told.
+//! What the VMM is told, and what is summed up for it.
 
-pub mod mark;
+pub mod marks;
 pub mod report;

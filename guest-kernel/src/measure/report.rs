@@ -5,9 +5,8 @@ use core::ptr::{addr_of_mut, with_exposed_provenance_mut};
 
 use abi::flush::FlushReport;
 use abi::pmu::PmuReport;
-use abi::report::{CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report};
+use abi::report::{Counters, CpuReport, FAULTS_KEPT, Fault, MESSAGE_SIZE, REPORT_MAGIC, Registers, Report};
 
-use crate::cpu::Cpu;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// The report of the case. All writes are volatile: nobody in the guest ever reads them.
@@ -96,9 +95,8 @@ impl ReportWriter {
     }
 
     /// Notes the first mark, with the counters of all CPUs and the frames in use.
-    pub fn measure_begin(&self, cpus: &[&Cpu], tsc: u64, frames_in_use: u64) {
-        for (index, cpu) in cpus.iter().enumerate().take(self.cpu_count as usize) {
-            let counters = cpu.counters.snapshot();
+    pub fn measure_begin(&self, cpus: impl Iterator<Item = Counters>, tsc: u64, frames_in_use: u64) {
+        for (index, counters) in cpus.enumerate().take(self.cpu_count as usize) {
             // SAFETY: `new`'s promise, and the index is in range.
             unsafe { addr_of_mut!((*self.cpus.add(index)).begin).write_volatile(counters) }
         }
@@ -111,8 +109,7 @@ impl ReportWriter {
     }
 
     /// Notes when the driver's thread on a CPU has measured.
-    pub fn part_measured(&self, cpu: &Cpu, began_tsc: u64, ended_tsc: u64) {
-        let index = cpu.index.get();
+    pub fn part_measured(&self, index: u32, began_tsc: u64, ended_tsc: u64) {
         if index < self.cpu_count {
             // SAFETY: `new`'s promise, and the index is in range.
             unsafe {
@@ -123,19 +120,16 @@ impl ReportWriter {
         }
     }
 
-    /// Notes what a CPU has counted up to the end of the measured part, unless that has been noted.
-    pub fn note_end(&self, cpu: &Cpu) {
-        let index = cpu.index.get();
-        if index < self.cpu_count && cpu.end_is_noted.swap(1, Ordering::AcqRel) == 0 {
-            let counters = cpu.counters.snapshot();
+    /// Notes what a CPU has counted up to the end of the measured part.
+    pub fn note_end(&self, index: u32, counters: &Counters) {
+        if index < self.cpu_count {
             // SAFETY: `new`'s promise, and the index is in range.
-            unsafe { addr_of_mut!((*self.cpus.add(index as usize)).end).write_volatile(counters) }
+            unsafe { addr_of_mut!((*self.cpus.add(index as usize)).end).write_volatile(*counters) }
         }
     }
 
-    /// Notes the second mark, with the counters of all CPUs and what the driver counted.
-    pub fn measure_end(&self, cpus: &[&Cpu], tsc: u64, measured: &Measured) {
-        cpus.iter().for_each(|cpu| self.note_end(cpu));
+    /// Notes the second mark, with what the driver counted.
+    pub fn measure_end(&self, tsc: u64, measured: &Measured) {
         // SAFETY: `new`'s promise.
         unsafe {
             addr_of_mut!((*self.report).end_tsc).write_volatile(tsc);
@@ -206,9 +200,9 @@ struct Text {
 
 impl fmt::Write for Text {
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        let room = &mut self.bytes[self.size..];
-        let size = part.len().min(room.len());
-        room[..size].copy_from_slice(&part.as_bytes()[..size]);
+        let rest = &mut self.bytes[self.size..];
+        let size = part.len().min(rest.len());
+        rest[..size].copy_from_slice(&part.as_bytes()[..size]);
         self.size += size;
         if size < part.len() { Err(fmt::Error) } else { Ok(()) }
     }

@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use abi::address::PAGE_SIZE;
 use abi::boot::PhysicalRange;
 
-use crate::arch;
+use super::physical_pointer;
 
 /// Bytes of a cache line.
 const CACHE_LINE_SIZE: u64 = 64;
@@ -52,7 +52,7 @@ impl Memory {
     pub fn make(free: [PhysicalRange; 2]) -> Result<&'static Memory, OutOfMemory> {
         let memory = Memory::new(free);
         let address = memory.bytes(size_of::<Memory>() as u64, align_of::<Memory>() as u64)?;
-        let place = arch::physical_pointer(address).cast::<Memory>();
+        let place = physical_pointer(address).cast::<Memory>();
         // SAFETY: `bytes` gave memory of this size and alignment that is mapped for ever and nobody else's.
         unsafe {
             place.write(memory);
@@ -67,7 +67,7 @@ impl Memory {
 
     /// Gives back a frame that nothing refers to any more.
     pub fn release(&self, frame: u64) {
-        let words = arch::physical_pointer(frame).cast::<u64>();
+        let words = physical_pointer(frame).cast::<u64>();
         // SAFETY: a frame that `frame` handed out, mapped for ever, aligned, and nobody else's any more.
         unsafe {
             words.write_bytes(0, (PAGE_SIZE / 8) as usize);
@@ -81,7 +81,7 @@ impl Memory {
         if frame == NO_FRAME {
             return None;
         }
-        let next = arch::physical_pointer(frame).cast::<u64>();
+        let next = physical_pointer(frame).cast::<u64>();
         // SAFETY: a frame in the list is nobody else's; its first word is the next one's address, the others are zero.
         self.given_back.set(unsafe { next.replace(0) });
         Some(frame)
@@ -122,7 +122,7 @@ impl Memory {
         let address = self.bytes(size, line.max(align_of::<T>() as u64))?;
         // SAFETY: `bytes` gave memory of this size and alignment that is mapped for ever and nobody else's.
         let slots = unsafe {
-            core::slice::from_raw_parts_mut(arch::physical_pointer(address).cast::<MaybeUninit<T>>(), count)
+            core::slice::from_raw_parts_mut(physical_pointer(address).cast::<MaybeUninit<T>>(), count)
         };
         for (index, slot) in slots.iter_mut().enumerate() {
             slot.write(make(index)?);
@@ -147,14 +147,14 @@ impl Memory {
         let address = self.bytes(size, CACHE_LINE_SIZE.max(align_of::<T>() as u64))?;
         // SAFETY: `bytes` gave zeroed memory of this size and alignment that is mapped for ever and nobody else's, and the
         // caller says that zero is a value.
-        Ok(unsafe { core::slice::from_raw_parts(arch::physical_pointer(address).cast(), count) })
+        Ok(unsafe { core::slice::from_raw_parts(physical_pointer(address).cast(), count) })
     }
 
     /// `count` zeros in a row. They cost nothing until they are used: free memory is zero.
     pub fn zeroed_words(&self, count: usize) -> Result<&'static [Cell<u16>], OutOfMemory> {
         let address = self.bytes(count as u64 * 2, 2)?;
         // SAFETY: `bytes` gave zeroed, aligned memory of this size that is mapped for ever and nobody else's.
-        Ok(unsafe { core::slice::from_raw_parts(arch::physical_pointer(address).cast(), count) })
+        Ok(unsafe { core::slice::from_raw_parts(physical_pointer(address).cast(), count) })
     }
 
     /// `size` zero bytes with an alignment of at most a page.

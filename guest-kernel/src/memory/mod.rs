@@ -1,7 +1,13 @@
-//! Physical memory, and the slots of address space that servers are put in.
+//! Physical memory, the slots of address space that servers are put in, and what is mapped there.
 
 mod frames;
+mod pages;
+mod physical;
+mod placement;
 pub mod slot;
 pub mod small_slot;
 
 pub use frames::{Memory, OutOfMemory};
+pub use pages::{PageRange, PageRanges};
+pub use physical::physical_pointer;
+pub use placement::Placement;

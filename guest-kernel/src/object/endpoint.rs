@@ -11,8 +11,9 @@ use core::ptr::NonNull;
 use crate::object::partners::Partners;
 use crate::object::queue::{Queue, Stack};
 use crate::object::server::Server;
+use crate::object::thread::Thread;
 use crate::sync::atomic::AtomicPtr;
-use crate::sync::mailbox::Letter;
+use crate::sync::mailbox::Linked;
 use crate::sync::notice::Notice;
 
 /// Where messages to one server arrive. At most one of `receivers` and `senders` holds threads. All zero is an endpoint that
@@ -25,17 +26,15 @@ pub struct Endpoint {
     /// Threads that wait for the server to take their message. First in, first out.
     pub senders: Queue,
     /// Notification bits that no receiver has seen yet.
-    pub notification: Cell<u64>,
+    notification: Cell<u64>,
     /// Address of the server's [`abi::call::DirectEntry`], 0 if it has none. Assembly reads it.
-    pub direct_entry: Cell<u64>,
+    direct_entry: Cell<u64>,
     /// Whether the server is dead. It has no receivers then.
-    pub dead: Cell<bool>,
-    /// The CPU that it belongs to.
-    pub cpu: Cell<u32>,
+    dead: Cell<bool>,
+    cpu: Cell<u32>,
     /// Where messages to this endpoint go on to: for a proxy, and where the server has no threads on this CPU.
-    pub elsewhere: Cell<Option<&'static Endpoint>>,
-    /// The server.
-    pub server: Cell<Option<&'static Server>>,
+    elsewhere: Cell<Option<&'static Endpoint>>,
+    server: Cell<Option<&'static Server>>,
     /// With whom the server's threads here have exchanged messages lately.
     pub partners: Partners,
     /// Notification bits from other CPUs that this one has not taken yet.
@@ -43,18 +42,90 @@ pub struct Endpoint {
     link: AtomicPtr<Endpoint>,
 }
 
-impl Letter for Endpoint {
+impl Linked for Endpoint {
     fn link(&self) -> &AtomicPtr<Endpoint> {
         &self.link
     }
 }
 
+/// Where assembly finds an endpoint's fields.
+#[expect(missing_docs, reason = "the names are the fields' own")]
+pub mod offset {
+    use core::mem::offset_of;
+
+    use super::{Endpoint, Stack};
+
+    pub const RECEIVERS_TOP: usize = offset_of!(Endpoint, receivers) + Stack::TOP_OFFSET;
+    pub const DIRECT_ENTRY: usize = offset_of!(Endpoint, direct_entry);
+}
+
 impl Endpoint {
+    /// Makes an endpoint that nobody uses one of `server` on a CPU.
+    pub fn set_up(&self, server: &'static Server, cpu: u32) {
+        self.cpu.set(cpu);
+        self.server.set(Some(server));
+    }
+
+    /// The CPU that it belongs to.
+    pub fn cpu(&self) -> u32 {
+        self.cpu.get()
+    }
+
+    /// The server; `None` for an endpoint that nobody uses.
+    pub fn server(&self) -> Option<&'static Server> {
+        self.server.get()
+    }
+
+    /// Where messages to this endpoint go on to: for a proxy, and where the server has no threads on this CPU.
+    pub fn elsewhere(&self) -> Option<&'static Endpoint> {
+        self.elsewhere.get()
+    }
+
+    /// Messages go on to another endpoint from now on.
+    pub fn lead_to(&self, elsewhere: &'static Endpoint) {
+        self.elsewhere.set(Some(elsewhere));
+    }
+
+    /// A thread of the server receives here from now on.
+    pub fn stay_here(&self) {
+        self.elsewhere.set(None);
+    }
+
+    /// Whether the server is dead.
+    pub fn is_dead(&self) -> bool {
+        self.dead.get()
+    }
+
+    pub(super) fn set_dead(&self, dead: bool) {
+        self.dead.set(dead);
+    }
+
+    pub(super) fn set_direct_entry(&self, address: u64) {
+        self.direct_entry.set(address);
+    }
+
     /// Whether a thread of the server that receives now would not have to wait.
     #[inline]
     pub fn has_something_to_receive(&self) -> bool {
         // One branch for both.
         !self.senders.is_empty() | (self.notification.get() != 0)
+    }
+
+    /// Sets bits of the notification word. The thread that has to take it, if there is any bit and one waits: it is no receiver
+    /// any more.
+    pub fn notify(&self, bits: u64) -> Option<&'static Thread> {
+        self.notification.set(self.notification.get() | bits);
+        if self.notification.get() == 0 { None } else { self.receivers.pop() }
+    }
+
+    /// Takes the notification word.
+    pub fn take_notification(&self) -> u64 {
+        self.notification.take()
+    }
+
+    /// Forgets what nobody has seen yet.
+    pub fn forget_notification(&self) {
+        self.notification.set(0);
     }
 }
 

@@ -7,3 +7,4 @@ pub mod queue;
 pub mod server;
 pub mod space;
 pub mod thread;
+pub mod trust;

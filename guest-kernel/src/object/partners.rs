@@ -17,23 +17,23 @@ pub fn note(sender: &Thread, receiver: &Thread) {
     if ptr::eq(sender.server, receiver.server) {
         return;
     }
-    if sender.cpu.get() == receiver.cpu.get() {
-        sender.endpoint.get().partners.note(receiver.server);
+    if sender.cpu() == receiver.cpu() {
+        sender.endpoint().partners.note(receiver.server);
     }
-    receiver.endpoint.get().partners.note(sender.server);
+    receiver.endpoint().partners.note(sender.server);
 }
 
 /// Notes, on the sender's side, a message to an endpoint on another CPU.
 pub fn note_sent(sender: &Thread, target: &Endpoint) {
     let is_worth_it = |server: &&Server| server.home.is_some() && !ptr::eq(*server, sender.server);
-    if let Some(server) = target.server.get().filter(is_worth_it) {
-        sender.endpoint.get().partners.note(server);
+    if let Some(server) = target.server().filter(is_worth_it) {
+        sender.endpoint().partners.note(server);
     }
 }
 
 /// The trusted partners of a server, those of its first CPU first.
 pub fn of(server: &Server) -> impl Iterator<Item = &'static Server> + '_ {
-    server.endpoints.get().iter().flat_map(|endpoint| endpoint.partners.iter())
+    server.endpoints().iter().flat_map(|endpoint| endpoint.partners.iter())
 }
 
 /// The trusted servers among the last partners, the latest first. Untrusted ones are not worth a place: they may not
@@ -83,7 +83,7 @@ mod tests {
         fn remembers_the_latest_trusted_partners(exchanges in proptest::collection::vec(0_usize..24, 0..200)) {
             let servers: Vec<&'static Server> = (0..24).map(|_| thread().server).collect();
             for (index, server) in servers.iter().enumerate() {
-                server.trust_group.set(if index % 5 == 4 { 2 } else { 1 });
+                server.set_trust_group(if index % 5 == 4 { 2 } else { 1 });
             }
             let partners = Partners::default();
             let mut model: Vec<usize> = Vec::new();

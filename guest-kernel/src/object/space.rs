@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use crate::arch::Home;
 use crate::object::server::Spread;
 
 /// Bit 63 of a value for CR3: keep the TLB entries of the PCID that is loaded (Intel SDM vol. 3, 4.10.4.1).
@@ -23,7 +24,7 @@ pub struct Space {
     /// The CPUs whose threads run in it.
     cpus: Cell<Option<Spread>>,
     /// Physical address of the level-3 table of its home, if it is that of a server that may migrate, else 0.
-    pub own_level3: Cell<u64>,
+    own_level3: Cell<u64>,
 }
 
 impl Space {
@@ -81,6 +82,16 @@ impl Space {
     /// Whether the TLB of a CPU may hold entries of this space while another one is loaded there.
     pub fn may_linger_on(&self, cpu: u32) -> bool {
         self.pcid() != 0 && self.is_shared() && self.cpus.get().is_some_and(|cpus| cpus.contains(cpu))
+    }
+
+    /// Notes the level-3 table of its home.
+    pub fn set_own_level3(&self, table: u64) {
+        self.own_level3.set(table);
+    }
+
+    /// The home of the server that may migrate and whose own space it is.
+    pub fn home(&self) -> Home {
+        Home { root: self.root, own_level3: self.own_level3.get() }
     }
 
     /// Its PCID, 0 when there is none.

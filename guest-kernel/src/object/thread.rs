@@ -1,46 +1,28 @@
 //! Threads: registers, state, and the links that IPC goes along.
 //!
 //! A thread is owned by one CPU; only that CPU's kernel code touches it. That is why its fields are plain cells. The owner is
-//! the CPU that the thread runs on, except while it waits for a server on another one: then it has been sent there as a
-//! letter ([`crate::ipc::remote`]), and comes back as one.
+//! the CPU that the thread runs on, except while it waits for a server on another one: then it has been sent there, and is sent
+//! back.
 
 use core::cell::Cell;
+use core::mem::offset_of;
 
 use abi::call::{Tag, status};
+use abi::plan::PRIORITY_MAX;
 
-use crate::arch::{self, Compatibility};
-use crate::cpu::run_queue::PRIORITY_COUNT;
+use crate::arch::Ring3State;
+use crate::arch::context::{Context, RFLAGS_INTERRUPTS_ON};
+use crate::memory::Placement;
 use crate::object::endpoint::{Endpoint, Rights};
 use crate::object::message::Buffer;
 use crate::object::queue::Links;
-use crate::object::server::{Placement, Server};
+use crate::object::server::Server;
 use crate::object::space::Space;
 use crate::sync::atomic::AtomicPtr;
-use crate::sync::mailbox::Letter;
+use crate::sync::mailbox::Linked;
 
-/// The registers of a thread that does not run. Assembly reads and writes them by offset. The first four are those of the
-/// fast path.
-#[repr(C)]
-#[derive(Default)]
-#[expect(missing_docs, reason = "the names are the registers' own")]
-pub struct Context {
-    pub rsp: Cell<u64>,
-    pub rbx: Cell<u64>,
-    pub rbp: Cell<u64>,
-    pub rip: Cell<u64>,
-    pub rax: Cell<u64>,
-    pub rcx: Cell<u64>,
-    pub rdx: Cell<u64>,
-    pub rsi: Cell<u64>,
-    pub rdi: Cell<u64>,
-    pub r8: Cell<u64>,
-    pub r9: Cell<u64>,
-    pub r10: Cell<u64>,
-    pub r11: Cell<u64>,
-    /// Message words 0 to 3 live in R12 to R15.
-    pub words: [Cell<u64>; 4],
-    pub rflags: Cell<u64>,
-}
+/// Number of priorities.
+pub const PRIORITY_COUNT: usize = PRIORITY_MAX as usize + 1;
 
 /// Which registers of a thread's [`Context`] count when it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +42,7 @@ pub enum State {
     New,
     /// The current thread of its CPU.
     Running,
-    /// In the ready queue.
+    /// In the run queue.
     Ready,
     /// In the senders' queue of an endpoint; will wait for a reply then.
     Calling,
@@ -83,65 +65,81 @@ pub struct Thread {
     /// Whom it may reach: its server's rights.
     pub rights: Rights,
     /// The endpoint where it receives: its server's on its CPU.
-    pub endpoint: Cell<&'static Endpoint>,
+    endpoint: Cell<&'static Endpoint>,
     /// As a server: the caller that it owes a reply, if that runs on the same CPU.
-    pub caller: Cell<Option<&'static Thread>>,
+    caller: Cell<Option<&'static Thread>>,
     /// As a client that awaits a reply: the thread that took its call.
-    pub partner: Cell<Option<&'static Thread>>,
+    partner: Cell<Option<&'static Thread>>,
     /// The queue that it is in.
-    pub links: Links,
-    /// What it is doing.
-    pub state: Cell<State>,
-    /// How it goes on.
-    pub resume: Cell<Resume>,
+    pub(super) links: Links,
+    state: Cell<State>,
+    resume: Cell<Resume>,
     /// Whether it runs in ring 3 or in ring 0. Assembly looks only whether it is [`Placement::User`]: a 32-bit thread enters and
-    /// leaves the kernel by a stack in ring 0 ([`Thread::compatibility`]).
-    pub placement: Cell<Placement>,
+    /// leaves the kernel by a stack in ring 0 ([`Thread::ring_3`]).
+    placement: Cell<Placement>,
     /// Whether its server may migrate: only then partners are remembered.
     pub is_migratable: bool,
     priority: u8,
-    /// The bit of its priority in the ready queue's summary.
-    pub priority_bit: u64,
+    /// The bit of its priority in the run queue's summary.
+    priority_bit: u64,
     /// Its address space; `None` for a thread in the kernel, which runs in any.
-    pub space: Cell<Option<&'static Space>>,
+    space: Cell<Option<&'static Space>>,
     /// Registers while it does not run.
     pub context: Context,
     /// While it is queued as a sender: the tag of its message. Words 0 to 3 are in [`Context::words`].
-    pub tag: Cell<Tag>,
+    tag: Cell<Tag>,
     /// While it is queued as a sender, or on its way there: where.
-    pub queued_at: Cell<Option<&'static Endpoint>>,
+    queued_at: Cell<Option<&'static Endpoint>>,
     /// While it is queued as a sender: the badge of the right that it used.
-    pub badge: Cell<u64>,
+    badge: Cell<u64>,
     /// Where message words 4 and up are.
-    pub buffer: Cell<Option<Buffer>>,
+    buffer: Cell<Option<Buffer>>,
     /// The server that it belongs to.
     pub server: &'static Server,
     /// Its number in the server.
     pub index: u32,
     /// As a server: the caller that it owes a reply, if that runs on another CPU. At most one of this and `caller` is there.
-    pub remote_caller: Cell<Option<&'static Thread>>,
+    remote_caller: Cell<Option<&'static Thread>>,
     /// The CPU that it runs on.
-    pub cpu: Cell<u32>,
+    cpu: Cell<u32>,
     /// Whether it has been sent to another CPU. Only its own CPU touches this.
-    pub is_away: Cell<bool>,
-    /// Its side in compatibility mode, if it is a 32-bit program's.
-    pub compatibility: Cell<Option<&'static Compatibility>>,
+    is_away: Cell<bool>,
+    /// Its side in ring 3, if it is a 32-bit program's.
+    ring_3: Cell<Option<&'static Ring3State>>,
     link: AtomicPtr<Thread>,
 }
 
-impl Letter for Thread {
+impl Linked for Thread {
     fn link(&self) -> &AtomicPtr<Thread> {
         &self.link
     }
 }
 
+/// Where assembly finds a thread's fields.
+#[expect(missing_docs, reason = "the names are the fields' own")]
+pub mod offset {
+    use super::{Rights, Thread, offset_of};
+
+    pub const RIGHTS_FIRST: usize = offset_of!(Thread, rights) + Rights::OFFSETS[0];
+    pub const RIGHTS_COUNT: usize = offset_of!(Thread, rights) + Rights::OFFSETS[1];
+    pub const RESUME: usize = offset_of!(Thread, resume);
+    pub const PLACEMENT: usize = offset_of!(Thread, placement);
+    pub const CONTEXT: usize = offset_of!(Thread, context);
+    pub const RING_3: usize = offset_of!(Thread, ring_3);
+}
+
 // Two cache lines.
-const _: () = assert!(core::mem::offset_of!(Thread, state) == 56);
-const _: () = assert!(core::mem::offset_of!(Thread, context) + core::mem::offset_of!(Context, rax) <= 128);
+const _: () = assert!(offset_of!(Thread, state) == 56);
+const _: () = assert!(offset::CONTEXT + offset_of!(Context, rax) <= 128);
 
 impl Thread {
     /// Thread `index` of `server`, which has never run; [`Thread::begin`] makes it fit to.
-    pub fn new(server: &'static Server, index: u32, priority: u8) -> Thread {
+    pub fn new(
+        server: &'static Server,
+        index: u32,
+        priority: u8,
+        ring_3: Option<&'static Ring3State>,
+    ) -> Thread {
         let cpu = server.cpu_of_thread(index);
         Thread {
             rights: server.rights_on(cpu),
@@ -153,11 +151,11 @@ impl Thread {
             links: Links::default(),
             state: Cell::new(State::New),
             resume: Cell::new(Resume::Everything),
-            placement: Cell::new(server.placement.get()),
+            placement: Cell::new(server.placement()),
             is_migratable: server.home.is_some(),
             priority,
             priority_bit: 1 << (usize::from(priority) & (PRIORITY_COUNT - 1)),
-            space: Cell::new(server.space.get()),
+            space: Cell::new(server.space()),
             context: Context::default(),
             tag: Cell::new(Tag(0)),
             queued_at: Cell::new(None),
@@ -166,7 +164,7 @@ impl Thread {
             index,
             cpu: Cell::new(cpu),
             is_away: Cell::new(false),
-            compatibility: Cell::new(None),
+            ring_3: Cell::new(ring_3),
             link: AtomicPtr::default(),
         }
     }
@@ -180,31 +178,175 @@ impl Thread {
         for register in [&context.r9, &context.r10, &context.r11].into_iter().chain(&context.words) {
             register.set(0);
         }
-        context.rip.set(server.entry.get());
+        context.rip.set(server.entry());
         context.rsp.set(stack_pointer);
-        context.rdi.set(server.base.get());
+        context.rdi.set(server.base());
         context.rsi.set(u64::from(self.index));
-        context.rdx.set(u64::from(self.cpu.get()));
+        context.rdx.set(u64::from(self.cpu()));
         context.rflags.set(RFLAGS_INTERRUPTS_ON);
         self.resume.set(Resume::Everything);
-        self.placement.set(server.placement.get());
-        self.space.set(server.space.get());
         self.state.set(State::New);
         self.caller.set(None);
         self.remote_caller.set(None);
         self.partner.set(None);
         self.queued_at.set(None);
         self.buffer.set(None);
-        if let Some(compatibility) = self.compatibility.get() {
-            arch::begin_compatible(self, compatibility);
+        self.follow_server();
+        if let Some(ring_3) = self.ring_3() {
+            ring_3.begin(context, server.root(), server.base(), server.entry(), self.index);
         }
     }
 
-    /// Its priority, below [`crate::cpu::run_queue::PRIORITY_COUNT`].
+    /// Runs where its server is now.
+    pub fn follow_server(&self) {
+        self.placement.set(self.server.placement());
+        self.space.set(self.server.space());
+        if let Some(ring_3) = self.ring_3() {
+            ring_3.set_segments(self.server.segments());
+        }
+    }
+
+    /// What it is doing.
     #[inline]
-    pub fn priority(&self) -> usize {
-        // The plan's check keeps it in range; the mask spares the ready queue's bounds check.
-        usize::from(self.priority) & (PRIORITY_COUNT - 1)
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Whether it is the current thread of its CPU.
+    #[inline]
+    pub fn is_running(&self) -> bool {
+        self.state() == State::Running
+    }
+
+    /// It is the current thread of its CPU from now on, and in no queue.
+    #[inline]
+    pub fn set_running(&self) {
+        self.state.set(State::Running);
+    }
+
+    /// It is in the run queue of its CPU from now on.
+    pub fn set_ready(&self) {
+        self.state.set(State::Ready);
+    }
+
+    /// As the current thread of a driver: waits at a mark for the others.
+    pub fn wait_at_mark(&self) {
+        self.state.set(State::AtMark);
+    }
+
+    /// It will never run again. Returns what it was doing.
+    pub fn end(&self) -> State {
+        self.state.replace(State::Dead)
+    }
+
+    /// Waits for a message among the receivers of its endpoint, on top of them.
+    #[inline]
+    pub fn receive(&'static self) {
+        self.state.set(State::Receiving);
+        self.endpoint().receivers.push(self);
+    }
+
+    /// Is about to send a message with this tag by a right with this badge.
+    pub fn prepare_to_send(&self, tag: Tag, badge: u64) {
+        self.tag.set(tag);
+        self.badge.set(badge);
+    }
+
+    /// The tag of the message that it sends.
+    pub fn tag(&self) -> Tag {
+        self.tag.get()
+    }
+
+    /// The badge of the right by which it sends.
+    pub fn badge(&self) -> u64 {
+        self.badge.get()
+    }
+
+    /// Waits among the senders of `endpoint`, in state `state` (`Calling` or `Sending`).
+    pub fn wait_to_send(&'static self, endpoint: &'static Endpoint, state: State) {
+        self.state.set(state);
+        self.queued_at.set(Some(endpoint));
+        endpoint.senders.push_back(self);
+    }
+
+    /// Is on its way to another CPU, where `endpoint` is, in state `state` (`Calling` or `Sending`).
+    pub fn depart(&self, endpoint: &'static Endpoint, state: State) {
+        self.state.set(state);
+        self.is_away.set(true);
+        self.queued_at.set(Some(endpoint));
+    }
+
+    /// On its way to send a message: goes on to `endpoint`, because whoever was to receive it has moved there.
+    pub fn send_on(&self, endpoint: &'static Endpoint) {
+        self.queued_at.set(Some(endpoint));
+    }
+
+    /// The same, for a thread that waits among the senders on the CPU with this index.
+    pub fn send_on_from(&self, cpu: u32, endpoint: &'static Endpoint) {
+        if self.cpu() == cpu {
+            self.is_away.set(true);
+        }
+        self.send_on(endpoint);
+    }
+
+    /// Where it waits among the senders, or is on its way to.
+    pub fn queued_at(&self) -> Option<&'static Endpoint> {
+        self.queued_at.get()
+    }
+
+    /// Waits among no senders any more, and is not on its way to any. Whether it is a thread of the CPU with this index, and so
+    /// is back.
+    pub fn come_back_to(&self, cpu: u32) -> bool {
+        self.queued_at.set(None);
+        let is_here = self.cpu() == cpu;
+        if is_here {
+            self.is_away.set(false);
+        }
+        is_here
+    }
+
+    /// Whether it has been sent to another CPU.
+    pub fn is_away(&self) -> bool {
+        self.is_away.get()
+    }
+
+    /// On one CPU: `receiver` has taken the call of this thread, and owes it a reply.
+    #[inline]
+    pub fn call_taken_by(&'static self, receiver: &'static Thread) {
+        receiver.caller.set(Some(self));
+        self.partner.set(Some(receiver));
+        self.state.set(State::AwaitingReply);
+    }
+
+    /// Wherever the two run: `receiver` has taken the call of this thread, and owes it a reply.
+    pub fn call_taken_anywhere_by(&'static self, receiver: &'static Thread) {
+        self.state.set(State::AwaitingReply);
+        self.partner.set(Some(receiver));
+        receiver.set_caller(self);
+    }
+
+    /// The thread that took its call, if it awaits a reply.
+    pub fn partner(&self) -> Option<&'static Thread> {
+        self.partner.get()
+    }
+
+    /// Takes its call back from the thread that took it: the reply will find nobody to go to.
+    pub fn take_call_back(&self) {
+        if let Some(partner) = self.partner.take() {
+            partner.take_caller();
+        }
+    }
+
+    /// The caller on the same CPU that is owed a reply.
+    #[inline]
+    pub fn local_caller(&self) -> Option<&'static Thread> {
+        self.caller.get()
+    }
+
+    /// Owes no caller on the same CPU a reply any more.
+    #[inline]
+    pub fn forget_local_caller(&self) {
+        self.caller.set(None);
     }
 
     /// Takes the caller that is owed a reply, wherever it runs.
@@ -218,12 +360,96 @@ impl Thread {
     }
 
     /// Owes `caller` a reply.
-    pub fn set_caller(&self, caller: &'static Thread) {
-        if caller.cpu.get() == self.cpu.get() {
+    fn set_caller(&self, caller: &'static Thread) {
+        if caller.cpu() == self.cpu() {
             self.caller.set(Some(caller));
         } else {
             self.remote_caller.set(Some(caller));
         }
+    }
+
+    /// Runs on another CPU of its server's from now on. It must be in no queue that belongs to a CPU.
+    pub fn move_to(&'static self, cpu: u32) {
+        let (server, state) = (self.server, self.state());
+        let endpoint = &server.endpoints()[(cpu - server.cpus.first) as usize];
+        let caller = self.take_caller();
+        self.cpu.set(cpu);
+        self.endpoint.set(endpoint);
+        self.rights.set_as(&server.rights_on(cpu));
+        endpoint.stay_here();
+        // Who owes whom a reply across CPUs is noted elsewhere than on one CPU.
+        if let Some(caller) = caller {
+            caller.is_away.set(caller.cpu() != cpu);
+            self.set_caller(caller);
+        }
+        if state == State::AwaitingReply
+            && let Some(partner) = self.partner()
+        {
+            partner.take_caller();
+            partner.set_caller(self);
+        }
+        self.is_away.set(matches!(state, State::Calling | State::Sending | State::AwaitingReply));
+    }
+
+    /// The CPU that it runs on.
+    #[inline]
+    pub fn cpu(&self) -> u32 {
+        self.cpu.get()
+    }
+
+    /// The endpoint where it receives.
+    #[inline]
+    pub fn endpoint(&self) -> &'static Endpoint {
+        self.endpoint.get()
+    }
+
+    /// Its address space; `None` for a thread in the kernel, which runs in any.
+    #[inline]
+    pub fn space(&self) -> Option<&'static Space> {
+        self.space.get()
+    }
+
+    /// Where it runs.
+    pub fn placement(&self) -> Placement {
+        self.placement.get()
+    }
+
+    /// Its side in ring 3, if it is a 32-bit program's.
+    pub fn ring_3(&self) -> Option<&'static Ring3State> {
+        self.ring_3.get()
+    }
+
+    /// How it goes on.
+    pub fn resume(&self) -> Resume {
+        self.resume.get()
+    }
+
+    /// It was interrupted, and all its registers have been put in its context.
+    pub fn resume_with_everything(&self) {
+        self.resume.set(Resume::Everything);
+    }
+
+    /// Where message words 4 and up are.
+    pub fn buffer(&self) -> Option<Buffer> {
+        self.buffer.get()
+    }
+
+    /// Message words 4 and up are here from now on.
+    pub fn set_buffer(&self, buffer: Buffer) {
+        self.buffer.set(Some(buffer));
+    }
+
+    /// Its priority, below [`PRIORITY_COUNT`].
+    #[inline]
+    pub fn priority(&self) -> usize {
+        // The plan's check keeps it in range; the mask spares the run queue's bounds check.
+        usize::from(self.priority) & (PRIORITY_COUNT - 1)
+    }
+
+    /// The bit of its priority in the run queue's summary.
+    #[inline]
+    pub fn priority_bit(&self) -> u64 {
+        self.priority_bit
     }
 
     /// Sets what the thread's system call returns, apart from message words.
@@ -239,6 +465,3 @@ impl Thread {
         self.set_results(error, 0, Tag(0));
     }
 }
-
-/// RFLAGS of a thread: interrupts on, and bit 1, which is always set.
-pub const RFLAGS_INTERRUPTS_ON: u64 = 0x202;

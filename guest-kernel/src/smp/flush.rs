@@ -8,57 +8,13 @@
 use abi::flush::{DEFAULT_PAGES, FlushReport, POINT_COUNT, POINT_PAGES, source};
 use abi::plan::flag;
 
+use super::world;
 use crate::arch;
+use crate::arch::clock::ClockKind;
 use crate::cpu::Cpu;
+use crate::cpu::tlb::{Flushed, Forget, Reach};
+use crate::cpu::world::Alone;
 use crate::object::server::Server;
-use crate::object::space::Space;
-use crate::smp::world::{self, Alone, SERVERS_MAX};
-
-/// What flushing took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flushed {
-    /// INVLPG instructions.
-    pub invlpg: u64,
-    /// Full flushes.
-    pub full: u64,
-}
-
-/// What a TLB has to forget: the regions of up to [`SERVERS_MAX`] servers, which are where they are until all have done so.
-#[derive(Clone, Copy, Default)]
-pub struct Forget {
-    regions: [Option<(&'static Server, Reach)>; SERVERS_MAX],
-    /// The pages are too many to go one by one.
-    everything: bool,
-}
-
-/// Whose TLB may hold a region.
-#[derive(Clone, Copy)]
-pub enum Reach {
-    /// That of every CPU: the region was the kernel's.
-    Everywhere,
-    /// Those of CPUs that load this space.
-    Space(&'static Space),
-}
-
-impl Reach {
-    /// Where the pages of a server that runs in this space, or in the kernel, may be.
-    pub fn of(space: Option<&'static Space>) -> Reach {
-        space.map_or(Reach::Everywhere, Reach::Space)
-    }
-
-    /// Whether the TLB of a CPU may hold them now, under the space that is resident there or under any.
-    fn is_resident_on(self, cpu: &Cpu) -> bool {
-        match self {
-            Reach::Everywhere => true,
-            Reach::Space(space) => cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)),
-        }
-    }
-
-    /// Whether it may hold them under a PCID that is not loaded.
-    fn may_linger_on(self, cpu: &Cpu) -> bool {
-        matches!(self, Reach::Space(space) if space.may_linger_on(cpu.index.get()))
-    }
-}
 
 /// Has the TLBs of all CPUs that may hold them forget the regions of `servers`, which have `pages` pages together: one
 /// decision for all. Returns what this CPU's TLB took.
@@ -67,12 +23,12 @@ impl Reach {
 /// keep for each PCID, from the loaded one only (Intel SDM vol. 3, 5.10.4.1). With PCIDs, what every space had therefore takes
 /// a full flush: the tables on that way may become somebody else's memory.
 pub fn regions(
-    alone: &Alone,
+    alone: &Alone<'_>,
     servers: impl Iterator<Item = (&'static Server, Reach)>,
     pages: u64,
 ) -> Flushed {
     let cpu = alone.cpu();
-    let has_pcids = cpu.kernel.get().is_some_and(|kernel| kernel.has_pcids);
+    let has_pcids = cpu.kernel().is_some_and(|kernel| kernel.has_pcids);
     let mut forget = Forget { everything: pages > threshold(cpu), ..Forget::default() };
     for (place, region) in forget.regions.iter_mut().zip(servers) {
         match region.1 {
@@ -81,45 +37,20 @@ pub fn regions(
         }
         *place = Some(region);
     }
-    let is_concerned = |cpu: &Cpu| {
-        let mut reaches = forget.regions.iter().flatten().map(|(_, reach)| reach);
-        reaches.any(|reach| reach.is_resident_on(cpu) || reach.may_linger_on(cpu))
-    };
-    world::shoot_down(alone, forget, is_concerned);
-    if is_concerned(cpu) { forget_here(cpu, &forget) } else { Flushed::default() }
+    world::shoot_down(alone, forget, |cpu| forget.concerns(cpu));
+    if forget.concerns(cpu) { forget.forget_on(cpu) } else { Flushed::default() }
 }
 
 /// Has the TLBs of all CPUs forget everything.
-pub fn everything(alone: &Alone) {
+pub fn everything(alone: &Alone<'_>) {
     let forget = Forget { everything: true, ..Forget::default() };
     world::shoot_down(alone, forget, |_| true);
-    forget_here(alone.cpu(), &forget);
-}
-
-/// Has this CPU's TLB forget.
-pub fn forget_here(cpu: &Cpu, forget: &Forget) -> Flushed {
-    let mut flushed = Flushed::default();
-    if forget.everything {
-        arch::flush_all(cpu);
-        flushed.full = 1;
-        return flushed;
-    }
-    for (server, reach) in forget.regions.iter().flatten() {
-        if reach.is_resident_on(cpu) {
-            flushed.invlpg += arch::flush_region(cpu, server);
-        } else if let Reach::Space(space) = reach
-            && reach.may_linger_on(cpu)
-        {
-            arch::flush_space(cpu, space);
-            flushed.full += 1;
-        }
-    }
-    flushed
+    forget.forget_on(alone.cpu());
 }
 
 /// Up to this number of pages a flush goes page by page.
 pub fn threshold(cpu: &Cpu) -> u64 {
-    cpu.kernel.get().map_or(DEFAULT_PAGES, |kernel| kernel.flush_threshold_pages).into()
+    cpu.kernel().map_or(DEFAULT_PAGES, |kernel| kernel.flush_threshold_pages).into()
 }
 
 /// The threshold of this CPU, with what it follows from. `measure` fills in the cycles of every point.
@@ -143,37 +74,6 @@ pub fn find_threshold(plan_flags: u64, measure: impl FnOnce(&mut FlushReport)) -
     }
 }
 
-/// What the time-stamp counter tells about code in ring 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockKind {
-    /// The time that a processor takes.
-    Time,
-    /// The time that an emulator takes.
-    EmulatedRing0,
-    /// The number of instructions.
-    Instructions,
-}
-
-/// A loop of two instructions a turn that takes longer for each instruction than this is not executed by a processor.
-const EMULATED_CYCLES_PER_INSTRUCTION: u64 = 100;
-
-/// Whether a loop of so many turns took longer than any processor needs for it.
-pub fn is_emulated(turns: u64, cycles: u64) -> bool {
-    cycles > 2 * turns * EMULATED_CYCLES_PER_INSTRUCTION
-}
-
-/// Judges the clock by what two loops of `turns` turns and one of half as many took.
-pub fn judge_clock(turns: u64, long: u64, long_again: u64, short: u64) -> ClockKind {
-    // No clock of time is so exact, and no processor takes one cycle for each of these.
-    if long == long_again && long.wrapping_sub(short) == turns {
-        ClockKind::Instructions
-    } else if is_emulated(turns, long.min(long_again)) {
-        ClockKind::EmulatedRing0
-    } else {
-        ClockKind::Time
-    }
-}
-
 /// The number of pages where the two curves cross: between the last point up to which page by page is never dearer, and
 /// the next one.
 fn break_even(by_page: &[u32; POINT_COUNT], full: &[u32; POINT_COUNT]) -> u32 {
@@ -191,8 +91,8 @@ mod tests {
 
     use super::*;
     use crate::arch::{Action, take_actions};
-    use crate::object::server::Placement;
-    use crate::object::space::PRESERVE_TLB;
+    use crate::memory::Placement;
+    use crate::object::space::{PRESERVE_TLB, Space};
     use crate::testing::{cpu_running, server_in, thread};
 
     /// By page `invlpg` cycles a page; in full `flush` cycles.
@@ -235,23 +135,13 @@ mod tests {
             world::stop(cpu, |alone| regions(alone, core::iter::once((server, reach)), 1));
             take_actions()
         };
-        let (inside, outside) = (cpu_running(&server.threads.get()[0]), cpu_running(thread()));
-        assert_eq!(forget(inside, Reach::Space(space)), [Action::FlushRegion(server.base.get())]);
+        let (inside, outside) = (cpu_running(&server.threads()[0]), cpu_running(thread()));
+        assert_eq!(forget(inside, Reach::Space(space)), [Action::FlushPages(server.base())]);
         assert_eq!(forget(outside, Reach::Space(space)), []);
         assert_eq!(space.take_load_value() & PRESERVE_TLB, 0, "the next load flushes");
         for cpu in [inside, outside] {
-            assert_eq!(forget(cpu, Reach::Everywhere), [Action::FlushRegion(server.base.get())]);
+            assert_eq!(forget(cpu, Reach::Everywhere), [Action::FlushPages(server.base())]);
         }
-    }
-
-    #[test]
-    fn an_exact_clock_counts_instructions_and_a_slow_one_is_an_emulator() {
-        assert_eq!(judge_clock(512, 1030, 1030, 518), ClockKind::Instructions);
-        assert_eq!(judge_clock(512, 1031, 1030, 518), ClockKind::Time);
-        assert_eq!(judge_clock(512, 700, 650, 350), ClockKind::Time);
-        assert_eq!(judge_clock(512, 1_300_000, 1_200_000, 600_000), ClockKind::EmulatedRing0);
-        // Two instructions a turn, and reading the clock: 2 µs each where ring 0 is emulated; 100 cycles in all on a processor.
-        assert!(is_emulated(16, 34 * 2_000) && !is_emulated(16, 132));
     }
 
     #[test]

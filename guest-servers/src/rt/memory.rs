@@ -55,7 +55,7 @@ pub fn touch(pages: &[[Cell<u64>; WORDS_PER_PAGE]], count: usize) {
 
 fn all_samples(start: &Start) -> &'static [Cell<u64>] {
     let address = (start.base + start.samples_offset()) as usize;
-    // SAFETY: the kernel has mapped room for this many samples there, for the driver of the case only.
+    // SAFETY: the kernel has mapped places for this many samples there, for the driver of the case only.
     unsafe {
         core::slice::from_raw_parts(with_exposed_provenance(address), start.info().sample_capacity as usize)
     }
@@ -63,36 +63,36 @@ fn all_samples(start: &Start) -> &'static [Cell<u64>] {
 
 /// The samples of one thread of the driver of the case.
 pub struct Samples {
-    room: &'static [Cell<u64>],
+    places: &'static [Cell<u64>],
     count: usize,
 }
 
 impl Samples {
-    /// Room for as many samples as the VMM has given.
+    /// Places for as many samples as the VMM has given.
     pub fn new(start: &Start) -> Samples {
-        Samples { room: all_samples(start), count: 0 }
+        Samples { places: all_samples(start), count: 0 }
     }
 
     /// The part of this thread, if each leaves `count` of them: the threads' parts follow each other.
     pub fn of_thread(start: &Start, count: u64) -> Samples {
         let first = start.thread.saturating_mul(count);
         let part = usize::try_from(first).ok().zip(usize::try_from(first.saturating_add(count)).ok());
-        let room = part.and_then(|(first, end)| all_samples(start).get(first..end));
-        Samples { room: room.unwrap_or_default(), count: 0 }
+        let places = part.and_then(|(first, end)| all_samples(start).get(first..end));
+        Samples { places: places.unwrap_or_default(), count: 0 }
     }
 
-    /// Adds a sample; one that finds no room is lost.
+    /// Adds a sample; one that finds no place is lost.
     #[inline(always)]
     pub fn push(&mut self, sample: u64) {
-        if let Some(place) = self.room.get(self.count) {
+        if let Some(place) = self.places.get(self.count) {
             place.set(sample);
             self.count += 1;
         }
     }
 
-    /// Writes to each page of the room, so that the host gives all of them now.
+    /// Writes to each page of them, so that the host gives all of them now.
     pub fn touch_all(&self) {
-        self.room.iter().step_by(WORDS_PER_PAGE).chain(self.room.last()).for_each(|place| place.set(0));
+        self.places.iter().step_by(WORDS_PER_PAGE).chain(self.places.last()).for_each(|place| place.set(0));
     }
 
     /// Number of samples so far.

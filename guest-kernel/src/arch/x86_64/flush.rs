@@ -12,11 +12,8 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::machine::time_stamp_counter;
 use super::paging::{self, Access, Frames};
-use crate::cpu::{Cpu, count};
-use crate::memory::{Memory, OutOfMemory};
-use crate::object::server::{Placement, Server};
-use crate::object::space::Space;
-use crate::smp::flush::{ClockKind, is_emulated, judge_clock};
+use crate::arch::clock::{ClockKind, is_emulated, judge_clock};
+use crate::memory::{Memory, OutOfMemory, PageRanges, Placement};
 
 /// Whether this CPU has INVPCID.
 static HAS_INVPCID: AtomicBool = AtomicBool::new(false);
@@ -26,40 +23,32 @@ pub fn set_has_invpcid(has: bool) {
     HAS_INVPCID.store(has, Ordering::Relaxed);
 }
 
-/// Has this CPU's TLB forget a region, page by page. Returns the number of INVLPGs.
-pub fn flush_region(cpu: &Cpu, server: &Server) -> u64 {
+/// Has this CPU's TLB forget pages of a region one by one. Returns the number of INVLPGs.
+pub fn flush_pages(base: u64, pages: &PageRanges) -> u64 {
     let mut flushed = 0;
-    for range in server.pages.iter() {
+    for range in pages.iter() {
         for page in 0..range.count {
-            tlb::flush(VirtAddr::new_truncate(server.base.get() + range.offset + page * PAGE_SIZE));
-            count(&cpu.counters.invlpg);
+            tlb::flush(VirtAddr::new_truncate(base + range.offset + page * PAGE_SIZE));
             flushed += 1;
         }
     }
     flushed
 }
 
-/// Has this CPU's TLB forget a space that is not resident: all that it holds for its PCID.
-pub fn flush_space(cpu: &Cpu, space: &Space) {
+/// Has this CPU's TLB forget all that it holds for a PCID that is not loaded.
+pub fn flush_pcid(pcid: u64) {
     if HAS_INVPCID.load(Ordering::Relaxed) {
-        let pcid = Pcid::new(space.pcid() as u16).unwrap_or(Pcid::new(0).expect("0 is a PCID"));
+        let pcid = Pcid::new(pcid as u16).unwrap_or(Pcid::new(0).expect("0 is a PCID"));
         // SAFETY: CPUID announces the instruction; the TLB only caches what the page tables say.
         unsafe { tlb::flush_pcid(InvPcidCommand::Single(pcid)) };
-        count(&cpu.counters.tlb_full_flushes_alone);
     } else {
-        flush_all(cpu);
+        flush_all();
     }
 }
 
-/// Has this CPU's TLB forget everything.
-pub fn flush_all(cpu: &Cpu) {
-    flush_everything();
-    count(&cpu.counters.tlb_full_flushes_alone);
-}
-
-/// Flushes the whole TLB, global pages and all PCIDs too (Intel SDM vol. 3, 5.10.4.1): by INVPCID, or by clearing and
+/// Has this CPU's TLB forget everything, global pages and all PCIDs too (Intel SDM vol. 3, 5.10.4.1): by INVPCID, or by clearing and
 /// setting CR4.PGE.
-fn flush_everything() {
+pub fn flush_all() {
     if HAS_INVPCID.load(Ordering::Relaxed) {
         // SAFETY: CPUID announces the instruction; the TLB only caches what the page tables say.
         unsafe { tlb::flush_pcid(InvPcidCommand::All) };
@@ -124,10 +113,10 @@ pub fn measure_flush(base: u64, memory: &Memory, report: &mut FlushReport) -> Re
             u32::try_from(cycles).unwrap_or(u32::MAX)
         };
         report.by_page_cycles[index] = least(&by_page);
-        report.full_cycles[index] = least(&flush_everything);
+        report.full_cycles[index] = least(&flush_all);
     }
     let region = paging::detach_region(paging::kernel_root(), base);
-    flush_everything();
+    flush_all();
     paging::release_region(region, memory);
     memory.release(frame);
     Ok(())

@@ -2,18 +2,11 @@
 
 use core::arch::{asm, naked_asm};
 
-use abi::address::CPU_RECORD;
 use abi::port::{DOORBELL, EXIT, SERIAL};
 use x86_64::instructions::interrupts;
 use x86_64::instructions::port::{PortReadOnly, PortWriteOnly};
 
-use super::paging;
-use crate::cpu::Cpu;
-use crate::cpu::kernel::Kernel;
-use crate::object::message::Buffer;
-use crate::object::server::Server;
-
-/// Loads CR3 with a value of [`crate::object::space::Space::take_load_value`].
+/// Loads CR3 with a value of a space.
 #[inline]
 pub fn load_page_table(value: u64) {
     // SAFETY: the value names a top-level table whose upper half is the kernel's, so that nothing the kernel uses
@@ -48,16 +41,6 @@ pub fn time_stamp_counter() -> u64 {
     }
 }
 
-/// Waits for an interrupt because nobody can run; returns after it was handled. Ends the case if none can come: from a
-/// single CPU that is plain, with several the VMM sees it by the time that none of them runs.
-pub fn idle(cpu: &Cpu) {
-    let ends_here = |kernel: &Kernel| kernel.has_driver.get() && kernel.cpus.len() == 1;
-    if !cpu.ready.has_time_slice() && cpu.kernel.get().is_some_and(ends_here) {
-        exit(abi::port::exit_code::DEADLOCK);
-    }
-    wait_for_interrupt();
-}
-
 /// Waits for an interrupt; returns after it was handled.
 ///
 /// Interrupts are off before and after. One that comes between STI and HLT ends the wait, too: hardware holds it back
@@ -79,13 +62,6 @@ pub fn after_halt(rip: u64) -> u64 {
     const HLT_SIZE: u64 = 1;
     let halt = halt_until_interrupt as *const () as u64 + STI_SIZE;
     if rip == halt { rip + HLT_SIZE } else { rip }
-}
-
-/// The record of the CPU with this index.
-pub fn cpu(index: u32) -> &'static Cpu {
-    // SAFETY: the VMM has mapped a record for every CPU, all zero, which is a valid `Cpu`; it lives for ever, and has
-    // interior mutability only.
-    unsafe { &*core::ptr::with_exposed_provenance(CPU_RECORD.start(index) as usize) }
 }
 
 /// Tells the VMM; one of [`abi::port::doorbell`].
@@ -117,16 +93,4 @@ pub fn write_console(bytes: &[u8]) {
         // SAFETY: the console's data register; the machine model's transmitter is always ready.
         unsafe { data.write(byte) };
     }
-}
-
-/// The message buffer at `address`: a page of the server's own region that it may write.
-pub fn message_buffer(server: &Server, address: u64) -> Option<Buffer> {
-    let offset = address.checked_sub(server.program_base())?;
-    if offset >= server.region_size() || !address.is_multiple_of(abi::address::PAGE_SIZE) {
-        return None;
-    }
-    let root = server.space.get().map_or_else(paging::kernel_root, |space| space.root);
-    let frame = paging::writable_frame(root, server.base.get() + offset)?;
-    // SAFETY: a frame of the server's, in memory for ever; the kernel touches it through the physical map only.
-    Some(unsafe { Buffer::new(paging::physical_pointer(frame).cast()) })
 }

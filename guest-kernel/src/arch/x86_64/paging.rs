@@ -2,16 +2,15 @@
 
 use core::cell::Cell;
 use core::ptr::copy_nonoverlapping;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::address::{
-    FIRST_SHARED_TOP_ENTRY, HOME_TOP_ENTRY_FIRST, LARGE_SIZE, PAGE_SIZE, PHYSICAL_MAP_BASE, SMALL_BASE,
-    SMALL_SLOT_SIZES, TABLE_ENTRIES,
+    FIRST_SHARED_TOP_ENTRY, HOME_TOP_ENTRY_FIRST, LARGE_SIZE, PAGE_SIZE, SMALL_BASE, SMALL_SLOT_SIZES,
+    TABLE_ENTRIES,
 };
 use x86_64::structures::paging::PageTableFlags;
 
-use crate::memory::{Memory, OutOfMemory};
-use crate::object::server::{PageRanges, Placement};
+use super::per_machine::PerMachine;
+use crate::memory::{Memory, OutOfMemory, PageRanges, Placement, physical_pointer};
 
 /// A page table of any level.
 type Table = [Cell<u64>; TABLE_ENTRIES];
@@ -41,21 +40,16 @@ impl Access {
 }
 
 /// Physical address of the boot page table, which every other one shares its upper half with.
-static KERNEL_ROOT: AtomicU64 = AtomicU64::new(0);
+static KERNEL_ROOT: PerMachine = PerMachine::new();
 
 /// Notes the boot page table.
 pub fn set_kernel_root(root: u64) {
-    KERNEL_ROOT.store(root, Ordering::Relaxed);
+    KERNEL_ROOT.set(root);
 }
 
 /// The boot page table: the way to the kernel's half that every space shares.
 pub fn kernel_root() -> u64 {
-    KERNEL_ROOT.load(Ordering::Relaxed)
-}
-
-/// Where physical memory at `address` is mapped.
-pub fn physical_pointer(address: u64) -> *mut u8 {
-    core::ptr::with_exposed_provenance_mut((PHYSICAL_MAP_BASE + address) as usize)
+    KERNEL_ROOT.get()
 }
 
 /// The table at physical address `address`.
@@ -185,6 +179,26 @@ pub fn set_home_table(root: u64, base: u64, level3: u64, user: bool) -> bool {
     flags.set(PageTableFlags::USER_ACCESSIBLE, user);
     let before = table(root)[index(base, 4)].replace(level3 | flags.bits());
     before & PageTableFlags::PRESENT.bits() != 0 && before & ADDRESS_MASK != level3
+}
+
+/// The home of a server that may migrate: its own space.
+#[derive(Clone, Copy)]
+pub struct Home {
+    /// Physical address of the space's top-level page table.
+    pub root: u64,
+    /// Physical address of the level-3 table of the home in that space.
+    pub own_level3: u64,
+}
+
+/// Hangs the home at `base` into its own space as its server's placement asks: by its own table, or by the one that all
+/// spaces share. Whether the TLB may know the other one, and has to forget it before anybody uses the home.
+#[must_use]
+pub fn hang_home(home: Home, base: u64, placement: Placement) -> bool {
+    match placement {
+        Placement::User => set_home_table(home.root, base, home.own_level3, true),
+        Placement::Kernel => set_home_table(home.root, base, shared_home_table(base), false),
+        Placement::Small | Placement::Large => false,
+    }
 }
 
 /// The level-3 table that all spaces but its own have for the home at `base`.

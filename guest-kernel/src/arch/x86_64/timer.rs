@@ -5,13 +5,10 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::boot::BootInfo;
-use abi::plan::flag;
 use abi::report::feature;
 use x86_64::registers::model_specific::Msr;
 
 use super::machine::time_stamp_counter;
-use crate::boot::plan;
-use crate::cpu::Cpu;
 
 /// Vector of the timer's interrupt.
 pub const TIMER_VECTOR: u64 = 32;
@@ -38,17 +35,17 @@ static SLICE_TSC_CYCLES: AtomicU64 = AtomicU64::new(0);
 /// Length of a time slice in ticks of the local APIC's timer.
 static SLICE_APIC_TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Switches this CPU's local APIC on, with its timer idle. Returns its identifier.
+/// Switches this CPU's local APIC on, with its timer idle: a time slice takes so many microseconds. Returns its
+/// identifier.
 ///
 /// # Safety
 /// CPUID must announce x2APIC, and the interrupt gates must be loaded.
-pub unsafe fn start(boot: &BootInfo, features: u64) -> u32 {
+pub unsafe fn start(boot: &BootInfo, slice_microseconds: u64, features: u64) -> u32 {
     const ENABLE_AND_X2APIC: u64 = 1 << 11 | 1 << 10;
     const SOFTWARE_ENABLE: u64 = 1 << 8;
     const TSC_DEADLINE_MODE: u64 = 2 << 17;
     const DIVIDE_BY_1: u64 = 0b1011;
-    let slice = flag::time_slice_microseconds_of(plan::read(boot).0.flags);
-    let in_slice = |ticks_per_second: u64| ticks_per_second * slice / 1_000_000;
+    let in_slice = |ticks_per_second: u64| ticks_per_second * slice_microseconds / 1_000_000;
     let by_deadline = features & feature::TSC_DEADLINE != 0 && boot.tsc_hz != 0;
     // SAFETY: the caller has x2APIC, whose registers these are (Intel SDM vol. 3, table 12-6); the vectors have gates.
     unsafe {
@@ -81,8 +78,8 @@ pub fn arm_timer() {
     }
 }
 
-/// No interrupt, after all; takes one that has already been requested. Only on the kernel's stack.
-pub fn stop_timer(cpu: &Cpu) {
+/// No interrupt, after all. One may have been requested already ([`timer_is_pending`]).
+pub fn stop_timer() {
     // SAFETY: as in `arm_timer`; 0 stops the timer in either mode.
     unsafe {
         if SLICE_TSC_CYCLES.load(Ordering::Relaxed) != 0 {
@@ -91,17 +88,20 @@ pub fn stop_timer(cpu: &Cpu) {
             { X2APIC_TIMER_INITIAL_COUNT }.write(0);
         }
     }
-    // Not STI, NOP, CLI: a KVM that emulates ring 0 looks for interrupts only now and then.
-    // SAFETY: reading a register of the local APIC changes nothing.
-    cpu.wait_until(|| unsafe { X2APIC_INTERRUPT_REQUEST.read() } & 1 << (TIMER_VECTOR % 32) == 0);
 }
 
-/// Interrupts another CPU, to have it look what it is wanted for.
+/// Whether the timer's interrupt has been requested, and not been taken yet.
+pub fn timer_is_pending() -> bool {
+    // SAFETY: reading a register of the local APIC changes nothing.
+    unsafe { X2APIC_INTERRUPT_REQUEST.read() & 1 << (TIMER_VECTOR % 32) != 0 }
+}
+
+/// Interrupts another CPU, by the identifier of its local APIC, to have it look what it is wanted for.
 ///
 /// What was stored before, the other CPU sees when it takes the interrupt. WRMSR to an x2APIC register does not wait for stores
 /// before it: MFENCE does, and LFENCE has WRMSR wait for MFENCE (Intel SDM vol. 3, 12.12.3).
-pub fn interrupt_cpu(target: &Cpu) {
-    let destination = u64::from(target.apic_id.get()) << 32;
+pub fn interrupt_cpu(apic_id: u32) {
+    let destination = u64::from(apic_id) << 32;
     // SAFETY: SSE2, which has both, is part of x86-64.
     unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
     // SAFETY: x2APIC mode is on, and the vector has a gate on every CPU that is up.

@@ -1,8 +1,8 @@
 //! The phases of a round trip: which part of the way each instruction belongs to.
 //!
 //! Server code tells by its region. In the kernel, one **visit** (from the first kernel instruction after server code to the
-//! last before it) is divided by the functions it passes through: the assembly of the doors before the first function
-//! behind them, the fast path, from there on the switch, and the assembly of the doors behind the last function.
+//! last before it) is divided by the functions it passes through: the assembly of the entry stubs before the first function
+//! behind them, the fast path, from there on the switch, and the assembly of the entry stubs behind the last function.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub enum Phase {
     /// From SYSCALL to the kernel's entry where KVM emulates ring 0 and SYSCALL arrives as a page fault. Not part of any
     /// count: no processor does that.
     Detour,
-    /// From the kernel's first instruction to the first function behind its doors.
+    /// From the kernel's first instruction to the first function behind its entry stubs.
     Entry,
     /// The checks and the commit of the fast path, with the functions that it calls.
     FastPath,
@@ -31,7 +31,7 @@ pub enum Phase {
     Direct,
     /// Everything in the kernel that is none of the others.
     SlowPath,
-    /// From the last function behind the kernel's doors to its last instruction.
+    /// From the last function behind the kernel's entry stubs to its last instruction.
     Exit,
     /// The programs of all other servers.
     Server,
@@ -94,7 +94,7 @@ enum Part {
     Other,
 }
 
-/// What the names of labels within the kernel's doors, and in the code before and behind them for 32-bit programs, begin with.
+/// What the names of labels within the kernel's entry stubs, and in the code before and behind them for 32-bit programs, begin with.
 const ENTRY_LABELS: [&str; 2] = ["inkbed_entry_", "inkbed_compatibility_"];
 
 impl Part {
@@ -104,7 +104,7 @@ impl Part {
             Part::Detour
         } else if ENTRY_LABELS.iter().any(|label| function.starts_with(label))
             || function.contains("::entry::system_call::") && !function.ends_with("::handle")
-            // The gates of 32-bit programs, and the room behind them.
+            // The gates of 32-bit programs, and the trampoline behind them.
             || function.contains("::compatibility::")
         {
             Part::Assembly
@@ -176,7 +176,7 @@ fn divide(visit: &[(Part, bool)]) -> Vec<Phase> {
     visit.iter().enumerate().map(phase).collect()
 }
 
-/// Which instructions are those of another function between two of the fast path's functions, without one of a door. One pass:
+/// Which instructions are those of another function between two of the fast path's functions, without one of an entry stub. One pass:
 /// a visit in which a CPU wakes hundreds of others has millions of instructions.
 fn called_by_fast_path(visit: &[(Part, bool)]) -> Vec<bool> {
     let mut called = Vec::with_capacity(visit.len());
@@ -198,9 +198,9 @@ mod tests {
     #[test]
     fn functions_are_told_by_name() {
         assert_eq!(Part::of("kernel::arch::x86_64::entry::traps::page_fault_stub"), Part::Detour);
-        assert_eq!(Part::of("kernel::arch::x86_64::entry::system_call::kernel_call_door"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::system_call::kernel_call_entry"), Part::Assembly);
         assert_eq!(Part::of("inkbed_entry_call"), Part::Assembly);
-        assert_eq!(Part::of("kernel::arch::x86_64::entry::compatibility::room"), Part::Assembly);
+        assert_eq!(Part::of("kernel::arch::x86_64::entry::compatibility::trampoline"), Part::Assembly);
         assert_eq!(Part::of("inkbed_compatibility_leave"), Part::Assembly);
         assert_eq!(Part::of("kernel::arch::x86_64::entry::system_call::handle"), Part::Other);
         assert_eq!(Part::of("kernel::arch::x86_64::entry::traps::trap_in_thread"), Part::Other);

@@ -12,11 +12,13 @@ use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr, SFMask
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::gdt::SegmentSelector;
 
-use super::{compatibility, descriptors, last_words, system_call};
+use super::{compatibility, descriptors, last_words, probe, system_call};
 use crate::arch::x86_64::{features, machine, paging, timer};
-use crate::boot::start;
+use crate::boot::start::{self, Entries};
 use crate::cpu::Cpu;
+use crate::cpu::world::Alone;
 use crate::measure::report::ReportWriter;
+use crate::sched;
 
 /// CPUs that have come up, the first one not counted.
 static CPUS_ONLINE: AtomicU32 = AtomicU32::new(0);
@@ -36,32 +38,30 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
     let features = features::detect();
     // SAFETY: once per CPU, on it; the VMM has mapped the record and left it zero.
     let cpu = unsafe { descriptors::load(index) };
-    cpu.this.set(Some(cpu));
-    cpu.index.set(index);
-    cpu.kernel_stack_end.set(KERNEL_STACK.end(index));
+    cpu.set_up(index, KERNEL_STACK.end(index));
     set_up_system_calls(cpu);
 
     if features & feature::X2APIC == 0 {
         last_words::refuse(format_args!("this CPU has no x2APIC, which the kernel's timer needs"));
     }
     // SAFETY: the CPU has x2APIC, and its gates are loaded.
-    cpu.apic_id.set(unsafe { timer::start(boot, features) });
+    cpu.set_apic_id(unsafe { timer::start(boot, start::time_slice_microseconds(boot), features) });
     let features = start::choose_features(boot, features);
     features::enable(features);
     if start::has_32_bit_programs(boot, features) {
         compatibility::enable(cpu, features);
     }
     let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
-    report.set_online(index, cpu.apic_id.get());
+    report.set_online(index, cpu.port().apic_id());
     if index == 0 {
         start_system(boot, cpu, report, features);
     } else {
         join_system(boot, cpu);
     }
-    if let Some(record) = cpu.kernel.get().and_then(|kernel| kernel.regions.get()?.steal_time_of(index)) {
+    if let Some(record) = cpu.regions().and_then(|regions| regions.steal_time_of(index)) {
         enable_steal_time(record);
     }
-    let first = cpu.run_next();
+    let first = sched::run_next(cpu);
     // SAFETY: the thread's context is complete, and the kernel's stack is not needed any more.
     unsafe { system_call::start_first(first) }
 }
@@ -91,30 +91,36 @@ fn set_up_system_calls(cpu: &'static Cpu) {
 }
 
 /// On the first CPU: loads the plan while the others come up, waits for them, and lets them run. Until then they halt, so it
-/// fills their ready queues for them: no thread takes a letter and an interrupt to its CPU.
+/// fills their run queues for them: no thread takes a way and an interrupt to its CPU.
 fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter, features: u64) {
     paging::set_kernel_root(boot.root_table);
     report.begin(features);
-    if let Err(error) = start::load(boot, cpu, report, features) {
+    let entries = Entries {
+        entry_stub_of: |call| system_call::entry_stub_of(call) as *const () as u64,
+        way_to_ring_3: compatibility::way_to_ring_3(),
+        probe_segments: probe::probe_segments,
+        cpu: descriptors::cpu,
+    };
+    if let Err(error) = start::load(boot, cpu, report, features, entries) {
         last_words::refuse(format_args!("{error}"));
     }
     cpu.wait_until(|| CPUS_ONLINE.load(Ordering::Acquire) + 1 == boot.cpu_count);
-    for other in 1..boot.cpu_count {
-        machine::cpu(other).kernel.set(cpu.kernel.get());
-    }
-    start::launch(cpu);
     // Only until they are let run: from then on their queues are their own.
     let mut has_threads = [0_u64; CPU_COUNT_MAX as usize / 64];
-    for other in (1..boot.cpu_count).filter(|other| machine::cpu(*other).ready.occupied() != 0) {
-        has_threads[other as usize / 64] |= 1 << (other % 64);
+    {
+        // SAFETY: all others are there, and touch nothing until `LOADED` is set, below.
+        let alone = unsafe { Alone::assume(cpu) };
+        start::launch(&alone);
+        for other in alone.cpus().filter(|other| other.index() != 0 && other.ready().occupied() != 0) {
+            has_threads[other.index() as usize / 64] |= 1 << (other.index() % 64);
+        }
     }
     report.set_state(abi::report::state::STARTED);
     machine::ring_doorbell(abi::port::doorbell::STARTED);
     LOADED.store(true, Ordering::Release);
-    for other in
-        (1..boot.cpu_count).filter(|other| has_threads[*other as usize / 64] >> (other % 64) & 1 != 0)
-    {
-        cpu.interrupt(machine::cpu(other));
+    let ports = cpu.kernel().into_iter().flat_map(|kernel| kernel.cpus.ports());
+    for port in ports.filter(|port| has_threads[port.index() as usize / 64] >> (port.index() % 64) & 1 != 0) {
+        cpu.interrupt(port);
     }
 }
 
@@ -122,7 +128,7 @@ fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter
 /// until somebody wants something of it, which may be before this one has seen that it may run.
 fn join_system(boot: &'static BootInfo, cpu: &'static Cpu) {
     if CPUS_ONLINE.fetch_add(1, Ordering::AcqRel) + 2 == boot.cpu_count {
-        cpu.interrupt(machine::cpu(0));
+        cpu.interrupt(descriptors::cpu(0).port());
     }
     cpu.wait_until(|| LOADED.load(Ordering::Acquire));
 }

@@ -1,8 +1,8 @@
 //! The ring-3 side of 32-bit programs, which run in compatibility mode on segments of their own.
 //!
-//! To the rest of the kernel a 32-bit thread is a thread in the kernel: it makes its system calls at the doors from ring 0 and
-//! goes on behind them, on a stack in ring 0 of its own ([`Compatibility`]). What it executes there is the code of this
-//! module: three gates from ring 3, one room, one way back. So IPC has no case for 32-bit threads, and the paths of 64-bit ones
+//! To the rest of the kernel a 32-bit thread is a thread in the kernel: it makes its system calls at the entry stubs for ring 0 and
+//! goes on behind them, on a stack in ring 0 of its own ([`Ring3State`]). What it executes there is the code of this
+//! module: three gates from ring 3, one trampoline, one way back. So IPC has no case for 32-bit threads, and the paths of 64-bit ones
 //! are as long as they were.
 //!
 //! | gate | where | takes |
@@ -16,138 +16,37 @@
 //!
 //! The one pair of user segments in the GDT is rewritten whenever a thread goes to ring 3 that has other ones: no thread can
 //! load those of another. The 64-bit user code segment is not there while a 32-bit thread runs: by a jump to it the thread would
-//! leave its segments, and its SYSCALL would come in by the door of threads that are never resumed in ring 0.
+//! leave its segments, and its SYSCALL would come in by the entry stub of threads that are never resumed in ring 0.
 //!
 //! ```text
-//!   a thread's Compatibility, from its end down:
+//!   a thread's Ring3State, from its end down:
 //!     SS RSP RFLAGS CS RIP        frame for IRETQ
-//!     return address of a door    RSP of the thread's context points here, or at RIP
+//!     return address of a stub    RSP of the thread's context points here, or at RIP
 //!     ...
 //! ```
 
 use core::arch::{asm, naked_asm};
-use core::cell::Cell;
 use core::mem::offset_of;
 
-use abi::address::{PAGE_SIZE, SMALL_BASE, TRAP_STACK};
-use abi::boot::{KERNEL_CODE_SELECTOR, USER_CODE_32_SELECTOR, USER_DATA_SELECTOR};
+use abi::address::TRAP_STACK;
+use abi::boot::{KERNEL_CODE_SELECTOR, USER_DATA_SELECTOR};
 use abi::call::number;
-use abi::region::{KERNEL_INTERFACE_OFFSET, MESSAGE_BLOCK_SIZE, MessageBlock, stack_end};
+use abi::region::{KERNEL_INTERFACE_OFFSET, MessageBlock};
 use abi::report::{Fault, feature};
 use x86_64::registers::model_specific::Msr;
 
-use super::descriptors::{self, CODE_32_OFFSET, CODE_64_OFFSET, DATA_OFFSET, segment};
-use super::system_call::{kernel_call_door, kernel_door, kernel_reply_and_wait_door, resume};
-use super::traps::TrapFrame;
-use crate::arch::x86_64::paging;
-use crate::cpu::{CounterCells, Cpu};
-use crate::lifecycle::death;
-use crate::object::server::{Placement, Server};
-use crate::object::thread::{RFLAGS_INTERRUPTS_ON, Resume, Thread};
+use super::descriptors::{self, CODE_32_OFFSET, CODE_64_OFFSET, DATA_OFFSET};
+use super::system_call::{kernel_call_entry, kernel_entry, kernel_reply_and_wait_entry, resume};
+use crate::arch::Ring3State;
+use crate::arch::context::{RFLAGS_INTERRUPTS_OFF, RFLAGS_INTERRUPTS_ON};
+use crate::arch::x86_64::interface::RETURN_OFFSET;
+use crate::cpu::{self, Cpu};
+use crate::object::thread::{self, Thread};
+use crate::sched::{self, fault};
 
 const _: () = assert!(number::CALL == 0 && number::REPLY_AND_WAIT == 1);
 
-/// What a 32-bit thread has besides its context: its registers in ring 3, and its stack in ring 0. It needs few words there:
-/// interrupts have stacks of their own.
-#[repr(C, align(64))]
-#[derive(Default)]
-pub struct Compatibility {
-    stack: [Cell<u64>; 4],
-    rip: Cell<u64>,
-    cs: Cell<u64>,
-    rflags: Cell<u64>,
-    rsp: Cell<u64>,
-    ss: Cell<u64>,
-    /// What the contract of system calls keeps besides RBX and RBP.
-    rdi: Cell<u64>,
-    rsi: Cell<u64>,
-    /// Address of the thread's [`MessageBlock`] in the map of physical memory.
-    message_block: Cell<u64>,
-    /// Descriptors of its segments.
-    code: Cell<u64>,
-    data: Cell<u64>,
-}
-
-const RIP: usize = offset_of!(Compatibility, rip);
-const SEGMENT_LOADS: usize = offset_of!(Cpu, counters) + offset_of!(CounterCells, segment_loads);
-
-/// Address of the RET in the kernel interface page of 32-bit programs, where SYSENTER has them go on.
-pub const RETURN_OFFSET: u64 = PAGE_SIZE - 16;
-
-impl Compatibility {
-    /// Address of the thread's RIP in ring 3: where its stack in ring 0 is empty.
-    fn stack_end(&self) -> u64 {
-        self.rip.as_ptr().expose_provenance() as u64
-    }
-
-    /// Where the thread is in ring 3: instruction pointer, stack pointer.
-    pub fn place(&self) -> [u64; 2] {
-        [self.rip.get(), self.rsp.get()]
-    }
-
-    /// Puts the registers of a thread that was interrupted in ring 3 where its way back finds them, apart from the general
-    /// ones, and has it go back when it is resumed.
-    pub fn save(&self, frame: &TrapFrame, thread: &Thread) {
-        self.rip.set(frame.rip);
-        self.rflags.set(frame.rflags);
-        self.rsp.set(frame.rsp);
-        self.leave_ring_0(thread);
-    }
-
-    /// Has the thread go to ring 3 with all registers when it is resumed.
-    fn leave_ring_0(&self, thread: &Thread) {
-        thread.context.rip.set(back_with_everything as *const () as u64);
-        thread.context.rsp.set(self.stack_end());
-        thread.context.rflags.set(RFLAGS_INTERRUPTS_OFF);
-        thread.resume.set(Resume::Everything);
-    }
-
-    /// Gives the thread the segments of its server.
-    fn set_segments(&self, server: &Server) {
-        let (base, limit) = match server.placement.get() {
-            Placement::Small => (server.base.get(), server.slot_size()),
-            _ => (0, SMALL_BASE),
-        };
-        self.code.set(segment(base, limit, true));
-        self.data.set(segment(base, limit, false));
-    }
-}
-
-/// RFLAGS in ring 0 on the way to ring 3: only bit 1, which is always set.
-pub const RFLAGS_INTERRUPTS_OFF: u64 = 2;
-
-/// Has a 32-bit thread start at its server's entry, once [`Thread::begin`] has set its context.
-pub fn begin_compatible(thread: &Thread, compatibility: &Compatibility) {
-    let server = thread.server;
-    let stack = stack_end(0, thread.index) - MESSAGE_BLOCK_SIZE;
-    let root = server.space.get().map_or_else(paging::kernel_root, |space| space.root);
-    let block = server.base.get() + stack;
-    // The loader has mapped the stack.
-    let Some(frame) = paging::writable_frame(root, block) else { unreachable!() };
-    let block = paging::physical_pointer(frame + block % PAGE_SIZE).cast::<MessageBlock>();
-    compatibility.message_block.set(block.expose_provenance() as u64);
-    compatibility.rip.set(server.entry.get());
-    compatibility.cs.set(USER_CODE_32_SELECTOR.into());
-    compatibility.ss.set(USER_DATA_SELECTOR.into());
-    compatibility.rflags.set(RFLAGS_INTERRUPTS_ON);
-    // As after a CALL.
-    compatibility.rsp.set(stack - 4);
-    compatibility.set_segments(server);
-    thread.context.rdi.set(0);
-    thread.context.rsi.set(0);
-    thread.context.rcx.set(thread.index.into());
-    compatibility.leave_ring_0(thread);
-}
-
-/// Gives a server's threads the segments of where it is now. Nothing else of them changes when it moves: all addresses that
-/// they hold are relative to their segments.
-pub fn change_segments(server: &Server) {
-    for thread in server.threads.get() {
-        if let Some(compatibility) = thread.compatibility.get() {
-            compatibility.set_segments(server);
-        }
-    }
-}
+const RIP: usize = offset_of!(Ring3State, rip);
 
 /// Opens the gates of 32-bit programs on this CPU: the interrupt gate, and those that it has of the others.
 pub fn enable(cpu: &Cpu, features: u64) {
@@ -162,7 +61,7 @@ pub fn enable(cpu: &Cpu, features: u64) {
     unsafe {
         if features & feature::SYSENTER_32 != 0 {
             { IA32_SYSENTER_CS }.write(KERNEL_CODE_SELECTOR.into());
-            { IA32_SYSENTER_ESP }.write(TRAP_STACK.end(cpu.index.get()));
+            { IA32_SYSENTER_ESP }.write(TRAP_STACK.end(cpu.index()));
             { IA32_SYSENTER_EIP }.write(address(sysenter_gate));
         }
         { IA32_CSTAR }.write(address(syscall_gate));
@@ -185,15 +84,15 @@ unsafe extern "sysv64" fn interrupt_gate() {
         "pop qword ptr [rcx + {rip}]",
         "mov rdx, [rsp + 16]",
         "mov [rcx + {rsp}], rdx",
-        "jmp {room}",
+        "jmp {trampoline}",
         "2:",
         "jmp {refuse}",
         no_flags = const RFLAGS_INTERRUPTS_OFF,
-        current = const offset_of!(Cpu, current),
-        compatibility = const offset_of!(Thread, compatibility),
+        current = const cpu::offset::CURRENT,
+        compatibility = const thread::offset::RING_3,
         rip = const RIP,
-        rsp = const offset_of!(Compatibility, rsp),
-        room = sym room,
+        rsp = const offset_of!(Ring3State, rsp),
+        trampoline = sym trampoline,
         refuse = sym refuse,
     )
 }
@@ -201,7 +100,7 @@ unsafe extern "sysv64" fn interrupt_gate() {
 /// SYSCALL from compatibility mode arrives here (IA32_CSTAR), with interrupts off (IA32_FMASK). RCX = where to return to, RSP =
 /// the caller's.
 #[unsafe(naked)]
-pub unsafe extern "sysv64" fn syscall_gate() {
+pub(super) unsafe extern "sysv64" fn syscall_gate() {
     naked_asm!(
         "swapgs",
         "mov rdx, rcx",
@@ -210,14 +109,14 @@ pub unsafe extern "sysv64" fn syscall_gate() {
         "jrcxz 2f",
         "mov [rcx + {rip}], rdx",
         "mov [rcx + {rsp}], rsp",
-        "jmp {room}",
+        "jmp {trampoline}",
         "2:",
         "jmp {refuse}",
-        current = const offset_of!(Cpu, current),
-        compatibility = const offset_of!(Thread, compatibility),
+        current = const cpu::offset::CURRENT,
+        compatibility = const thread::offset::RING_3,
         rip = const RIP,
-        rsp = const offset_of!(Compatibility, rsp),
-        room = sym room,
+        rsp = const offset_of!(Ring3State, rsp),
+        trampoline = sym trampoline,
         refuse = sym refuse,
     )
 }
@@ -237,27 +136,27 @@ pub(super) unsafe extern "sysv64" fn sysenter_gate() {
         "jrcxz 2f",
         "mov qword ptr [rcx + {rip}], {go_on}",
         "mov [rcx + {rsp}], rdx",
-        "jmp {room}",
+        "jmp {trampoline}",
         "2:",
         "jmp {refuse}",
         no_flags = const RFLAGS_INTERRUPTS_OFF,
-        current = const offset_of!(Cpu, current),
-        compatibility = const offset_of!(Thread, compatibility),
+        current = const cpu::offset::CURRENT,
+        compatibility = const thread::offset::RING_3,
         rip = const RIP,
-        rsp = const offset_of!(Compatibility, rsp),
+        rsp = const offset_of!(Ring3State, rsp),
         go_on = const KERNEL_INTERFACE_OFFSET + RETURN_OFFSET,
-        room = sym room,
+        trampoline = sym trampoline,
         refuse = sym refuse,
     )
 }
 
-/// The room behind the gates, and the way back. RCX = the thread's [`Compatibility`], which holds RIP and RSP; EAX = number of the
+/// The trampoline behind the gates, and the way back. RCX = the thread's [`Ring3State`], which holds RIP and RSP; EAX = number of the
 /// system call; interrupts off, GS = this CPU.
 ///
-/// Takes the thread to the door from ring 0 of its call, as `call` does: the door keeps RBX and RBP. CALL_DIRECT is CALL
+/// Takes the thread to the entry stub for ring 0 of its call, as `call` does: the stub keeps RBX and RBP. CALL_DIRECT is CALL
 /// here: a direct entry would run on the thread's small stack.
 #[unsafe(naked)]
-unsafe extern "sysv64" fn room() {
+unsafe extern "sysv64" fn trampoline() {
     naked_asm!(
         "mov [rcx + {rdi}], rdi",
         "mov [rcx + {rsi}], rsi",
@@ -273,12 +172,12 @@ unsafe extern "sysv64" fn room() {
         "lea rdx, [rip + 2f]",
         "push rdx",
         "cmp eax, {reply_and_wait}",
-        "jb {kernel_call_door}",
-        "je {kernel_reply_and_wait_door}",
+        "jb {kernel_call_entry}",
+        "je {kernel_reply_and_wait_entry}",
         "cmp eax, {call_direct}",
-        "je {kernel_call_door}",
-        "jmp {kernel_door}",
-        // The way back: EAX = status, RDI, RSI, R12..R15 = results. The door has switched interrupts on.
+        "je {kernel_call_entry}",
+        "jmp {kernel_entry}",
+        // The way back: EAX = status, RDI, RSI, R12..R15 = results. The exit has switched interrupts on.
         "2:",
         "cli",
         "mov rcx, [rsp + {message_block} - {rip}]",
@@ -311,13 +210,13 @@ unsafe extern "sysv64" fn room() {
         "lea rcx, [rsp - {rip}]",
         "call {load_segments}",
         "jmp 4b",
-        rdi = const offset_of!(Compatibility, rdi),
-        rsi = const offset_of!(Compatibility, rsi),
+        rdi = const offset_of!(Ring3State, rdi),
+        rsi = const offset_of!(Ring3State, rsi),
         rip = const RIP,
-        rflags = const offset_of!(Compatibility, rflags),
+        rflags = const offset_of!(Ring3State, rflags),
         user_rflags = const RFLAGS_INTERRUPTS_ON,
-        message_block = const offset_of!(Compatibility, message_block),
-        data = const offset_of!(Compatibility, data),
+        message_block = const offset_of!(Ring3State, message_block),
+        data = const offset_of!(Ring3State, data),
         handle = const offset_of!(MessageBlock, handle),
         tag = const offset_of!(MessageBlock, tag),
         words = const offset_of!(MessageBlock, words),
@@ -326,11 +225,16 @@ unsafe extern "sysv64" fn room() {
         data_descriptor = const DATA_OFFSET,
         code_64_descriptor = const CODE_64_OFFSET,
         user_data = const USER_DATA_SELECTOR,
-        kernel_call_door = sym kernel_call_door,
-        kernel_reply_and_wait_door = sym kernel_reply_and_wait_door,
-        kernel_door = sym kernel_door,
+        kernel_call_entry = sym kernel_call_entry,
+        kernel_reply_and_wait_entry = sym kernel_reply_and_wait_entry,
+        kernel_entry = sym kernel_entry,
         load_segments = sym load_segments,
     )
+}
+
+/// Address of the code that takes 32-bit threads to ring 3 with all registers.
+pub fn way_to_ring_3() -> u64 {
+    back_with_everything as *const () as u64
 }
 
 /// A 32-bit thread that was interrupted in ring 3, or has never run, goes there: resumed with all registers but RSP, which is
@@ -357,7 +261,7 @@ unsafe extern "sysv64" fn back_with_everything() {
         "call {load_segments}",
         "jmp 4b",
         rip = const RIP,
-        data = const offset_of!(Compatibility, data),
+        data = const offset_of!(Ring3State, data),
         data_descriptor = const DATA_OFFSET,
         user_data = const USER_DATA_SELECTOR,
         load_segments = sym load_segments,
@@ -376,7 +280,7 @@ pub fn runs_with_users_gs(rip: u64) -> bool {
 }
 
 /// Puts a thread's segments in the GDT and loads them. CS and SS come with IRETQ. FS and GS must not keep another thread's; the
-/// GS that is loaded is the user's. RCX = its [`Compatibility`]; RCX and RDX are lost.
+/// GS that is loaded is the user's. RCX = its [`Ring3State`]; RCX and RDX are lost.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn load_segments() {
     naked_asm!(
@@ -394,11 +298,11 @@ unsafe extern "sysv64" fn load_segments() {
         "mov gs, edx",
         "swapgs",
         "ret",
-        code = const offset_of!(Compatibility, code),
-        data = const offset_of!(Compatibility, data),
+        code = const offset_of!(Ring3State, code),
+        data = const offset_of!(Ring3State, data),
         code_descriptor = const CODE_32_OFFSET,
         data_descriptor = const DATA_OFFSET,
-        segment_loads = const SEGMENT_LOADS,
+        segment_loads = const cpu::offset::SEGMENT_LOADS,
         user_data = const USER_DATA_SELECTOR,
     )
 }
@@ -412,8 +316,8 @@ unsafe extern "sysv64" fn refuse() {
         "xor ebp, ebp",
         "call {kill_intruder}",
         "jmp {resume}",
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
-        this = const offset_of!(Cpu, this),
+        kernel_stack_end = const cpu::offset::KERNEL_STACK_END,
+        this = const cpu::offset::THIS,
         kill_intruder = sym kill_intruder,
         resume = sym resume,
     )
@@ -421,13 +325,13 @@ unsafe extern "sysv64" fn refuse() {
 
 extern "sysv64" fn kill_intruder(cpu: &'static Cpu) -> &'static Thread {
     const GENERAL_PROTECTION: u32 = 13;
-    let Some(thread) = cpu.current.get() else { return cpu.run_next() };
+    let Some(thread) = cpu.current() else { return sched::run_next(cpu) };
     let server = thread.server;
-    let fault = Fault {
+    let intrusion = Fault {
         server: server.index,
         vector: GENERAL_PROTECTION,
         region_base: server.program_base(),
         ..Fault::default()
     };
-    death::kill(cpu, server, &fault)
+    fault::kill(cpu, server, &intrusion)
 }

@@ -1,7 +1,7 @@
 //! Segments, the task state segment with its interrupt stacks, and the interrupt descriptor table: one set per CPU, in
 //! the CPU's own record.
 
-use abi::address::{CPU_RECORD, CRITICAL_STACK, PAGE_SIZE, TRAP_STACK};
+use abi::address::{CPU_RECORD, CRITICAL_STACK, TRAP_STACK};
 use core::mem::offset_of;
 
 use abi::boot::{
@@ -68,6 +68,13 @@ fn record_of(index: u32) -> *mut CpuRecord {
     core::ptr::with_exposed_provenance_mut(CPU_RECORD.start(index) as usize)
 }
 
+/// The CPU with this index.
+pub fn cpu(index: u32) -> &'static Cpu {
+    // SAFETY: the VMM has mapped a record for every CPU, all zero, which is a valid `Cpu`; it lives for ever, and has
+    // interior mutability only.
+    unsafe { &(*record_of(index)).cpu }
+}
+
 /// Builds and loads the tables of the CPU with this index.
 ///
 /// # Safety
@@ -121,17 +128,7 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
     // SAFETY: the table lives for ever and every gate in it is valid.
     unsafe { lidt(&pointer) };
 
-    // SAFETY: zero is a valid `Cpu`, which has interior mutability only, and it lives for ever.
-    unsafe { &(*record).cpu }
-}
-
-/// The descriptor of a segment of 32-bit programs, code or data, from `base` on with `size` bytes, a multiple of 4 KiB
-/// (Intel SDM vol. 3, 3.4.5). It counts as accessed, so that the CPU never writes to it.
-pub fn segment(base: u64, size: u64, code: bool) -> u64 {
-    let flat = if code { DescriptorFlags::USER_CODE32 } else { DescriptorFlags::USER_DATA };
-    let flags = flat.difference(DescriptorFlags::LIMIT_0_15 | DescriptorFlags::LIMIT_16_19);
-    let last = size / PAGE_SIZE - 1;
-    flags.bits() | last & 0xffff | (last >> 16 & 0xf) << 48 | (base & 0xff_ffff) << 16 | (base >> 24) << 56
+    cpu(index)
 }
 
 /// A gate that ring 3 may use, to a handler that takes what INT leaves on the stack of traps.
@@ -148,7 +145,7 @@ pub fn gate(handler: u64) -> Entry<HandlerFunc> {
 
 /// Puts the segments of ring 3 on this CPU back to what they are at first: no 32-bit code, flat data.
 pub fn clear_32_bit(cpu: &Cpu) {
-    let record = record_of(cpu.index.get());
+    let record = record_of(cpu.index());
     // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
     let segments = unsafe { &mut (*record).segments };
     segments[index_of(USER_CODE_32_SELECTOR)] = 0;
@@ -157,7 +154,7 @@ pub fn clear_32_bit(cpu: &Cpu) {
 
 /// Exchanges this CPU's gate of 32-bit programs.
 pub fn exchange_gate(cpu: &Cpu, gate: Entry<HandlerFunc>) -> Entry<HandlerFunc> {
-    let record = record_of(cpu.index.get());
+    let record = record_of(cpu.index());
     // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
     unsafe { core::mem::replace(&mut (*record).interrupt_table[usize::from(VECTOR_32)], gate) }
 }

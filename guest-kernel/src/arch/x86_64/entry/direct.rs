@@ -9,18 +9,13 @@ use core::mem::offset_of;
 
 use abi::call::{REGISTER_WORDS, number};
 
-use super::system_call::{CONTEXT, call_from_direct_entry, call_room, exit_to_user};
-use crate::cpu::{CounterCells, Cpu};
-use crate::object::endpoint::{Endpoint, Right, Rights};
-use crate::object::queue::Stack;
-use crate::object::thread::{Context, Thread};
+use super::system_call::{CONTEXT, call_from_direct_entry, call_path, exit_to_user};
+use crate::arch::context::Context;
+use crate::cpu;
+use crate::object::endpoint::{self, Right};
+use crate::object::thread;
 
 const _: () = assert!(number::CALL == 0 && size_of::<Right>() == 16);
-
-const RIGHTS_FIRST: usize = offset_of!(Thread, rights) + Rights::OFFSETS[0];
-const RIGHTS_COUNT: usize = offset_of!(Thread, rights) + Rights::OFFSETS[1];
-const RECEIVERS_TOP: usize = offset_of!(Endpoint, receivers) + Stack::TOP_OFFSET;
-const IPC_DIRECT: usize = offset_of!(Cpu, counters) + offset_of!(CounterCells, ipc_direct);
 
 /// The jump from the `kernel` stub of CALL_DIRECT arrives here: in ring 0, on the server's own stack, whose top is the
 /// return address. RDI = handle, RSI = tag, R12..R15 = message.
@@ -65,22 +60,22 @@ pub(super) unsafe extern "sysv64" fn kernel_direct_call_entry() {
         "ret",
         // Not this way: as CALL.
         "2:",
-        "jmp {call_room}",
-        current = const offset_of!(Cpu, current),
-        direct = const offset_of!(Cpu, direct),
-        ipc_direct = const IPC_DIRECT,
+        "jmp {call_path}",
+        current = const cpu::offset::CURRENT,
+        direct = const cpu::offset::DIRECT,
+        ipc_direct = const cpu::offset::IPC_DIRECT,
         register_words = const REGISTER_WORDS,
-        rights_count = const RIGHTS_COUNT,
-        rights_first = const RIGHTS_FIRST,
+        rights_count = const thread::offset::RIGHTS_COUNT,
+        rights_first = const thread::offset::RIGHTS_FIRST,
         endpoint = const offset_of!(Right, endpoint),
         badge = const offset_of!(Right, badge),
-        receivers_top = const RECEIVERS_TOP,
-        direct_entry = const offset_of!(Endpoint, direct_entry),
+        receivers_top = const endpoint::offset::RECEIVERS_TOP,
+        direct_entry = const endpoint::offset::DIRECT_ENTRY,
         rsp = const CONTEXT + offset_of!(Context, rsp),
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
         call_from_direct_entry = sym call_from_direct_entry,
-        call_room = sym call_room,
+        call_path = sym call_path,
     )
 }
 
@@ -117,24 +112,24 @@ pub(super) unsafe extern "sysv64" fn user_direct_call() {
         "mov rbx, [rbx + {rbx}]",
         "xor eax, eax", // status::OK
         "jmp {exit_to_user}",
-        // Not this way: as CALL, with the registers as they were at the door.
+        // Not this way: as CALL, with the registers as they were at the entry.
         "2:",
         "mov rsp, [rdx + {rsp}]",
-        "jmp {call_room}",
-        direct = const offset_of!(Cpu, direct),
-        ipc_direct = const IPC_DIRECT,
+        "jmp {call_path}",
+        direct = const cpu::offset::DIRECT,
+        ipc_direct = const cpu::offset::IPC_DIRECT,
         register_words = const REGISTER_WORDS,
-        rights_count = const RIGHTS_COUNT,
-        rights_first = const RIGHTS_FIRST,
+        rights_count = const thread::offset::RIGHTS_COUNT,
+        rights_first = const thread::offset::RIGHTS_FIRST,
         endpoint = const offset_of!(Right, endpoint),
         badge = const offset_of!(Right, badge),
-        receivers_top = const RECEIVERS_TOP,
-        direct_entry = const offset_of!(Endpoint, direct_entry),
+        receivers_top = const endpoint::offset::RECEIVERS_TOP,
+        direct_entry = const endpoint::offset::DIRECT_ENTRY,
         rsp = const CONTEXT + offset_of!(Context, rsp),
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
         rip = const CONTEXT + offset_of!(Context, rip),
-        call_room = sym call_room,
+        call_path = sym call_path,
         exit_to_user = sym exit_to_user,
     )
 }

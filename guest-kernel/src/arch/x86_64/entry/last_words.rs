@@ -12,9 +12,9 @@ use abi::report::{NO_VECTOR, Registers};
 use x86_64::registers::control::Cr3;
 
 use super::traps::TrapFrame;
-use crate::arch::x86_64::machine::exit;
-use crate::arch::x86_64::paging::physical_pointer;
+use crate::arch::exit;
 use crate::measure::report::ReportWriter;
+use crate::memory::physical_pointer;
 
 static REPORT: AtomicU64 = AtomicU64::new(0);
 static CPU_REPORTS: AtomicU64 = AtomicU64::new(0);

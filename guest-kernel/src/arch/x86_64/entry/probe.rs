@@ -15,12 +15,14 @@ use abi::boot::{USER_CODE_32_SELECTOR, USER_DATA_SELECTOR};
 use abi::call::VECTOR_32;
 use abi::report::feature;
 
-use super::descriptors::{self, CODE_32_OFFSET, DATA_OFFSET, segment};
+use super::descriptors::{self, CODE_32_OFFSET, DATA_OFFSET};
 use super::traps::{TrapFrame, stub_address};
-use crate::arch::x86_64::paging::{self, Access, Frames, physical_pointer};
+use crate::arch::x86_64::flush::flush_all;
+use crate::arch::x86_64::paging::{self, Access, Frames};
+use crate::arch::x86_64::segments::segment;
 use crate::cpu::Cpu;
-use crate::memory::{Memory, OutOfMemory};
-use crate::object::server::Placement;
+use crate::cpu::counters::count;
+use crate::memory::{Memory, OutOfMemory, Placement, physical_pointer};
 
 /// `mov eax, [0x1ffc]; int`: the last word of the second page.
 const WITHIN: &[u8] = &[0xa1, 0xfc, 0x1f, 0, 0, 0xcd, VECTOR_32];
@@ -77,7 +79,8 @@ pub fn probe_segments(cpu: &Cpu, memory: &Memory) -> Result<u64, OutOfMemory> {
         run(cpu)
     });
     let region = paging::detach_slot(paging::kernel_root(), SMALL_BASE, abi::address::SMALL_SLOT_SIZES[0]);
-    crate::arch::flush_all(cpu);
+    flush_all();
+    count(&cpu.counters().tlb_full_flushes_alone);
     paging::release_region(region, memory);
     frames.into_iter().for_each(|frame| memory.release(frame));
     Ok(match within.has_read(MARKS[0]) {
@@ -91,7 +94,7 @@ pub fn probe_segments(cpu: &Cpu, memory: &Memory) -> Result<u64, OutOfMemory> {
 fn run(cpu: &Cpu) -> End {
     let end = End::default();
     let (code, data) = (segment(SMALL_BASE, SEGMENT_SIZE, true), segment(SMALL_BASE, SEGMENT_SIZE, false));
-    let stack_end = cpu.kernel_stack_end.get();
+    let stack_end = cpu.kernel_stack_end().get();
     let gate = descriptors::exchange_gate(cpu, descriptors::gate(stub_address(VECTOR_32.into())));
     // SAFETY: the descriptors are this CPU's own, and nobody is in ring 3 yet. The kernel's data segments are not used in 64-bit
     // mode. `trapped` brings the kernel back to where it was.
@@ -108,11 +111,11 @@ fn run(cpu: &Cpu) -> End {
             selector = in(reg) u64::from(USER_DATA_SELECTOR),
             options(nostack, preserves_flags)
         );
-        enter(&end, &cpu.kernel_stack_end);
+        enter(&end, cpu.kernel_stack_end());
     }
     descriptors::exchange_gate(cpu, gate);
     descriptors::clear_32_bit(cpu);
-    cpu.kernel_stack_end.set(stack_end);
+    cpu.kernel_stack_end().set(stack_end);
     end
 }
 

@@ -1,13 +1,13 @@
 //! Into the kernel and out of it.
 //!
-//! There are three rooms, each with a door from ring 3 ([`system_call_entry`], for SYSCALL) and a door from ring 0 (for
-//! the jump from the kernel interface page of a server there):
+//! There are three paths. Each has an entry stub for ring 3 ([`system_call_entry`], for SYSCALL, serves all three) and one for ring 0
+//! (for the jump from the kernel interface page of a server there):
 //!
-//! | system call | door from ring 0 | behind it |
+//! | system call | entry stub for ring 0 | behind it |
 //! |---|---|---|
-//! | CALL | [`kernel_call_door`] | the fast path of CALL |
-//! | REPLY_AND_WAIT | [`kernel_reply_and_wait_door`] | the fast path of REPLY_AND_WAIT |
-//! | all others | [`kernel_door`] | [`any_call`]: the slow path, and CALL_DIRECT from ring 3 |
+//! | CALL | [`kernel_call_entry`] | the fast path of CALL |
+//! | REPLY_AND_WAIT | [`kernel_reply_and_wait_entry`] | the fast path of REPLY_AND_WAIT |
+//! | all others | [`kernel_entry`] | [`any_call`]: the slow path, and CALL_DIRECT from ring 3 |
 //!
 //! They take, in every placement:
 //!
@@ -16,14 +16,14 @@
 //!   RDI       handle or first argument         R12..R15  message words 0..3
 //! ```
 //!
-//! (the doors of CALL and REPLY_AND_WAIT know the number) and save RSP, RBX, RBP (and RIP, where it comes in RCX) in the
+//! (the stubs of CALL and REPLY_AND_WAIT know the number) and save RSP, RBX, RBP (and RIP, where it comes in RCX) in the
 //! current thread. Everything else is lost by contract, so nothing else is saved on the fast path. The kernel runs on
 //! one stack per CPU, which is empty each time it is left; a thread that waits has all its state in its [`Context`].
 //!
-//! The doors are closed by one of four exits: to ring 3 or ring 0, from a call (few registers) or with everything.
+//! There are four exits: to ring 3 or ring 0, from a call (few registers) or with everything.
 //!
-//! Each instruction of the two fast rooms is counted (`results/path-length`). That is why a door from ring 0 runs on into
-//! its room, and why a fast room keeps nothing but the tag for the way out.
+//! Each instruction of the two fast paths is counted (`results/path-length`). That is why a stub for ring 0 runs on into its
+//! path, and why a fast path keeps nothing but the tag for the way out.
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
@@ -33,10 +33,11 @@ use abi::call::number;
 
 use super::descriptors::{CODE_64, CODE_64_OFFSET};
 use super::direct;
-use crate::cpu::Cpu;
+use crate::arch::context::{Context, RFLAGS_INTERRUPTS_ON};
+use crate::cpu::{self, Cpu};
 use crate::ipc::fast;
-use crate::object::server::Placement;
-use crate::object::thread::{Context, RFLAGS_INTERRUPTS_ON, Resume, Thread};
+use crate::memory::Placement;
+use crate::object::thread::{self, Resume, Thread};
 use crate::system_call::handle as handle_call;
 
 const _: () = assert!(Placement::User as u8 == 0 && Resume::FromCall as u8 == 0);
@@ -46,7 +47,7 @@ const _: () = assert!(number::CALL == 0 && number::REPLY_AND_WAIT == 1);
 ///
 /// In addition to the registers above: RCX = where to return to, RSP = the caller's, GS = the caller's.
 #[unsafe(naked)]
-pub unsafe extern "sysv64" fn system_call_entry() {
+pub(super) unsafe extern "sysv64" fn system_call_entry() {
     naked_asm!(
         "swapgs",
         "mov rdx, gs:[{current}]",
@@ -55,7 +56,7 @@ pub unsafe extern "sysv64" fn system_call_entry() {
         "jb inkbed_entry_call",
         "je inkbed_entry_reply_and_wait",
         "jmp {any_call}",
-        current = const offset_of!(Cpu, current),
+        current = const cpu::offset::CURRENT,
         rip = const CONTEXT + offset_of!(Context, rip),
         reply_and_wait = const number::REPLY_AND_WAIT,
         any_call = sym any_call,
@@ -65,36 +66,30 @@ pub unsafe extern "sysv64" fn system_call_entry() {
 /// The jump from a `kernel` stub other than those of CALL, REPLY_AND_WAIT and CALL_DIRECT arrives here: in ring 0, on the
 /// server's own stack, whose top is the return address.
 ///
-/// The server may be interrupted before the first instruction, CLI, at all doors from ring 0; it goes on with it then.
+/// The server may be interrupted before the first instruction, CLI, at all entry stubs for ring 0; it goes on with it then.
 #[unsafe(naked)]
-pub unsafe extern "sysv64" fn kernel_door() {
+pub(super) unsafe extern "sysv64" fn kernel_entry() {
     naked_asm!(
         "cli",
         "cmp qword ptr gs:[{direct}], 0",
         "jne {call_from_direct_entry}",
         "mov rdx, gs:[{current}]",
         "jmp {any_call}",
-        direct = const offset_of!(Cpu, direct),
-        current = const offset_of!(Cpu, current),
+        direct = const cpu::offset::DIRECT,
+        current = const cpu::offset::CURRENT,
         call_from_direct_entry = sym call_from_direct_entry,
         any_call = sym any_call,
     )
 }
 
-/// The door from ring 0 for a system call.
-pub fn kernel_door_of(call: u32) -> unsafe extern "sysv64" fn() {
+/// The entry stub for ring 0 of a system call.
+pub fn entry_stub_of(call: u32) -> unsafe extern "sysv64" fn() {
     match call {
-        number::CALL => kernel_call_door,
-        number::REPLY_AND_WAIT => kernel_reply_and_wait_door,
+        number::CALL => kernel_call_entry,
+        number::REPLY_AND_WAIT => kernel_reply_and_wait_entry,
         number::CALL_DIRECT => direct::kernel_direct_call_entry,
-        _ => kernel_door,
+        _ => kernel_entry,
     }
-}
-
-/// The number of the system call at whose door from ring 0 a thread was interrupted, at address `door` with `rax` in RAX.
-pub fn number_at_door(door: u64, rax: u64) -> u32 {
-    let is_door_of = |call: &u32| kernel_door_of(*call) as *const () as u64 == door;
-    [number::CALL, number::REPLY_AND_WAIT].into_iter().find(is_door_of).unwrap_or(rax as u32)
 }
 
 /// A direct entry must not make system calls: this is a fault of its server.
@@ -103,12 +98,12 @@ pub(super) unsafe extern "sysv64" fn call_from_direct_entry() {
     naked_asm!("ud2")
 }
 
-/// CALL: the door from ring 0, and the room behind both doors with the fast exit.
+/// CALL: the entry stub for ring 0, and the path behind both stubs with the fast exit.
 ///
-/// In the room: RDX = current thread, interrupts off, GS = this CPU. The tag is kept in RBP over the fast path: the receiver
+/// On the path: RDX = current thread, interrupts off, GS = this CPU. The tag is kept in RBP over the fast path: the receiver
 /// gets it from there.
 #[unsafe(naked)]
-pub(super) unsafe extern "sysv64" fn kernel_call_door() {
+pub(super) unsafe extern "sysv64" fn kernel_call_entry() {
     naked_asm!(
         "cli",
         "cmp qword ptr gs:[{direct}], 0",
@@ -149,12 +144,12 @@ pub(super) unsafe extern "sysv64" fn kernel_call_door() {
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
         rip = const CONTEXT + offset_of!(Context, rip),
-        placement = const offset_of!(Thread, placement),
+        placement = const thread::offset::PLACEMENT,
         user = const Placement::User as u8,
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
-        this = const offset_of!(Cpu, this),
-        direct = const offset_of!(Cpu, direct),
-        current = const offset_of!(Cpu, current),
+        kernel_stack_end = const cpu::offset::KERNEL_STACK_END,
+        this = const cpu::offset::THIS,
+        direct = const cpu::offset::DIRECT,
+        current = const cpu::offset::CURRENT,
         call_from_direct_entry = sym call_from_direct_entry,
         fast_call = sym fast::call,
         exit_to_user = sym exit_to_user,
@@ -162,9 +157,9 @@ pub(super) unsafe extern "sysv64" fn kernel_call_door() {
     )
 }
 
-/// REPLY_AND_WAIT: the door from ring 0, and the room behind both doors. As [`kernel_call_door`], whose exit it shares.
+/// REPLY_AND_WAIT: the entry stub for ring 0, and the path behind both stubs. As [`kernel_call_entry`], whose exit it shares.
 #[unsafe(naked)]
-pub(super) unsafe extern "sysv64" fn kernel_reply_and_wait_door() {
+pub(super) unsafe extern "sysv64" fn kernel_reply_and_wait_entry() {
     naked_asm!(
         "cli",
         "cmp qword ptr gs:[{direct}], 0",
@@ -185,10 +180,10 @@ pub(super) unsafe extern "sysv64" fn kernel_reply_and_wait_door() {
         rsp = const CONTEXT + offset_of!(Context, rsp),
         rbx = const CONTEXT + offset_of!(Context, rbx),
         rbp = const CONTEXT + offset_of!(Context, rbp),
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
-        this = const offset_of!(Cpu, this),
-        direct = const offset_of!(Cpu, direct),
-        current = const offset_of!(Cpu, current),
+        kernel_stack_end = const cpu::offset::KERNEL_STACK_END,
+        this = const cpu::offset::THIS,
+        direct = const cpu::offset::DIRECT,
+        current = const cpu::offset::CURRENT,
         reply_and_wait = const number::REPLY_AND_WAIT,
         call_from_direct_entry = sym call_from_direct_entry,
         fast_reply_and_wait = sym fast::reply_and_wait,
@@ -196,14 +191,14 @@ pub(super) unsafe extern "sysv64" fn kernel_reply_and_wait_door() {
     )
 }
 
-/// CALL behind its doors, for a caller in any placement whose registers are as there; RDX = current thread, interrupts
+/// CALL behind its entry stubs, for a caller in any placement whose registers are as there; RDX = current thread, interrupts
 /// off, GS = this CPU.
 #[unsafe(naked)]
-pub(super) unsafe extern "sysv64" fn call_room() {
+pub(super) unsafe extern "sysv64" fn call_path() {
     naked_asm!("jmp inkbed_entry_call")
 }
 
-/// The room behind the doors of all other system calls. RDX = current thread, interrupts off, GS = this CPU.
+/// The path behind the entry stubs of all other system calls. RDX = current thread, interrupts off, GS = this CPU.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn any_call() {
     naked_asm!(
@@ -221,7 +216,7 @@ unsafe extern "sysv64" fn any_call() {
         rbp = const CONTEXT + offset_of!(Context, rbp),
         rdi = const CONTEXT + offset_of!(Context, rdi),
         rsi = const CONTEXT + offset_of!(Context, rsi),
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        kernel_stack_end = const cpu::offset::KERNEL_STACK_END,
         call_direct = const number::CALL_DIRECT,
         user_direct_call = sym direct::user_direct_call,
         slow_path = sym slow_path,
@@ -244,8 +239,8 @@ unsafe extern "sysv64" fn slow_path() {
         "call {handle}",
         "jmp {resume}",
         words = const CONTEXT + offset_of!(Context, words),
-        this = const offset_of!(Cpu, this),
-        current = const offset_of!(Cpu, current),
+        this = const cpu::offset::THIS,
+        current = const cpu::offset::CURRENT,
         handle = sym handle,
         resume = sym resume,
     )
@@ -339,9 +334,9 @@ pub(super) unsafe extern "sysv64" fn resume() {
         words = const CONTEXT + offset_of!(Context, words),
         rip = const CONTEXT + offset_of!(Context, rip),
         rflags = const CONTEXT + offset_of!(Context, rflags),
-        resume = const offset_of!(Thread, resume),
-        placement = const offset_of!(Thread, placement),
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
+        resume = const thread::offset::RESUME,
+        placement = const thread::offset::PLACEMENT,
+        kernel_stack_end = const cpu::offset::KERNEL_STACK_END,
         from_call = const Resume::FromCall as u8,
         user = const Placement::User as u8,
         user_data = const USER_DATA_SELECTOR,
@@ -366,11 +361,11 @@ extern "sysv64" fn handle(cpu: &'static Cpu, thread: &'static Thread, number: u3
 }
 
 /// Offset of the registers in a thread.
-pub(super) const CONTEXT: usize = offset_of!(Thread, context);
+pub(super) const CONTEXT: usize = thread::offset::CONTEXT;
 // An absolute symbol, no code: offset in a CPU's record of the pointer to the running thread, bytes. Whoever traces the
 // kernel sees a thread switch by the store there.
 global_asm!(
     ".globl inkbed_cpu_current",
     ".set inkbed_cpu_current, {current}",
-    current = const offset_of!(Cpu, current),
+    current = const cpu::offset::CURRENT,
 );

@@ -8,22 +8,22 @@
 //!   context, and the kernel decides who runs next, on the kernel's stack;
 //! * from the kernel's own code: an interrupt while idle returns there, an exception is a bug.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 
 use abi::report::{Fault, Registers};
 
-use super::compatibility::{self, RFLAGS_INTERRUPTS_OFF, syscall_gate, sysenter_gate};
+use super::compatibility::{self, syscall_gate, sysenter_gate};
 use super::descriptors::GATE_COUNT;
-use super::last_words;
-use super::probe;
 use super::system_call::{resume, system_call_entry};
+use super::{last_words, probe};
+use crate::arch::context::RFLAGS_INTERRUPTS_OFF;
 use crate::arch::x86_64::machine;
 use crate::arch::x86_64::timer::{ATTENTION_VECTOR, TIMER_VECTOR, end_of_interrupt};
-use crate::cpu::Cpu;
-use crate::lifecycle::death;
+use crate::cpu::{self, Cpu};
 use crate::object::server::Server;
-use crate::object::thread::{Resume, Thread};
+use crate::object::thread::Thread;
+use crate::sched::{self, fault};
 
 /// What the stubs leave on the stack, lowest address first.
 #[repr(C)]
@@ -222,9 +222,9 @@ unsafe extern "sysv64" fn common() {
         syscall_gate = sym syscall_gate,
         system_call_entry = sym system_call_entry,
         cpu_areas = const abi::address::CPU_AREA_BASE >> 39,
-        kernel_stack_end = const offset_of!(Cpu, kernel_stack_end),
-        this = const offset_of!(Cpu, this),
-        direct = const offset_of!(Cpu, direct),
+        kernel_stack_end = const cpu::offset::KERNEL_STACK_END,
+        this = const cpu::offset::THIS,
+        direct = const cpu::offset::DIRECT,
         trap_in_thread = sym trap_in_thread,
         trap_in_kernel = sym trap_in_kernel,
         resume = sym resume,
@@ -233,7 +233,7 @@ unsafe extern "sysv64" fn common() {
 
 /// An interrupt or exception while the current thread was running. Returns the thread that runs next.
 extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'static Thread {
-    let Some(thread) = cpu.current.get() else {
+    let Some(thread) = cpu.current() else {
         probe::trapped(frame);
         last_words::kernel_bug(frame)
     };
@@ -241,26 +241,21 @@ extern "sysv64" fn trap_in_thread(frame: &TrapFrame, cpu: &'static Cpu) -> &'sta
         if is_critical(frame.vector) {
             last_words::kernel_bug(frame);
         }
-        if let Some(server) = direct_server(cpu) {
-            return death::kill_direct(cpu, server, thread, &fault(frame, server));
+        if let Some(server) = cpu.direct_server() {
+            return fault::kill_direct(cpu, server, thread, &fault_of(frame, server));
         }
-        return death::kill(cpu, thread.server, &fault_of_thread(frame, thread));
+        return fault::kill(cpu, thread.server, &fault_of_thread(frame, thread));
     }
     save(frame, thread);
     if frame.vector == TIMER_VECTOR {
         end_of_interrupt();
-        return cpu.time_slice_over(thread);
+        return sched::time_slice_over(cpu, thread);
     }
     if frame.vector == ATTENTION_VECTOR {
         end_of_interrupt();
-        return cpu.interrupted();
+        return sched::interrupted(cpu);
     }
     thread
-}
-
-/// The server whose direct entry the current thread is running.
-fn direct_server(cpu: &Cpu) -> Option<&'static Server> {
-    cpu.direct.get()?.server.get()
 }
 
 /// NMI, double fault, machine check: nobody's fault that the kernel could name.
@@ -274,13 +269,28 @@ extern "sysv64" fn trap_in_kernel(frame: &mut TrapFrame) {
         0..TIMER_VECTOR => last_words::kernel_bug(frame),
         TIMER_VECTOR => {
             end_of_interrupt();
-            crate::arch::x86_64::this_cpu().timer_fired_while_idle();
+            this_cpu().timer_fired_while_idle();
         }
         // Who waits looks for itself what this CPU is wanted for.
         ATTENTION_VECTOR => end_of_interrupt(),
         _ => {}
     }
     frame.rip = machine::after_halt(frame.rip);
+}
+
+/// This CPU. Only in the kernel's own code, after boot has set GS.
+fn this_cpu() -> &'static Cpu {
+    let address: u64;
+    // SAFETY: GS points to this CPU's record, whose field `this` is its own address.
+    unsafe {
+        asm!(
+            "mov {}, gs:[{this}]",
+            out(reg) address,
+            this = const cpu::offset::THIS,
+            options(nostack, preserves_flags, readonly)
+        );
+        &*core::ptr::with_exposed_provenance(address as usize)
+    }
 }
 
 /// Puts all registers of an interrupted thread in its context.
@@ -309,30 +319,30 @@ fn save(frame: &TrapFrame, thread: &Thread) {
     for (register, value) in context.words.iter().zip(words) {
         register.set(value);
     }
-    thread.resume.set(Resume::Everything);
-    if let Some(compatibility) = thread.compatibility.get()
+    thread.resume_with_everything();
+    if let Some(ring_3) = thread.ring_3()
         && frame.is_from_ring_3()
     {
-        compatibility.save(frame, thread);
+        ring_3.save(frame.rip, frame.rflags, frame.rsp, context);
     }
 }
 
-/// As [`fault`]; of a thread that faulted on its way to ring 3 or from there, where it is in ring 3.
+/// As [`fault_of`]; of a thread that faulted on its way to ring 3 or from there, where it is in ring 3.
 fn fault_of_thread(frame: &TrapFrame, thread: &Thread) -> Fault {
-    let mut fault = fault(frame, thread.server);
+    let mut fault = fault_of(frame, thread.server);
     if frame.rip == system_call_entry as *const () as u64 && !frame.is_from_ring_3() {
         let [_, rcx, ..] = frame.general;
         fault.rip = rcx;
     }
-    if let Some(compatibility) = thread.compatibility.get()
+    if let Some(ring_3) = thread.ring_3()
         && compatibility::runs_with_users_gs(frame.rip)
     {
-        [fault.rip, fault.rsp] = compatibility.place();
+        [fault.rip, fault.rsp] = ring_3.place();
     }
     fault
 }
 
-fn fault(frame: &TrapFrame, server: &Server) -> Fault {
+fn fault_of(frame: &TrapFrame, server: &Server) -> Fault {
     Fault {
         server: server.index,
         vector: frame.vector as u32,

@@ -1,7 +1,7 @@
 //! The guest's performance counters: programmed, started at the first mark, stopped and read at the second.
 //!
 //! Every access to their registers leaves the guest, so that nothing is read during a round trip: only whole batches are
-//! counted, and reading happens while the counters stand still.
+//! counted, and reading happens while the counters are stopped.
 
 mod registers;
 mod self_test;

@@ -177,7 +177,7 @@ impl Registers {
     }
 
     /// Reads a counter: by RDMSR, because RDPMC costs the same exit under KVM, cannot be handed to the VMM where the
-    /// counters are the VMM's own, and gains nothing on a counter that stands still.
+    /// counters are the VMM's own, and gains nothing on a stopped counter.
     pub fn read_counter(&self, counter: &PmuCounter) -> u64 {
         read(self.counter_register(counter))
     }

@@ -4,21 +4,20 @@ use abi::call::{Tag, number, status};
 use abi::report::Fault;
 use proptest::prelude::*;
 
-use super::fast;
+use super::*;
 use crate::arch::{Action, take_actions};
 use crate::cpu::Cpu;
-use crate::lifecycle::death;
-use crate::object::server::Placement;
+use crate::ipc::fast;
+use crate::memory::Placement;
 use crate::object::space::Space;
-use crate::object::thread::{Resume, State, Thread};
-use crate::system_call;
+use crate::object::thread::{State, Thread};
 use crate::testing::{cpu_running, give_rights, server, server_in, thread, thread_of_priority, wait};
 
 const EMPTY: Tag = Tag(0);
 
 /// Does what the assembly does for a system call: the fast path if there is one, the slow path if that refuses.
 fn system_call(cpu: &'static Cpu, call: u32, first: u64, tag: Tag, words: [u64; 4]) -> &'static Thread {
-    let current = cpu.current.get().unwrap();
+    let current = cpu.current().unwrap();
     for (word, value) in current.context.words.iter().zip(words) {
         word.set(value);
     }
@@ -37,7 +36,7 @@ fn system_call(cpu: &'static Cpu, call: u32, first: u64, tag: Tag, words: [u64; 
     }
     current.context.rdi.set(first);
     current.context.rsi.set(tag.0);
-    system_call::handle(cpu, current, call)
+    handle(cpu, current, call)
 }
 
 fn results(thread: &Thread) -> (u64, u64, u64, [u64; 4]) {
@@ -60,13 +59,13 @@ fn a_call_and_its_reply_take_the_fast_path_and_carry_message_and_badge() {
     let next = system_call(cpu, number::CALL, 0, Tag::new(7, 4), [1, 2, 3, 4]);
     assert!(same(next, server));
     assert_eq!(results(server), (status::OK, 100, Tag::new(7, 4).0, [1, 2, 3, 4]));
-    assert_eq!((client.state.get(), server.state.get()), (State::AwaitingReply, State::Running));
+    assert_eq!((client.state(), server.state()), (State::AwaitingReply, State::Running));
 
     let next = system_call(cpu, number::REPLY_AND_WAIT, 0, Tag::new(8, 1), [9, 0, 0, 0]);
     assert!(same(next, client));
     assert_eq!(results(client), (status::OK, 0, Tag::new(8, 1).0, [9, 0, 0, 0]));
-    assert_eq!((client.state.get(), server.state.get()), (State::Running, State::Receiving));
-    assert_eq!((cpu.counters.ipc_fast.get(), cpu.counters.ipc_slow.get()), (2, 0));
+    assert_eq!((client.state(), server.state()), (State::Running, State::Receiving));
+    assert_eq!((cpu.counters().ipc_fast.get(), cpu.counters().ipc_slow.get()), (2, 0));
 }
 
 /// The table of invariant 2 in docs/invariants.md: page-table loads of one round trip, for every pair of placements.
@@ -83,16 +82,16 @@ fn a_page_table_is_loaded_only_when_the_next_space_is_not_resident() {
         system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
         system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]);
         assert_eq!(
-            cpu.counters.page_table_loads.get(),
+            cpu.counters().page_table_loads.get(),
             loads,
             "{client_placement:?} to {server_placement:?}"
         );
-        assert_eq!(cpu.counters.snapshot().page_table_loads_elided, 2 - loads);
+        assert_eq!(cpu.counters().snapshot().page_table_loads_elided, 2 - loads);
         // From now on the server's space stays resident under a client in the kernel.
         if client_placement == Kernel {
             system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
             system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]);
-            assert_eq!(cpu.counters.page_table_loads.get(), loads);
+            assert_eq!(cpu.counters().page_table_loads.get(), loads);
         }
     }
 }
@@ -109,7 +108,7 @@ fn two_threads_of_one_space_need_no_load() {
     system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
     system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]);
     assert_eq!(take_actions(), []);
-    assert_eq!(cpu.counters.snapshot().context_switches, 2);
+    assert_eq!(cpu.counters().snapshot().context_switches, 2);
 }
 
 /// The talk's other case: A calls S in the kernel, S serves B next.
@@ -129,10 +128,10 @@ fn a_server_in_the_kernel_that_serves_another_space_next_costs_that_space_one_lo
     assert_eq!(take_actions().iter().filter(|action| matches!(action, Action::LoadPageTable(_))).count(), 0);
     let next = system_call(cpu, number::YIELD, 0, EMPTY, [0; 4]);
     assert!(same(next, b));
-    assert_eq!(cpu.counters.page_table_loads.get(), 1);
+    assert_eq!(cpu.counters().page_table_loads.get(), 1);
     system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
     system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]);
-    assert_eq!(cpu.counters.page_table_loads.get(), 1);
+    assert_eq!(cpu.counters().page_table_loads.get(), 1);
 }
 
 #[test]
@@ -147,7 +146,7 @@ fn without_the_right_nothing_can_be_reached() {
             assert_eq!(client.context.rax.get(), status::NO_RIGHT);
         }
     }
-    assert_eq!(server.state.get(), State::Receiving);
+    assert_eq!(server.state(), State::Receiving);
 }
 
 #[test]
@@ -159,8 +158,8 @@ fn a_caller_of_higher_priority_that_is_ready_runs_before_a_called_server() {
     cpu.make_ready(urgent);
     let next = system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
     assert!(same(next, urgent));
-    assert_eq!(server.state.get(), State::Ready);
-    assert_eq!((cpu.counters.ipc_fast.get(), cpu.counters.ipc_slow.get()), (0, 1));
+    assert_eq!(server.state(), State::Ready);
+    assert_eq!((cpu.counters().ipc_fast.get(), cpu.counters().ipc_slow.get()), (0, 1));
 }
 
 #[test]
@@ -174,10 +173,10 @@ fn a_rival_of_the_same_priority_gets_the_timer_before_the_fast_path_is_used() {
     let next = system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
     assert!(same(next, server), "the partner is preferred");
     assert!(take_actions().contains(&Action::ArmTimer));
-    assert_eq!(cpu.counters.ipc_fast.get(), 0);
+    assert_eq!(cpu.counters().ipc_fast.get(), 0);
     system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]);
-    assert_eq!(cpu.counters.ipc_fast.get(), 1, "the timer is armed by now");
-    let next = cpu.time_slice_over(client);
+    assert_eq!(cpu.counters().ipc_fast.get(), 1, "the timer is armed by now");
+    let next = sched::time_slice_over(cpu, client);
     assert!(same(next, rival));
 }
 
@@ -196,7 +195,7 @@ fn queued_callers_are_served_in_order() {
     assert_eq!(results(server).3[0], 1);
     system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]);
     assert_eq!(results(server).3[0], 2);
-    assert_eq!((first.state.get(), second.state.get()), (State::Ready, State::AwaitingReply));
+    assert_eq!((first.state(), second.state()), (State::Ready, State::AwaitingReply));
 }
 
 #[test]
@@ -222,16 +221,16 @@ fn a_dead_server_leaves_errors_to_its_caller_to_those_queued_and_to_later_ones()
     cpu.make_ready(queued);
     system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
     // The server is preempted, and the second client calls it.
-    server.resume.set(Resume::Everything);
-    assert!(same(cpu.time_slice_over(server), queued));
+    server.resume_with_everything();
+    assert!(same(sched::time_slice_over(cpu, server), queued));
     assert!(same(system_call(cpu, number::CALL, 0, EMPTY, [0; 4]), server));
-    let next = death::kill(cpu, server.server, &Fault::default());
+    let next = fault::kill(cpu, server.server, &Fault::default());
     assert!(same(next, served));
     assert_eq!(served.context.rax.get(), status::PARTNER_DEAD);
     assert_eq!(queued.context.rax.get(), status::PARTNER_DEAD);
-    assert_eq!(queued.state.get(), State::Ready);
-    assert_eq!(server.state.get(), State::Dead);
-    later.state.set(State::Running);
+    assert_eq!(queued.state(), State::Ready);
+    assert_eq!(server.state(), State::Dead);
+    later.set_running();
     let cpu = cpu_running(later);
     system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
     assert_eq!(later.context.rax.get(), status::PARTNER_DEAD);
@@ -245,13 +244,13 @@ fn the_reply_to_a_dead_client_goes_nowhere() {
     let cpu = cpu_running(client);
     cpu.make_ready(other);
     system_call(cpu, number::CALL, 0, EMPTY, [0; 4]);
-    death::kill(cpu, client.server, &Fault::default());
-    assert!(server.caller.get().is_none());
-    cpu.ready.push_back(cpu.current.get().unwrap());
+    fault::kill(cpu, client.server, &Fault::default());
+    assert!(server.local_caller().is_none());
+    cpu.ready().push_back(cpu.current().unwrap());
     let cpu = cpu_running(server);
     cpu.make_ready(other);
     assert!(same(system_call(cpu, number::REPLY_AND_WAIT, 0, EMPTY, [0; 4]), other));
-    assert_eq!(client.state.get(), State::Dead);
+    assert_eq!(client.state(), State::Dead);
 }
 
 #[test]
@@ -265,7 +264,7 @@ fn notifications_add_up_until_somebody_receives_them() {
     system_call(cpu, number::YIELD, 0, EMPTY, [0; 4]);
     system_call(cpu, number::WAIT, 0, EMPTY, [0; 4]);
     assert_eq!(results(server), (status::OK, 0, Tag::NOTIFICATION | 1, [0b101, 0, 0, 0]));
-    assert_eq!(server.endpoint.get().notification.get(), 0);
+    assert_eq!(server.endpoint().take_notification(), 0);
 }
 
 proptest! {
@@ -287,7 +286,7 @@ proptest! {
             cpu.make_ready(thread);
         }
         for (operation, handle, amount) in operations {
-            let current = cpu.current.get().unwrap();
+            let current = cpu.current().unwrap();
             let tag = Tag::new(0, amount as u16);
             if same(current, idle) {
                 system_call(cpu, number::YIELD, 0, EMPTY, [0; 4]);
@@ -300,8 +299,8 @@ proptest! {
                 4 => { system_call(cpu, number::SEND, handle, tag, [amount; 4]); }
                 5 => { system_call(cpu, number::WAIT, 0, EMPTY, [0; 4]); }
                 6 => { system_call(cpu, number::NOTIFY, handle, Tag(amount), [0; 4]); }
-                7 => { current.resume.set(Resume::Everything); cpu.time_slice_over(current); }
-                _ if amount == 0 => { death::kill(cpu, current.server, &Fault::default()); }
+                7 => { current.resume_with_everything(); sched::time_slice_over(cpu, current); }
+                _ if amount == 0 => { fault::kill(cpu, current.server, &Fault::default()); }
                 _ => { system_call(cpu, number::YIELD, 0, EMPTY, [0; 4]); }
             }
             check(cpu, &threads, idle)?;
@@ -310,32 +309,32 @@ proptest! {
 }
 
 fn check(cpu: &'static Cpu, threads: &[&'static Thread], idle: &'static Thread) -> Result<(), TestCaseError> {
-    let current = cpu.current.get().unwrap();
+    let current = cpu.current().unwrap();
     for thread in threads.iter().copied().chain([idle]) {
-        let endpoint = thread.endpoint.get();
-        let state = thread.state.get();
+        let endpoint = thread.endpoint();
+        let state = thread.state();
         prop_assert_eq!(state == State::Running, same(current, thread), "exactly the current thread runs");
-        prop_assert_eq!(endpoint.dead.get(), state == State::Dead);
+        prop_assert_eq!(endpoint.is_dead(), state == State::Dead);
         let receives = endpoint.receivers.top().is_some();
         prop_assert_eq!(receives, state == State::Receiving);
-        prop_assert!(!receives || endpoint.senders.is_empty() && endpoint.notification.get() == 0);
-        prop_assert!(!receives || thread.caller.get().is_none());
-        if let Some(caller) = thread.caller.get() {
-            prop_assert_eq!(caller.state.get(), State::AwaitingReply);
-            prop_assert!(caller.partner.get().is_some_and(|partner| same(partner, thread)));
+        prop_assert!(!receives || !endpoint.has_something_to_receive());
+        prop_assert!(!receives || thread.local_caller().is_none());
+        if let Some(caller) = thread.local_caller() {
+            prop_assert_eq!(caller.state(), State::AwaitingReply);
+            prop_assert!(caller.partner().is_some_and(|partner| same(partner, thread)));
         }
         if state == State::AwaitingReply {
-            let partner = thread.partner.get().unwrap();
-            prop_assert!(partner.caller.get().is_some_and(|caller| same(caller, thread)));
+            let partner = thread.partner().unwrap();
+            prop_assert!(partner.local_caller().is_some_and(|caller| same(caller, thread)));
         }
         if state == State::Ready {
-            prop_assert!(cpu.ready.occupied() >> thread.priority() & 1 == 1);
+            prop_assert!(cpu.ready().occupied() >> thread.priority() & 1 == 1);
         }
     }
     // Nobody of a higher priority waits while another runs, and rivals share by the timer.
-    prop_assert!(cpu.ready.has_none_due_before(current));
-    if let Some(space) = current.space.get() {
-        prop_assert!(cpu.resident.get().is_some_and(|resident| core::ptr::eq(resident, space)));
+    prop_assert!(cpu.ready().has_none_due_before(current));
+    if let Some(space) = current.space() {
+        prop_assert!(cpu.has_resident(space));
     }
     Ok(())
 }

@@ -7,24 +7,11 @@ use core::cell::Cell;
 
 use abi::plan::{PlanServer, trust};
 
-use crate::cpu::{Cpu, count};
-use crate::lifecycle::start_stop;
-use crate::object::partners;
-use crate::object::server::{Placement, Server};
-use crate::object::thread::Thread;
-use crate::smp::world::{self, Alone};
+use crate::memory::Placement;
 
 /// The talk's rule: only group 1, critical and trusted, may run in the kernel.
 pub fn may_run(group: u32, placement: Placement) -> bool {
     placement != Placement::Kernel || group == trust::CRITICAL_TRUSTED
-}
-
-/// Takes a server's trust away: it becomes critical and untrusted, as in the talk. Whoever is not trusted stays what it is.
-pub fn demote(cpu: &Cpu, server: &Server) {
-    if server.is_trusted() {
-        server.trust_group.set(trust::CRITICAL_UNTRUSTED);
-        count(&cpu.counters.demotions);
-    }
 }
 
 /// What the plan has the kernel decide about a server by itself.
@@ -54,7 +41,7 @@ impl Policy {
     }
 
     /// Counts a message. Whether it was the one that proved the server stable.
-    fn proved_stable(&self) -> bool {
+    pub fn proved_stable(&self) -> bool {
         let left = self.messages_left.get();
         if left != 0 {
             self.messages_left.set(left - 1);
@@ -63,7 +50,7 @@ impl Policy {
     }
 
     /// Counts a fault in this placement.
-    fn judge_fault(&self, placement: Placement) -> Verdict {
+    pub fn judge_fault(&self, placement: Placement) -> Verdict {
         let left = self.faults_left.get();
         if placement != Placement::Kernel || left == 0 {
             return Verdict::StaysDead;
@@ -75,7 +62,7 @@ impl Policy {
 
 /// What becomes of a server that has faulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
     /// Nothing, unless the driver starts it again.
     StaysDead,
     /// It starts again in the kernel.
@@ -84,44 +71,11 @@ enum Verdict {
     Demoted,
 }
 
-/// A server that may migrate has got a message: notes the partners, and moves the server into the kernel, with its group,
-/// once it has proved stable. Both threads' registers must be in their contexts, as far as they count.
-#[cold]
-pub fn message_received(cpu: &'static Cpu, sender: &Thread, receiver: &Thread) {
-    partners::note(sender, receiver);
-    let server = receiver.server;
-    if server.policy.proved_stable() {
-        world::promote_soon(cpu, server);
-    }
-}
-
-/// A server has ended by a fault in this placement, and its callers have been told. Starts it again if its policy has it
-/// so. What cannot be started, for want of memory, stays dead.
-pub fn after_fault(alone: &Alone, server: &'static Server, placement: Placement) {
-    let next = match server.policy.judge_fault(placement) {
-        Verdict::StaysDead => return,
-        Verdict::Forgiven => Placement::Kernel,
-        Verdict::Demoted => {
-            demote(alone.cpu(), server);
-            Placement::User
-        }
-    };
-    if start_stop::start(alone, server, next).is_ok() {
-        count(&alone.cpu().counters.restarts);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use abi::call::migrate as how;
-    use abi::plan::PARTNERS_MAX;
-
     use super::*;
-    use crate::lifecycle::migrate;
-    use crate::testing::{cpu_running, thread};
-
     #[test]
     fn only_group_1_may_run_in_the_kernel() {
         for group in 0..=5 {
@@ -160,39 +114,6 @@ mod tests {
                 let proofs: Vec<u32> = (1..=messages).filter(|_| policy.proved_stable()).collect();
                 prop_assert_eq!(proofs, if (1..=messages).contains(&after) { vec![after] } else { vec![] });
                 policy.start_over();
-            }
-        }
-
-        /// Whatever is ordered and whoever exchanges messages: nobody is in the kernel who is not trusted, and nobody gains
-        /// trust.
-        #[test]
-        fn nobody_is_in_the_kernel_without_trust(
-            groups in proptest::collection::vec(1_u32..5, 5),
-            steps in proptest::collection::vec((0_usize..5, 0_usize..5, 0_u64..32), 0..120),
-        ) {
-            let servers: Vec<&'static Server> = groups.iter().map(|&group| {
-                let server = thread().server;
-                server.trust_group.set(group);
-                server.policy.messages_left.set(3);
-                server
-            }).collect();
-            let cpu = cpu_running(thread());
-            for (first, second, bits) in steps {
-                let [one, other] = [first, second].map(|index| &servers[index].threads.get()[0]);
-                if bits % 2 == 0 {
-                    message_received(cpu, one, other);
-                }
-                let _ = world::stop(cpu, |alone| {
-                    migrate::migrate(alone, servers[first], bits & !how::RELOCATE)
-                });
-                for (server, &group) in servers.iter().zip(&groups) {
-                    let now = server.trust_group.get();
-                    prop_assert!(may_run(now, server.placement.get()));
-                    prop_assert!(now == group || (group, now) == (1, 2));
-                    prop_assert!(crate::object::partners::of(server).count() <= PARTNERS_MAX);
-                    prop_assert!(crate::object::partners::of(server).all(|partner| !core::ptr::eq(partner, *server)));
-                    prop_assert!(server.threads.get().iter().all(|thread| thread.placement.get() == server.placement.get()));
-                }
             }
         }
     }

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ipc::fast;
-use crate::lifecycle::death;
 use crate::system_call;
 use crate::testing::{cpu_running, give_rights, thread, wait};
 
@@ -14,7 +13,7 @@ const EMPTY: Tag = Tag(0);
 
 /// A system call of the thread that runs.
 fn call(cpu: &'static Cpu, number: u32) {
-    let current = cpu.current.get().unwrap();
+    let current = cpu.current().unwrap();
     let exit = match number {
         number::CALL => fast::call(0, EMPTY, current, cpu),
         number::REPLY_AND_WAIT => fast::reply_and_wait(0, EMPTY, current, cpu),
@@ -28,16 +27,16 @@ fn call(cpu: &'static Cpu, number: u32) {
 }
 
 fn time_slice_over(cpu: &'static Cpu) {
-    cpu.time_slice_over(cpu.current.get().unwrap());
+    super::time_slice_over(cpu, cpu.current().unwrap());
 }
 
 fn runs(cpu: &Cpu, thread: &Thread) -> bool {
-    cpu.current.get().is_some_and(|current| ptr::eq(current, thread))
+    cpu.is_current(thread)
 }
 
 /// Loads by messages, and by preemption.
 fn loads(cpu: &Cpu) -> [u64; 2] {
-    [cpu.counters.by_messages().loads, cpu.counters.by_preemption.get().loads]
+    [cpu.counters().by_messages().loads, cpu.counters().by_preemption.get().loads]
 }
 
 /// A client that runs, and a server that has not run yet: as after START.
@@ -45,7 +44,7 @@ fn client_and_new_server() -> (&'static Cpu, &'static Thread, &'static Thread) {
     let (client, server) = (thread(), thread());
     give_rights(client, &[server]);
     let cpu = cpu_running(client);
-    cpu.ready.push_back(server);
+    cpu.ready().push_back(server);
     (cpu, client, server)
 }
 
@@ -57,7 +56,7 @@ fn without_a_timer_all_loads_are_those_of_messages() {
     call(cpu, number::REPLY_AND_WAIT);
     assert!(runs(cpu, client));
     assert_eq!(loads(cpu), [2, 0]);
-    assert_eq!(cpu.counters.snapshot().preemptions, 0);
+    assert_eq!(cpu.counters().snapshot().preemptions, 0);
 }
 
 #[test]
@@ -71,7 +70,7 @@ fn the_way_back_from_a_thread_that_only_ran_on_a_borrowed_turn_is_preemption() {
     call(cpu, number::CALL);
     call(cpu, number::REPLY_AND_WAIT);
     assert_eq!(loads(cpu), [2, 2]);
-    let counters = cpu.counters.snapshot();
+    let counters = cpu.counters().snapshot();
     assert_eq!((counters.preemptions, counters.context_switches_by_preemption), (1, 2));
     assert_eq!((counters.context_switches, counters.page_table_loads), (4, 4));
 }
@@ -95,13 +94,13 @@ fn a_message_that_a_borrower_hands_over_is_a_message() {
     give_rights(other, &[server]);
     wait(server);
     let cpu = cpu_running(one);
-    cpu.ready.push_back(other);
+    cpu.ready().push_back(other);
     time_slice_over(cpu);
     assert!(runs(cpu, other));
-    cpu.ready.set_time_slice(false);
+    cpu.ready().set_time_slice(false);
     call(cpu, number::CALL);
     assert!(runs(cpu, server));
-    assert_eq!(cpu.counters.ipc_slow.get(), 1, "by the slow path, because the first one waits");
+    assert_eq!(cpu.counters().ipc_slow.get(), 1, "by the slow path, because the first one waits");
     assert_eq!(loads(cpu), [1, 1]);
 }
 
@@ -110,27 +109,27 @@ fn the_end_of_a_server_is_lifecycle_and_no_turn_outlives_it() {
     let (cpu, client, server) = client_and_new_server();
     time_slice_over(cpu);
     assert!(runs(cpu, server));
-    death::kill(cpu, server.server, &Fault::default());
+    fault::kill(cpu, server.server, &Fault::default());
     assert!(runs(cpu, client));
-    assert_eq!((loads(cpu), cpu.counters.by_lifecycle.get().loads), ([0, 1], 1));
+    assert_eq!((loads(cpu), cpu.counters().by_lifecycle.get().loads), ([0, 1], 1));
     call(cpu, number::CALL);
     assert_eq!(client.context.rax.get(), status::PARTNER_DEAD);
-    assert!(!cpu.borrowed_turn.is_with(server) && !cpu.borrowed_turn.is_with(client));
+    assert!(!cpu.borrowed_turn().is_with(server) && !cpu.borrowed_turn().is_with(client));
 }
 
 #[test]
 fn one_reason_within_another_is_counted_once() {
     let cpu = cpu_running(thread());
     let load = || {
-        cpu.counters.switches_slow.add(1);
-        cpu.counters.page_table_loads.add(1);
+        cpu.counters().switches_slow.add(1);
+        cpu.counters().page_table_loads.add(1);
     };
     cpu.because_of_lifecycle(|| {
         load();
-        cpu.because_of(&cpu.counters.by_preemption, load);
+        cpu.because_of(&cpu.counters().by_preemption, load);
         cpu.because_of_lifecycle(load);
     });
-    assert_eq!((loads(cpu), cpu.counters.by_lifecycle.get().loads), ([0, 1], 2));
+    assert_eq!((loads(cpu), cpu.counters().by_lifecycle.get().loads), ([0, 1], 2));
 }
 
 /// What a thread of the system below does when it runs.
@@ -155,8 +154,8 @@ proptest! {
     ) {
         let (cpu, client, server) = client_and_new_server();
         match spinner_first {
-            Some(true) => cpu.ready.push_front(thread()),
-            Some(false) => cpu.ready.push_back(thread()),
+            Some(true) => cpu.ready().push_front(thread()),
+            Some(false) => cpu.ready().push_back(thread()),
             None => {}
         }
         let (mut answered, mut calls) = (false, 0);
@@ -167,8 +166,8 @@ proptest! {
             }
             if slice_ends { time_slice_over(cpu) } else { step(cpu, client, server, &mut answered, &mut calls) }
         }
-        let counters = cpu.counters.snapshot();
-        prop_assert_eq!(cpu.counters.by_messages().loads, 2 * calls);
+        let counters = cpu.counters().snapshot();
+        prop_assert_eq!(cpu.counters().by_messages().loads, 2 * calls);
         // All three have spaces of their own.
         prop_assert_eq!(counters.page_table_loads_by_preemption, counters.context_switches_by_preemption);
         prop_assert!(counters.context_switches_by_preemption >= counters.preemptions);

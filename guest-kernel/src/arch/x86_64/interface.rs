@@ -1,0 +1,109 @@
+//! Kernel interface pages: the code by which servers enter the kernel, one stub for each system call.
+
+use core::ptr::copy_nonoverlapping;
+
+use abi::address::PAGE_SIZE;
+use abi::call::{VECTOR_32, number};
+use abi::region::stub_offset;
+
+use super::per_machine::PerMachine;
+use crate::memory::{Memory, OutOfMemory, physical_pointer};
+
+static USER_INTERFACE: PerMachine = PerMachine::new();
+static KERNEL_INTERFACE: PerMachine = PerMachine::new();
+
+/// Address of the RET in the kernel interface page of 32-bit programs, where SYSENTER has them go on.
+pub const RETURN_OFFSET: u64 = PAGE_SIZE - 16;
+
+/// Notes the frames of the two kernel interface pages of 64-bit programs.
+pub fn set_interface_pages(user: u64, kernel: u64) {
+    USER_INTERFACE.set(user);
+    KERNEL_INTERFACE.set(kernel);
+}
+
+/// The frame of the kernel interface page of 64-bit programs in user space.
+pub fn user_interface_page() -> u64 {
+    USER_INTERFACE.get()
+}
+
+/// The frame of the kernel interface page of programs in the kernel.
+pub fn kernel_interface_page() -> u64 {
+    KERNEL_INTERFACE.get()
+}
+
+/// Offset in the kernel interface page of programs in the kernel of the address of the entry stub of a system call.
+fn entry_word_offset(call: u32) -> u64 {
+    PAGE_SIZE - 8 * (u64::from(call) + 1)
+}
+
+/// Address of the entry stub that programs in the kernel jump to for a system call.
+pub fn entry_stub_of(call: u32) -> u64 {
+    let word = physical_pointer(KERNEL_INTERFACE.get() + entry_word_offset(call)).cast::<u64>();
+    // SAFETY: an aligned word of the page that `kernel_interface` has filled, and nobody writes to.
+    unsafe { word.read() }
+}
+
+/// How 32-bit programs enter the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// INT.
+    Interrupt,
+    /// SYSENTER.
+    SysEnter,
+    /// SYSCALL.
+    SysCall,
+}
+
+/// `mov eax, number; syscall; ret` for every system call.
+pub fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let [n0, n1, n2, n3] = call.to_le_bytes();
+        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0x0f, 0x05, 0xc3]);
+    }
+    Ok(page)
+}
+
+/// `mov eax, number` and the way through the gate for every system call, then RET.
+pub fn interface_32(memory: &Memory, gate: Gate) -> Result<u64, OutOfMemory> {
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let [n0, n1, n2, n3] = call.to_le_bytes();
+        let rest: &[u8] = match gate {
+            Gate::Interrupt => &[0xcd, VECTOR_32, 0xc3], // int; ret
+            Gate::SysEnter => &[0x89, 0xe1, 0x0f, 0x34], // mov ecx, esp; sysenter, which goes on at the RET below
+            Gate::SysCall => &[0x0f, 0x05, 0xc3],        // syscall; ret
+        };
+        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3]);
+        write(page + stub_offset(call) + 5, rest);
+    }
+    write(page + RETURN_OFFSET, &[0xc3]);
+    Ok(page)
+}
+
+/// `mov eax, number; jmp [word]` for every system call, with the addresses of the kernel's entry stubs (`stub_of` a system call)
+/// in the words at the end of the page. The stubs of CALL and REPLY_AND_WAIT serve these alone and need no number.
+pub fn kernel_interface(memory: &Memory, stub_of: impl Fn(u32) -> u64) -> Result<u64, OutOfMemory> {
+    const MOV_SIZE: u64 = 5;
+    const JMP_SIZE: u64 = 6;
+    let page = memory.frame()?;
+    for call in 0..number::COUNT {
+        let mut stub = stub_offset(call);
+        if !matches!(call, number::CALL | number::REPLY_AND_WAIT) {
+            let [n0, n1, n2, n3] = call.to_le_bytes();
+            write(page + stub, &[0xb8, n0, n1, n2, n3]);
+            stub += MOV_SIZE;
+        }
+        let word = entry_word_offset(call);
+        let [d0, d1, d2, d3] = ((word - (stub + JMP_SIZE)) as u32).to_le_bytes();
+        write(page + stub, &[0xff, 0x25, d0, d1, d2, d3]);
+        write(page + word, &stub_of(call).to_le_bytes());
+    }
+    Ok(page)
+}
+
+/// Writes to a page.
+fn write(address: u64, bytes: &[u8]) {
+    // SAFETY: the callers write within frames that they have just taken and not yet given to anybody.
+    unsafe { copy_nonoverlapping(bytes.as_ptr(), physical_pointer(address), bytes.len()) };
+}
