@@ -104,8 +104,12 @@ impl Canvas {
             |points: &[(f64, f64)]| html! { polygon points=(list(points)) class=(class) { (hint) } };
         self.elements.push(match ink {
             Ink::Kernel => polygon(&[(x - R, y - R), (x + R, y - R), (x + R, y + R), (x - R, y + R)]),
-            Ink::Small => polygon(&[(x, y - R - 1.0), (x + R + 1.0, y + R), (x - R - 1.0, y + R)]),
-            Ink::Direct => polygon(&[(x, y - R - 1.0), (x + R + 1.0, y), (x, y + R + 1.0), (x - R - 1.0, y)]),
+            Ink::Small | Ink::Slow => {
+                polygon(&[(x, y - R - 1.0), (x + R + 1.0, y + R), (x - R - 1.0, y + R)])
+            }
+            Ink::Direct | Ink::Switch => {
+                polygon(&[(x, y - R - 1.0), (x + R + 1.0, y), (x, y + R + 1.0), (x - R - 1.0, y)])
+            }
             _ => html! { circle cx=(tenths(x)) cy=(tenths(y)) r=(R) class=(class) { (hint) } },
         });
     }

@@ -123,23 +123,27 @@ impl Figure {
 pub struct Panels {
     /// Each with its heading.
     pub panels: Vec<(String, Box<dyn Plot>)>,
-    /// Two of them stand beside each other where there is room.
-    pub are_narrow: bool,
+    /// So many stand beside each other where there is room.
+    pub columns: usize,
 }
 
 impl Plot for Panels {
     fn draw(&self, width: f64) -> (Canvas, f64) {
         const GAP: f64 = 28.0;
-        let columns = if self.are_narrow && width > 600.0 && self.panels.len() > 1 { 2 } else { 1 };
+        let columns = if width > 600.0 { self.columns.min(self.panels.len()).max(1) } else { 1 };
         let each = (width - GAP * (columns - 1) as f64) / columns as f64;
         let mut canvas = Canvas::default();
         let mut top = 0.0;
         for row in self.panels.chunks(columns) {
             let mut row_height = 0f64;
-            for (column, (heading, plot)) in row.iter().enumerate() {
+            let headings: Vec<Vec<String>> =
+                row.iter().map(|(heading, _)| wrapped(heading, each / STRONG)).collect();
+            // Plots beside each other begin at one height.
+            let lines = headings.iter().map(Vec::len).max().unwrap_or(0);
+            let below = if lines == 0 { 0.0 } else { lines as f64 * LINE_HEIGHT + 6.0 };
+            for (column, ((_, plot), heading)) in row.iter().zip(headings).enumerate() {
                 let left = column as f64 * (each + GAP);
-                let lines = wrapped(heading, each / STRONG);
-                for (index, text) in lines.iter().enumerate() {
+                for (index, text) in heading.iter().enumerate() {
                     canvas.text(
                         (left, top + 14.0 + index as f64 * LINE_HEIGHT),
                         Anchor::Start,
@@ -147,7 +151,6 @@ impl Plot for Panels {
                         text,
                     );
                 }
-                let below = if lines.is_empty() { 0.0 } else { lines.len() as f64 * LINE_HEIGHT + 6.0 };
                 let (plot, height) = plot.draw(each);
                 canvas.group((left, top + below), plot);
                 row_height = row_height.max(below + height);

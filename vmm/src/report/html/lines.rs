@@ -47,7 +47,7 @@ impl Axis {
 }
 
 /// One line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Stands at its end.
     pub name: String,

@@ -10,9 +10,11 @@ pub mod figure;
 pub mod figures;
 pub mod lines;
 pub mod page;
+pub mod percentile;
 pub mod pick;
 pub mod scale;
 pub mod theme;
+pub mod timeline;
 
 mod data_table;
 mod links;

@@ -1,5 +1,6 @@
 //! What figures take from the record of a case.
 
+use super::lines::{Form, Point, Series};
 use super::theme::Ink;
 use crate::case::Parameters;
 use crate::case::parameter::Transfer;
@@ -101,4 +102,66 @@ pub fn by_pcid<'a>(
         (true, true) => Vec::new(),
         _ => vec![("", [without, with].concat())],
     }
+}
+
+/// One line for each name, its points rising in x; cases without a point are left out.
+pub fn series<'a>(
+    cases: impl IntoIterator<Item = &'a CaseRecord>,
+    name: impl Fn(&CaseRecord) -> (String, Ink),
+    point: impl Fn(&CaseRecord) -> Option<Point>,
+) -> Vec<Series> {
+    let mut all: Vec<Series> = Vec::new();
+    for case in cases {
+        let Some(point) = point(case) else { continue };
+        let (name, ink) = name(case);
+        match all.iter_mut().find(|series| series.name == name) {
+            Some(series) => series.points.push(point),
+            None => {
+                all.push(Series { name, ink, points: vec![point], form: Form::Marked, has_numbers: false })
+            }
+        }
+    }
+    for series in &mut all {
+        series.points.sort_by(|one, other| one.x.total_cmp(&other.x));
+    }
+    all
+}
+
+/// Name and colour of a case by its placements.
+pub fn by_placement(case: &CaseRecord) -> (String, Ink) {
+    (format::placements(&case.parameters), ink(&case.parameters))
+}
+
+/// The x of all points, each once: what stands at an axis with few numbers.
+pub fn ticks(series: &[Series]) -> Vec<f64> {
+    let mut xs: Vec<f64> = series.iter().flat_map(|line| &line.points).map(|point| point.x).collect();
+    xs.sort_by(f64::total_cmp);
+    xs.dedup();
+    xs
+}
+
+/// The median of a channel with its interval. Whether it is shown at all, the run has decided before.
+pub fn median(case: &CaseRecord, channel: &str) -> Option<(f64, Option<(f64, f64)>)> {
+    let summary = &case.ticks.get(channel)?.summary;
+    Some((
+        summary.median as f64,
+        summary.interval.map(|interval| (interval.low as f64, interval.high as f64)),
+    ))
+}
+
+/// What a tick is here, for an axis: an instruction where the clock counts those.
+pub fn tick_unit(run: &RunRecord) -> &'static str {
+    if run.host.tsc_counts_instructions { "instructions" } else { "ticks of the time-stamp counter" }
+}
+
+/// What must be said beside wall times of this host.
+pub fn wall_time_remark(run: &RunRecord) -> Option<String> {
+    let problem = run.host.timing_problem.as_ref()?;
+    let problem = problem.split([';', ':']).next().unwrap_or(problem);
+    Some(format!("Wall times of this very host, where {problem}: read their shape, not their size."))
+}
+
+/// The last point of the line of this name.
+pub fn last(series: &[Series], name: &str) -> Option<Point> {
+    series.iter().find(|line| line.name == name)?.points.last().copied()
 }

@@ -104,12 +104,24 @@ impl Scale {
         };
         let choices = [of(&[1.0, 2.0, 5.0], 1), of(&[1.0], 1), of(&[1.0], 2), of(&[1.0], 3)];
         let fits = |ticks: &&Vec<f64>| ticks.len() as f64 <= most && ticks.len() > 1;
+        if choices[0].len() < 2 {
+            return self.ticks_between(most);
+        }
         choices
             .iter()
             .find(fits)
             .or(choices.iter().find(|ticks| ticks.len() > 1))
             .unwrap_or(&choices[0])
             .clone()
+    }
+}
+
+impl Scale {
+    /// Where both ends are so near each other that no two of 1, 2, 5 lie between them.
+    fn ticks_between(&self, most: f64) -> Vec<f64> {
+        let step = nice_step((self.high - self.low) / most);
+        let (first, last) = ((self.low / step).ceil() as u64, (self.high / step + 1e-9).floor() as u64);
+        (first..=last).map(|index| index as f64 * step).collect()
     }
 }
 
@@ -173,6 +185,8 @@ mod tests {
     #[test]
     fn ticks_are_one_two_five() {
         assert_eq!(scale(Division::Linear, &[203.0]).ticks(60.0), [0.0, 50.0, 100.0, 150.0, 200.0, 250.0]);
+        let near = Scale::new(Division::Logarithmic, [52.0, 78.0], (0.0, 400.0));
+        assert_eq!(near.ticks(60.0), [55.0, 60.0, 65.0, 70.0, 75.0]);
         assert_eq!(scale(Division::Logarithmic, &[1.0, 50.0]).ticks(40.0), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]);
         assert_eq!(
             scale(Division::Logarithmic, &[0.0, 1.0, 1e6]).ticks(40.0),

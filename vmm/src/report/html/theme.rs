@@ -90,6 +90,16 @@ impl Ink {
         }
     }
 
+    /// The same for text, which must stand out from the paper more than an area.
+    const fn text_colours(self) -> [&'static str; 2] {
+        match self {
+            Ink::Path => ["#24658f", "#7fbde6"],
+            Ink::Switch => ["#97510a", "#f0a23c"],
+            Ink::Slow => ["#776300", "#e6c93a"],
+            _ => self.colours(),
+        }
+    }
+
     /// Dashes of its lines: the sign besides colour. The drawing in README has the same.
     pub const fn dashes(self) -> &'static str {
         match self {
@@ -97,6 +107,8 @@ impl Ink {
             Ink::Small => "2 3",
             Ink::Direct => "9 3 2 3",
             Ink::OneSpace => "4 3",
+            Ink::Switch => "6 3",
+            Ink::Slow => "2 2",
             _ => "none",
         }
     }
@@ -122,8 +134,9 @@ pub fn style(paper: Paper) -> String {
     let sheet = |index: usize| {
         let [text, soft, grid, axis, background] = PLAIN[index];
         let inks = Ink::ALL.iter().map(|ink| {
-            let (class, colour) = (ink.class(), ink.colours()[index]);
-            format!(".plot .f-{class},.plot .t-{class}{{fill:{colour}}}.plot .s-{class}{{stroke:{colour}}}")
+            let (class, colour, text) = (ink.class(), ink.colours()[index], ink.text_colours()[index]);
+            format!(".plot .f-{class}{{fill:{colour}}}.plot .s-{class}{{stroke:{colour}}}.plot .t-{class}{{fill:{text}}}"
+            )
         });
         format!(
             ".plot text{{fill:{text}}}.plot .soft{{fill:{soft}}}.plot .grid{{stroke:{grid}}}.plot .axis{{stroke:{axis}}}\

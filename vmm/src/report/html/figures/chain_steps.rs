@@ -1,7 +1,7 @@
 //! What each server of a chain saves that moves into the kernel.
 
 use crate::record::run::{CaseRecord, RunRecord};
-use crate::report::format;
+use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels};
 use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
 use crate::report::html::pick;
@@ -25,10 +25,10 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     let servers = first.first()?.parameters.servers?;
     let mut claim = format!(
         "Each server that moves saves {} page-table loads: from {} with none of {servers} in the kernel to {} with {}",
-        format::count((from.y - to.y) / (to.x - from.x).max(1.0)),
-        format::count(from.y),
-        format::count(to.y),
-        format::count(to.x),
+        count((from.y - to.y) / (to.x - from.x).max(1.0)),
+        count(from.y),
+        count(to.y),
+        count(to.x),
     );
     let mut panels: Vec<(String, Box<dyn super::super::figure::Plot>)> =
         vec![(String::new(), Box::new(plot("page tables loaded in one round trip", vec![line("", loads)])))];
@@ -43,14 +43,14 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         if let Some((first, last)) =
             series.first().and_then(|line| line.points.first().zip(line.points.last()))
         {
-            let (first, last) = (format::count(first.y), format::count(last.y));
+            let (first, last) = (count(first.y), count(last.y));
             claim.push_str(&format!(", and {first} instructions become {last}"));
         }
         let numbered =
             if series.len() == 1 { series } else { series.into_iter().map(without_numbers).collect() };
         panels.push((String::new(), Box::new(plot(measure.unit, numbered))));
     }
-    Some(Figure { claim, notes: Vec::new(), plot: Box::new(Panels { panels, are_narrow: true }) })
+    Some(Figure { claim, notes: Vec::new(), plot: Box::new(Panels { panels, columns: 2 }) })
 }
 
 fn points(cases: &[&CaseRecord], of: fn(&CaseRecord) -> Option<f64>) -> Vec<Point> {
@@ -69,9 +69,6 @@ fn without_numbers(series: Series) -> Series {
 }
 
 fn plot(label: &str, series: Vec<Series>) -> Lines {
-    let mut ticks: Vec<f64> = series.iter().flat_map(|line| &line.points).map(|point| point.x).collect();
-    ticks.sort_by(f64::total_cmp);
-    ticks.dedup();
-    let x = Axis { ticks, ..Axis::linear("servers that have moved into the kernel") };
+    let x = Axis { ticks: pick::ticks(&series), ..Axis::linear("servers that have moved into the kernel") };
     Lines { shape: 0.62, ..Lines::new(x, Axis::linear(label), series) }
 }

@@ -2,7 +2,7 @@
 
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
-use crate::report::html::bars::{Bar, Bars, Group};
+use crate::report::html::bars::{Bar, Bars, Group, count};
 use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::pick::{self, Measure};
 use crate::system::placement::Placement;
@@ -72,7 +72,7 @@ fn claim(calls: &[&CaseRecord], measure: &Measure, counts_loads: bool) -> Option
     let cost = |case: &CaseRecord| {
         let loads = pick::page_tables(pick::loads(case)?);
         match (measure.of)(case).filter(|_| !counts_loads) {
-            Some(count) => Some(format!("loads {loads} and takes {} {}", format::count(count), measure.noun)),
+            Some(number) => Some(format!("loads {loads} and takes {} {}", count(number), measure.noun)),
             None => Some(format!("loads {loads}")),
         }
     };

@@ -1,9 +1,9 @@
 //! How the cost of a call grows with its message.
 
 use crate::record::run::{CaseRecord, RunRecord};
-use crate::report::format;
+use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels};
-use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
+use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick::{self, Measure};
 use crate::workload::Workload;
 
@@ -30,47 +30,25 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         return None;
     }
     let added = match least == most {
-        true => format::count(most),
-        false => format!("{} to {}", format::count(least), format::count(most)),
+        true => count(most),
+        false => format!("{} to {}", count(least), count(most)),
     };
     let claim = format!(
         "A message of {} words adds {added} instructions, wherever client and server are",
-        format::count(words)
+        count(words)
     );
     let panels = panels.into_iter().map(|(heading, lines)| (heading, Box::new(lines) as _)).collect();
     let note = "A few words travel in registers; longer messages are copied by the kernel, by one repeated instruction, which counts once \
                 however much it copies.".to_owned();
-    Some(Figure { claim, notes: vec![note], plot: Box::new(Panels { panels, are_narrow: false }) })
+    Some(Figure { claim, notes: vec![note], plot: Box::new(Panels { panels, columns: 1 }) })
 }
 
 /// One line for each pair of placements that has several sizes.
 fn lines(cases: &[&CaseRecord], measure: &Measure) -> Option<Lines> {
-    let mut series: Vec<Series> = Vec::new();
-    for case in cases {
-        let name = format::placements(&case.parameters);
-        let Some(point) =
-            (measure.of)(case).zip(case.parameters.words).map(|(y, words)| Point::new(words as f64, y))
-        else {
-            continue;
-        };
-        match series.iter_mut().find(|series| series.name == name) {
-            Some(series) => series.points.push(point),
-            None => {
-                let ink = pick::ink(&case.parameters);
-                series.push(Series {
-                    name,
-                    ink,
-                    points: vec![point],
-                    form: Form::Marked,
-                    has_numbers: false,
-                });
-            }
-        }
-    }
+    let point = |case: &CaseRecord| Some(Point::new(case.parameters.words? as f64, (measure.of)(case)?));
+    let mut series = pick::series(cases.iter().copied(), pick::by_placement, point);
     series.retain(|series| series.points.len() > 2);
-    let mut words: Vec<f64> = series.iter().flat_map(|series| &series.points).map(|point| point.x).collect();
-    words.sort_by(f64::total_cmp);
-    words.dedup();
-    let x = Axis { ticks: words, ..Axis::logarithmic("words of the message and of the answer") };
+    let x =
+        Axis { ticks: pick::ticks(&series), ..Axis::logarithmic("words of the message and of the answer") };
     (!series.is_empty()).then(|| Lines::new(x, Axis::linear(measure.unit), series))
 }

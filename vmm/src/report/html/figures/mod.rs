@@ -1,17 +1,46 @@
 //! The figures. Each has a file; this list is all that knows them all.
 
+mod boot;
 mod chain_steps;
+mod density;
+mod distribution;
+mod faults;
+mod flush_threshold;
 mod ipc_path;
 mod ipc_words;
+mod migrate;
+mod monolith;
 mod phases;
+mod scaling;
+mod schemes;
+mod slots;
 mod working_set;
 
 use super::figure::{Definition, Figure};
 use crate::record::run::RunRecord;
 
 /// All of them. The first one that a run has answers the run's question.
-pub const ALL: &[Definition] =
-    &[working_set::FIGURE, chain_steps::FIGURE, ipc_path::FIGURE, ipc_words::FIGURE, phases::FIGURE];
+pub const ALL: &[Definition] = &[
+    schemes::FIGURE,
+    flush_threshold::FIGURE,
+    boot::FIGURE,
+    monolith::FAULT,
+    monolith::SIZE,
+    density::MEMORY,
+    density::TOGETHER,
+    faults::FIGURE,
+    slots::FIGURE,
+    scaling::MESSAGES,
+    scaling::THROUGHPUT,
+    migrate::GAP,
+    migrate::PARTNERS,
+    working_set::FIGURE,
+    chain_steps::FIGURE,
+    ipc_path::FIGURE,
+    ipc_words::FIGURE,
+    phases::FIGURE,
+    distribution::FIGURE,
+];
 
 /// The figures that a run has.
 pub fn of(run: &RunRecord) -> Vec<(&'static Definition, Figure)> {

@@ -3,7 +3,7 @@
 use crate::lens::trace::phase::Phase;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
-use crate::report::html::bars::{Bar, Bars, Group};
+use crate::report::html::bars::{Bar, Bars, Group, count};
 use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
@@ -48,7 +48,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         let bar = Bar {
             label: format::placements(&case.parameters),
             parts,
-            text: format::grouped(sum as u64),
+            text: count(sum),
             remark: pick::loads_remark(case),
             ink: pick::ink(&case.parameters),
         };
@@ -81,11 +81,7 @@ fn claim(groups: &[Group]) -> Option<String> {
     let find = |label: &str| bars.iter().find(|bar| bar.label == label);
     let (Some(user), Some(kernel)) = (find("user → user"), find("user → kernel")) else {
         let sum: f64 = bars.first()?.parts.iter().map(|(_, value)| value).sum();
-        return Some(format!(
-            "A round trip {} takes {} instructions",
-            bars.first()?.label,
-            format::count(sum)
-        ));
+        return Some(format!("A round trip {} takes {} instructions", bars.first()?.label, count(sum)));
     };
     let differences =
         user.parts.iter().zip(&kernel.parts).map(|((ink, user), (_, kernel))| (*ink, user - kernel));
@@ -93,6 +89,6 @@ fn claim(groups: &[Group]) -> Option<String> {
     let (_, name, _) = PARTS.iter().find(|(of, ..)| *of == ink)?;
     Some(format!(
         "A server in the kernel saves most in the phase “{name}”: {} of its instructions",
-        format::count(most)
+        count(most)
     ))
 }

@@ -1,9 +1,9 @@
 //! How the cost of a call grows with the pages that client and server touch.
 
 use crate::record::run::{CaseRecord, RunRecord};
-use crate::report::format;
+use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
-use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
+use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::workload::Workload;
 
@@ -54,7 +54,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     let note =
         "Client and server touch as many pages each. Walks of a model are no measurement of this host.";
     let notes = if models.is_empty() { Vec::new() } else { vec![note.to_owned()] };
-    Some(Figure { claim: claim?, notes, plot: Box::new(Panels { panels, are_narrow: false }) })
+    Some(Figure { claim: claim?, notes, plot: Box::new(Panels { panels, columns: 1 }) })
 }
 
 fn models(cases: &[&CaseRecord]) -> Vec<String> {
@@ -76,34 +76,18 @@ fn ticks(case: &CaseRecord) -> Option<f64> {
 
 /// One line for each pair of placements.
 fn series(cases: &[&CaseRecord], of: &dyn Fn(&CaseRecord) -> Option<f64>) -> Vec<Series> {
-    let mut all: Vec<Series> = Vec::new();
-    for case in cases {
-        let Some((y, pages)) = of(case).zip(case.parameters.client_pages) else { continue };
-        let name = format::placements(&case.parameters);
-        let interval = case.ticks.get("round_trip").and_then(|channel| channel.summary.interval);
-        let is_ticks = ticks(case) == Some(y);
-        let interval =
-            interval.filter(|_| is_ticks).map(|interval| (interval.low as f64, interval.high as f64));
-        let point = Point { x: f64::from(pages), y, interval };
-        match all.iter_mut().find(|series| series.name == name) {
-            Some(series) => series.points.push(point),
-            None => {
-                let ink = pick::ink(&case.parameters);
-                all.push(Series { name, ink, points: vec![point], form: Form::Marked, has_numbers: false });
-            }
-        }
-    }
-    for series in &mut all {
-        series.points.sort_by(|one, other| one.x.total_cmp(&other.x));
-    }
-    all
+    let point = |case: &CaseRecord| {
+        let y = of(case)?;
+        let interval = pick::median(case, "round_trip")
+            .filter(|(median, _)| *median == y)
+            .and_then(|(_, interval)| interval);
+        Some(Point { x: f64::from(case.parameters.client_pages?), y, interval })
+    };
+    pick::series(cases.iter().copied(), pick::by_placement, point)
 }
 
 fn plot(label: &str, series: Vec<Series>) -> Option<Box<dyn Plot>> {
-    let mut pages: Vec<f64> = series.iter().flat_map(|line| &line.points).map(|point| point.x).collect();
-    pages.sort_by(f64::total_cmp);
-    pages.dedup();
-    let x = Axis { ticks: pages, ..Axis::logarithmic("pages that each of the two touches") };
+    let x = Axis { ticks: pick::ticks(&series), ..Axis::logarithmic("pages that each of the two touches") };
     (!series.is_empty()).then(|| Box::new(Lines::new(x, Axis::logarithmic(label), series)) as _)
 }
 
@@ -116,8 +100,8 @@ fn walks_claim(series: &[Series], model: &str) -> Option<String> {
     Some(format!(
         "A call into the kernel causes no page walk while client and server touch up to {} pages each; into another user space it \
          causes {} there (model of {model})",
-        format::count(free.x),
-        format::grouped(same.y as u64),
+        count(free.x),
+        count(same.y),
     ))
 }
 
@@ -130,9 +114,9 @@ fn growth_claim(series: &[Series], unit: &str) -> Option<String> {
     let unit = unit.split(' ').next()?;
     Some(format!(
         "Without pages a call into the kernel takes {} {unit} less than one into another user space, with {} pages {}",
-        format::count(user.y - kernel.y),
-        format::grouped(user_last.x as u64),
-        format::count(user_last.y - kernel_last.y),
+        count(user.y - kernel.y),
+        count(user_last.x),
+        count(user_last.y - kernel_last.y),
     ))
 }
 
