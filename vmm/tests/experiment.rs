@@ -148,6 +148,37 @@ fn a_time_is_filled_by_a_number_on_which_everything_agrees() {
     }
 }
 
+/// A trace follows the thread on the first CPU, whichever CPU comes last to a mark.
+#[test]
+fn a_guest_that_measures_on_several_cpus_is_traced() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for vcpus in ["2", "4"] {
+        let out = folder.path().join(vcpus);
+        let arguments =
+            ["--samples", "3", "--vcpus", vcpus, "--set", "handlers_per_cpu=2", "--set", "launches=1"];
+        let output = run(&bench_config("monolith.toml"), &out, &arguments)
+            .args(["--set", "trace_round_trips=2", "--case", "monolith"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        for case in &read_record(&out).unwrap().cases {
+            let reason = case.lenses["trace"].reason.as_deref();
+            match case.parameters.workload.is_measured_once() {
+                true => assert_eq!(reason, Some("it is measured once and not traced"), "{}", case.name),
+                false => assert_eq!(
+                    (case.lenses["trace"].readings[0]["round_trips"].as_u64(), reason),
+                    (Some(2), None),
+                    "{}",
+                    case.name
+                ),
+            }
+        }
+    }
+}
+
 /// An experiment whose cases take about a second each.
 fn slow_experiment(folder: &Path) -> PathBuf {
     let file = folder.join("slow.toml");

@@ -220,6 +220,9 @@ impl Runner<'_> {
     ) -> Option<(Traced, Vec<TlbReport>)> {
         let absent = |error: &dyn std::fmt::Display| Some((Err(TraceAbsent::new(error)), Vec::new()));
         let round_trips = case.parameters.trace_round_trips;
+        if case.parameters.workload.is_measured_once() {
+            return absent(&"it is measured once and not traced");
+        }
         if round_trips == 0 {
             return absent(&"not asked for (`trace_round_trips`)");
         }

@@ -104,9 +104,12 @@ pub fn traced_guest_config(
         ..case.clone()
     };
     let mut config = guest_config(&case, image, pin)?;
-    // Neither waiting loops nor calls that are in no count belong into a trace.
+    // Of several threads the one on the first CPU, which is followed, makes the first mark, and tells when its own part has ended. What
+    // it does behind that is in no trace.
+    let several = together::SPIN | together::KEEP_CALLING;
+    let together = if case.measuring_threads() == 1 { 0 } else { several };
     for server in config.servers.iter_mut().filter(|server| server.flags & server_flag::DRIVER != 0) {
-        server.arguments[client::TOGETHER] = 0;
+        server.arguments[client::TOGETHER] = together;
     }
     Ok(config)
 }

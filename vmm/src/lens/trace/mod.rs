@@ -162,13 +162,19 @@ pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError>
     };
     let map = Map::new(config);
     let phases = phase::phases(&recording, &map);
-    let round_trips = round_trip::round_trips(&recording, &map, run.round_trips);
+    let round_trips = round_trip::round_trips(&recording, &map, of_first_cpu(&run));
     let mut summary = summarise(&recording, &phases, &round_trips, map.current_thread_word(&recording))
         .ok_or(TraceError::NoRoundTrip)?;
     let typical = typical(&phases, &round_trips, &summary);
     summary.system_calls = system_calls::system_calls(&recording, &phases, &map, typical);
     agree::check(&summary.between_marks, &run)?;
     Ok(Trace { run, recording, phases, round_trips, map, summary })
+}
+
+/// Round trips that the thread on the first CPU says it made: where several measure, each makes as many.
+fn of_first_cpu(run: &GuestRun) -> u64 {
+    let threads = run.cpus.iter().filter(|cpu| cpu.part_ended_tsc != 0).count().max(1);
+    run.round_trips / threads as u64
 }
 
 impl Trace {

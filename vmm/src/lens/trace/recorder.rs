@@ -369,7 +369,8 @@ impl Observer for Recorder {
     fn doorbell(&mut self, vcpu: &mut Vcpu, value: u32) -> Result<(), MachineError> {
         match (self.progress, value) {
             (Progress::Waiting, doorbell::MEASURE_BEGIN) => self.progress = Progress::Starting,
-            (Progress::Stepping, doorbell::MEASURE_END) => {
+            // Where several CPUs measure, the part of this one ends before the second mark, which another one may make.
+            (Progress::Stepping, doorbell::MEASURE_END | doorbell::PART_MEASURED) => {
                 // The mark's own instruction, or the vCPU has run away.
                 match self.pending.take() {
                     Some(pending) if pending.instruction.mnemonic() != Mnemonic::Out => {

@@ -15,7 +15,7 @@ use crate::lens::trace::place::{Map, Place};
 use crate::lens::trace::recording::Recording;
 
 /// System calls of the driver that set marks and are no part of a round trip.
-const MARKS: [u32; 3] = [number::MEASURE_BEGIN, number::MEASURE_END, number::FINISH];
+const MARKS: [u32; 4] = [number::MEASURE_BEGIN, number::PART_MEASURED, number::MEASURE_END, number::FINISH];
 
 /// The complete round trips, as ranges of steps. `announced` is how many the client says it made: one that makes several
 /// calls in a round trip is divided at every so many. The last round trip ends with the second mark instead of a call,
