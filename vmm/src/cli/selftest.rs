@@ -12,7 +12,7 @@ use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
 use crate::printable::{json, line};
-use crate::record::atomic::write_atomically;
+use crate::record::atomic::{Flush, write_atomically};
 use crate::run::host::Host;
 use crate::run::session::{KvmRunner, now};
 use crate::selftest::{self, CHECKS, SelftestRecord, Setup, Verdict};
@@ -47,7 +47,7 @@ pub(super) fn selftest(arguments: &SelftestArguments) -> anyhow::Result<End> {
     }
     check_is_free(&path, arguments.overwrite)?;
     let text = json(&serde_json::to_string_pretty(&record)?) + "\n";
-    write_atomically(&path, |file| file.write_all(text.as_bytes()))
+    write_atomically(&path, Flush::Now, |file| file.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))?;
     output::print(&record.table(u16::try_from(output::width()).unwrap_or(u16::MAX)))?;
     let (path, done) = (path.display().to_string(), record.checks.len());

@@ -19,7 +19,7 @@ use crate::experiment::overrides::Overrides;
 use crate::lens::trace::{self, Summary, Trace, TraceError, present};
 use crate::machine::guest::Outcome;
 use crate::printable::{block, json, line};
-use crate::record::atomic::write_atomically;
+use crate::record::atomic::{Flush, write_atomically};
 use crate::record::store;
 use crate::run::host::Host;
 use crate::run::plan::Plan;
@@ -159,7 +159,7 @@ fn tlb_models(trace: &Trace) -> anyhow::Result<String> {
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_atomically(path, |file| file.write_all(block(text).as_bytes()))
+    write_atomically(path, Flush::Now, |file| file.write_all(block(text).as_bytes()))
         .map(drop)
         .with_context(|| format!("cannot write {}", path.display()))
 }

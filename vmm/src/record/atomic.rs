@@ -5,10 +5,20 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+/// Whether a file is to outlive a power failure as soon as it is written, or somebody sees to that later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// As soon as it is written.
+    Now,
+    /// Later.
+    Later,
+}
+
 /// Writes the file `path` through `write`: into a new file beside it, onto the disk, then under its name. Whatever
 /// fails, or whenever the process is killed, `path` holds the old content or the new, never a part.
 pub fn write_atomically(
     path: &Path,
+    flush: Flush,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<Written> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -23,8 +33,13 @@ pub fn write_atomically(
     write(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    file.as_file().sync_all()?;
+    if flush == Flush::Now {
+        file.as_file().sync_all()?;
+    }
     file.persist(path).map_err(|error| error.error)?;
+    if flush == Flush::Later {
+        return Ok(Written::NotFlushed);
+    }
     // The new name is on the disk only when the folder is.
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Ok(()) => Ok(Written::OnDisk),
@@ -38,6 +53,8 @@ pub fn write_atomically(
 pub enum Written {
     /// As sure as the disk.
     OnDisk,
+    /// It is not yet to.
+    NotFlushed,
     /// The content is on the disk. The file system cannot be asked to put the name there too, which it does by itself
     /// in a while.
     NameNotFlushed(io::Error),
@@ -58,8 +75,8 @@ mod tests {
     fn the_content_arrives_and_nothing_else_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.json");
-        write_atomically(&path, |file| file.write_all(b"one")).unwrap();
-        write_atomically(&path, |file| file.write_all(b"two")).unwrap();
+        write_atomically(&path, Flush::Now, |file| file.write_all(b"one")).unwrap();
+        write_atomically(&path, Flush::Now, |file| file.write_all(b"two")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0);
@@ -69,8 +86,8 @@ mod tests {
     fn a_full_disk_leaves_the_old_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.json");
-        write_atomically(&path, |file| file.write_all(b"old")).unwrap();
-        let error = write_atomically(&path, |file| {
+        write_atomically(&path, Flush::Now, |file| file.write_all(b"old")).unwrap();
+        let error = write_atomically(&path, Flush::Now, |file| {
             file.write_all(b"half of the new")?;
             // What a write past the end of the disk says.
             File::options().write(true).open("/dev/full")?.write_all(b"rest")
@@ -91,6 +108,6 @@ mod tests {
     #[test]
     fn a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(write_atomically(&folder.path().join("no/file"), |_| Ok(())).is_err());
+        assert!(write_atomically(&folder.path().join("no/file"), Flush::Now, |_| Ok(())).is_err());
     }
 }

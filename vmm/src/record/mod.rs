@@ -6,6 +6,7 @@ pub mod channel;
 pub mod density;
 pub mod flush;
 pub mod form;
+mod journal;
 mod lock;
 pub mod outcome;
 pub mod quota;

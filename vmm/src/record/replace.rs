@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::form::Form;
+use super::journal::JOURNAL_FILE;
 use super::store::{PAGE_FILE, RECORD_FILE, StoreError, io_error, read_record};
 
 /// Folder of the raw samples, in the folder of a run.
@@ -28,7 +29,7 @@ pub(super) fn remove_run(folder: &Path, forms: &[Form]) -> Result<(), StoreError
     for name in listed {
         remove(&samples.join(name))?;
     }
-    for name in forms.iter().map(|form| form.file).chain([PAGE_FILE, RECORD_FILE]) {
+    for name in forms.iter().map(|form| form.file).chain([PAGE_FILE, JOURNAL_FILE, RECORD_FILE]) {
         remove(&folder.join(name))?;
     }
     Ok(())

@@ -1,16 +1,18 @@
 //! The folder of one run: what is in it is complete at any moment, whenever the run is stopped.
 
-use std::fs;
+use std::cell::RefCell;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::atomic::{Written, write_atomically};
+use super::atomic::{Flush, Written, write_atomically};
 use super::form::Form;
+use super::journal::{self, JOURNAL_FILE, Journal};
 pub use super::lock::FolderLock;
 use super::lock::{LOCK_FILE, LockError};
 use super::replace::{self, SAMPLES_FOLDER};
-use super::run::{RunRecord, SCHEMA, VERSION};
+use super::run::{CaseRecord, RunRecord, RunState, SCHEMA, VERSION};
 use super::samples::SamplesFile;
 use super::{samples, version_1};
 use crate::bounded::read_text;
@@ -123,6 +125,7 @@ pub struct ResultsFolder {
     /// What the record is written as besides.
     forms: &'static [Form],
     lock: FolderLock,
+    journal: RefCell<Option<Journal>>,
     /// Why the names of its files may get lost in a power failure.
     not_flushed: OnceLock<String>,
 }
@@ -140,7 +143,8 @@ impl ResultsFolder {
         }
         let samples = replace::samples_folder(path)?;
         fs::create_dir_all(&samples).map_err(io_error("make the folder", &samples))?;
-        Ok(ResultsFolder { path: path.to_owned(), forms, lock, not_flushed: OnceLock::new() })
+        let (journal, not_flushed) = (RefCell::new(None), OnceLock::new());
+        Ok(ResultsFolder { path: path.to_owned(), forms, lock, journal, not_flushed })
     }
 
     /// Makes the folder `path`, or with a number behind its name the first one that is free.
@@ -175,37 +179,75 @@ impl ResultsFolder {
         &self.path
     }
 
-    /// Writes the raw samples of one guest.
+    /// Writes the raw samples of one guest. A power failure may take those of a run that is under way.
     pub fn write_samples(
         &self,
         file: &SamplesFile,
         values: &[u64],
         channels: usize,
     ) -> Result<(), StoreError> {
-        self.write(&file.path, |writer| samples::write_npy(writer, values, channels, file.every))
+        self.write(&file.path, Flush::Later, |writer| {
+            samples::write_npy(writer, values, channels, file.every)
+        })
     }
 
-    /// Writes `results.json`, then what is only another form of it.
+    /// Writes the record of a run that begins.
+    pub fn begin(&self, run: &RunRecord) -> Result<(), StoreError> {
+        self.write(RECORD_FILE, Flush::Now, |writer| write_json(writer, run))?;
+        let path = self.path.join(JOURNAL_FILE);
+        let journal = Journal::begin(&path).map_err(io_error("write", &path))?;
+        self.journal.replace(Some(journal));
+        Ok(())
+    }
+
+    /// Adds launches to a run that has begun: those of case `index` from number `launches_before` on. They are on the disk when it
+    /// returns, and what was there before is not written again.
+    pub fn append(
+        &self,
+        index: usize,
+        case: &mut CaseRecord,
+        launches_before: usize,
+    ) -> Result<(), StoreError> {
+        let mut journal = self.journal.borrow_mut();
+        let Some(journal) = journal.as_mut() else { return Ok(()) };
+        let path = self.path.join(JOURNAL_FILE);
+        journal.append(index, case, launches_before).map_err(io_error("write", &path))
+    }
+
+    /// Writes `results.json` of a run that has ended, then what is only another form of it.
     pub fn write_record(&self, run: &RunRecord) -> Result<(), StoreError> {
-        self.write(RECORD_FILE, |writer| write_json(writer, run))?;
+        self.write(RECORD_FILE, Flush::Now, |writer| write_json(writer, run))?;
+        self.journal.replace(None);
+        let path = self.path.join(JOURNAL_FILE);
+        journal::remove(&path).map_err(io_error("remove", &path))?;
         for form in self.forms.iter().filter(|form| (form.is_wanted)(run)) {
-            self.write(form.file, |writer| (form.write)(writer, run))?;
+            self.write(form.file, Flush::Later, |writer| (form.write)(writer, run))?;
         }
+        self.flush();
         Ok(())
     }
 
     /// Writes the page for a browser. It is large, so it is not written anew after every launch.
     pub fn write_page(&self, page: &str) -> Result<(), StoreError> {
-        self.write(PAGE_FILE, |writer| writer.write_all(page.as_bytes()))
+        self.write(PAGE_FILE, Flush::Later, |writer| writer.write_all(page.as_bytes()))
+    }
+
+    /// Has the file system put all that was written onto the disk.
+    fn flush(&self) {
+        let flushed = File::open(&self.path).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+        if let Err(reason) = flushed {
+            self.not_flushed.get_or_init(|| reason.to_string());
+        }
     }
 
     fn write(
         &self,
         file: &str,
+        flush: Flush,
         content: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<(), StoreError> {
         let path = self.path.join(file);
-        let written = write_atomically(&path, content).map_err(io_error("write", &path))?;
+        let written = write_atomically(&path, flush, content).map_err(io_error("write", &path))?;
         if let Written::NameNotFlushed(reason) = written {
             self.not_flushed.get_or_init(|| reason.to_string());
         }
@@ -215,7 +257,9 @@ impl ResultsFolder {
 
 /// Writes a file that is wanted somewhere else than in a run's folder.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    write_atomically(path, |writer| writer.write_all(content)).map(drop).map_err(io_error("write", path))
+    write_atomically(path, Flush::Now, |writer| writer.write_all(content))
+        .map(drop)
+        .map_err(io_error("write", path))
 }
 
 /// The record as JSON, indented, with a newline at its end.
@@ -244,7 +288,17 @@ pub fn read_record(folder: &Path) -> Result<RunRecord, StoreError> {
             return Err(not_a_record(reason));
         }
     };
-    read.map_err(|error| not_a_record(error.to_string()))
+    let mut run: RunRecord = read.map_err(|error| not_a_record(error.to_string()))?;
+    if run.state == RunState::Running {
+        let path = path.with_file_name(JOURNAL_FILE);
+        match read_text(&path, RECORD_SIZE_MAX) {
+            Ok(text) => journal::add(&mut run, &text)
+                .map_err(|reason| StoreError::NotARecord { path: path.clone(), reason })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("read", &path)(error)),
+        }
+    }
+    Ok(run)
 }
 
 /// What a folder holds that a run could have.
@@ -284,6 +338,7 @@ pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::relate::relate;
     use crate::reduce::tests::run_record;
     use crate::report::FORMS;
 
@@ -293,12 +348,21 @@ mod tests {
         let path = folder.path().join("results/x");
         let results = ResultsFolder::create(&path, false, FORMS).unwrap();
         let mut run = run_record();
+        relate(&mut run);
+        run.state = RunState::Running;
         let cases = std::mem::take(&mut run.cases);
-        for case in cases {
+        results.begin(&run).unwrap();
+        for (index, mut case) in cases.into_iter().enumerate() {
+            results.append(index, &mut case, 0).unwrap();
             run.cases.push(case);
-            results.write_record(&run).unwrap();
-            assert_eq!(read_record(&path).unwrap(), run);
+            let read = read_record(&path).unwrap();
+            assert_eq!((read.state, &read.cases[index].launches), (run.state, &run.cases[index].launches));
         }
+        assert_eq!(read_record(&path).unwrap(), run);
+        run.state = RunState::Finished;
+        results.write_record(&run).unwrap();
+        assert_eq!(read_record(&path).unwrap(), run);
+        assert!(!path.join(JOURNAL_FILE).exists());
         results.write_samples(&samples::whole("samples/x.npy"), &[1, 2], 1).unwrap();
         for file in ["results.json", "results.csv", "table.txt", "samples/x.npy"] {
             assert!(path.join(file).exists(), "{file}");

@@ -125,7 +125,7 @@ impl Runner<'_> {
         observer: &mut dyn Observer,
     ) -> Result<(), StoreError> {
         record.launches_planned = cases.iter().map(|case| u64::from(case.parameters.launches)).sum();
-        self.results.write_record(record)?;
+        self.results.begin(record)?;
         let mut measured: Vec<SoFar> = cases.iter().map(|_| SoFar::default()).collect();
         let mut state = RunState::Finished;
         let mut traces_took = Duration::ZERO;
@@ -149,12 +149,12 @@ impl Runner<'_> {
             let done = case_record(case, &so_far.launches, channels, &traced, &record.host);
             let done = CaseRecord { tlb_models, drift: drift(&done.launches), ..done };
             // In the first round each case adds itself, in their order.
+            let launches_before = record.cases.get(index).map_or(0, |earlier| earlier.launches.len());
             match record.cases.get_mut(index) {
                 Some(earlier) => *earlier = done,
                 None => record.cases.push(done),
             }
-            relate(record);
-            self.results.write_record(record)?;
+            self.results.append(index, &mut record.cases[index], launches_before)?;
             if is_last {
                 observer.case_ended(&record.cases[index]);
                 // What it was made of is on the disk.

@@ -1,6 +1,7 @@
 //! Tests of running, with a stand-in for KVM.
 
 use std::cell::RefCell;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::*;
@@ -90,7 +91,8 @@ impl Observer for Reader<'_> {
 
     fn case_ended(&mut self, case: &CaseRecord) {
         let record = read_record(self.folder).unwrap();
-        assert!(record.cases.iter().any(|other| other.name == case.name && other.is_complete()));
+        let read = record.cases.iter().find(|other| other.name == case.name).unwrap();
+        assert!(read.is_complete() && read.launches == case.launches);
         for launch in &case.launches {
             let file = launch.samples_file.as_ref();
             assert!(file.is_none_or(|file| self.folder.join(file).exists()));
@@ -291,6 +293,45 @@ fn figures_are_over_all_launches_at_the_end() {
         assert_eq!(record.launches_done(), launches);
         assert_eq!(record.cases[0].ticks["round_trip"].summary.count, 300 * launches);
     }
+}
+
+/// What a launch writes while the run is under way does not grow with the cases and launches before it.
+#[test]
+fn a_launch_writes_what_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cases = experiment().cases;
+    cases.truncate(2);
+    cases.iter_mut().for_each(|case| case.parameters.launches = 20);
+    let begun = std::cell::OnceCell::new();
+    let (outcome, record, _) = run_cases(folder.path(), cases, |_, config| {
+        // A record that is written anew is another file.
+        let inode = std::fs::metadata(folder.path().join("results.json")).unwrap().ino();
+        assert_eq!(begun.get_or_init(|| inode), &inode);
+        Ok(good(config))
+    });
+    outcome.unwrap();
+    assert_eq!(record.launches_done(), 40);
+
+    let lines = |launches: u32| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cases = experiment().cases;
+        cases.truncate(2);
+        cases.iter_mut().for_each(|case| case.parameters.launches = launches);
+        // The run is stopped before the record is written at its end.
+        let samples = folder.path().join("samples");
+        let _ = run_cases(folder.path(), cases, |index, config| {
+            if index as u32 + 1 == 2 * launches {
+                std::fs::remove_dir_all(&samples).unwrap();
+            }
+            Ok(good(config))
+        });
+        std::fs::read_to_string(folder.path().join("launches.jsonl")).unwrap()
+    };
+    let long = lines(20);
+    let lengths: Vec<usize> = long.lines().map(str::len).collect();
+    assert_eq!(lengths.len(), 39);
+    let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
+    assert!(most - least < least / 2, "{lengths:?}");
 }
 
 #[test]
