@@ -10,7 +10,10 @@
 //! * [`smp`], [`sync`]: several CPUs.
 //! * [`memory`]: frames, kernel objects, slots.
 //! * [`measure`]: what the VMM is told.
+//!
+//! Unsafe code is in [`arch`], and in the modules outside of it whose declarations allow it.
 #![cfg_attr(target_os = "none", no_std)]
+#![deny(unsafe_code)]
 
 pub mod arch;
 pub mod boot;
@@ -25,4 +28,5 @@ pub mod smp;
 pub mod sync;
 pub mod system_call;
 #[cfg(test)]
+#[allow(unsafe_code)]
 mod testing;

@@ -1,6 +1,7 @@
 //! The kernel's binary: its entry point and its panic handler. Everything else is in the library.
 #![no_std]
 #![no_main]
+#![deny(unsafe_code)]
 
 use abi::boot::BootInfo;
 
@@ -8,6 +9,7 @@ use abi::boot::BootInfo;
 ///
 /// # Safety
 /// Only for the VMM.
+#[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 pub unsafe extern "sysv64" fn kernel_entry_point(boot: &'static BootInfo, cpu: u32) -> ! {
     // SAFETY: the caller's promise.

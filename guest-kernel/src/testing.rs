@@ -1,8 +1,12 @@
 //! Objects for tests of the portable logic.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::ptr;
 
+use abi::address::PAGE_SIZE;
+use abi::boot::PhysicalRange;
 use abi::plan::{PlanServer, trust};
 use abi::pmu::PmuPlan;
 use abi::report::{CpuReport, Report};
@@ -14,7 +18,7 @@ use crate::cpu::world::World;
 use crate::lifecycle::policy;
 use crate::measure::marks::Marks;
 use crate::measure::report::ReportWriter;
-use crate::memory::{PageRanges, Placement};
+use crate::memory::{PageRanges, Placement, physical_pointer};
 use crate::object::endpoint::{Endpoint, Right};
 use crate::object::server::{Location, Server, Spread, Traits};
 use crate::object::space::Space;
@@ -93,13 +97,8 @@ pub fn cpu_running(running: &'static Thread) -> &'static Cpu {
 
 /// A kernel with these CPUs, without plan and driver.
 pub fn kernel(cpus: &'static [&'static Cpu]) -> &'static Kernel {
-    let report: *mut Report = Box::leak(Box::new(MaybeUninit::zeroed())).as_mut_ptr();
-    let cpu_reports = Box::leak(vec![CpuReport::default(); cpus.len()].into_boxed_slice());
-    let addresses = [report.expose_provenance(), cpu_reports.as_mut_ptr().expose_provenance()];
-    let [report, cpu_reports] = addresses.map(|address| address as u64);
     Box::leak(Box::new(Kernel {
-        // SAFETY: both have just been made, are zero, and used by nobody else.
-        report: unsafe { ReportWriter::new(report, cpu_reports, cpus.len() as u32) },
+        report: report_for(cpus.len()),
         servers: Cell::new(&[]),
         has_driver: false,
         flush_threshold_pages: abi::flush::DEFAULT_PAGES,
@@ -114,7 +113,38 @@ pub fn kernel(cpus: &'static [&'static Cpu]) -> &'static Kernel {
     }))
 }
 
+/// The writer of a report that nobody reads.
+pub fn report_for(cpu_count: usize) -> ReportWriter {
+    let report: *mut Report = Box::leak(Box::new(MaybeUninit::zeroed())).as_mut_ptr();
+    let cpu_reports = Box::leak(vec![CpuReport::default(); cpu_count].into_boxed_slice()).as_mut_ptr();
+    let (report, cpu_reports) = (report.expose_provenance(), cpu_reports.expose_provenance());
+    // SAFETY: both have just been made, are zero, and used by nobody else.
+    unsafe { ReportWriter::new(report as u64, cpu_reports as u64, cpu_count as u32) }
+}
+
 /// Has `thread` wait for messages, as if it had called WAIT.
 pub fn wait(thread: &'static Thread) {
     thread.receive();
+}
+
+/// Memory of so many pages, all zero and nobody else's, by its address.
+pub fn zeroed_pages(count: usize) -> PhysicalRange {
+    let layout = Layout::from_size_align(count * PAGE_SIZE as usize, PAGE_SIZE as usize).unwrap();
+    // SAFETY: the size is not zero in any test.
+    let start = unsafe { alloc_zeroed(layout) }.expose_provenance() as u64;
+    assert_ne!(start, 0);
+    PhysicalRange { start, size: layout.size() as u64 }
+}
+
+/// Values one behind the other in memory that is nobody else's, from an address on.
+pub fn put<T: Copy>(address: u64, values: &[T]) -> u64 {
+    // SAFETY: tests give addresses in memory of `zeroed_pages` that is large enough and aligned for it.
+    unsafe { ptr::copy_nonoverlapping(values.as_ptr(), physical_pointer(address).cast(), values.len()) };
+    address + size_of_val(values) as u64
+}
+
+/// The word at an address in such memory.
+pub fn word_at(address: u64) -> u64 {
+    // SAFETY: tests give addresses in memory of `zeroed_pages`.
+    unsafe { physical_pointer(address).cast::<u64>().read() }
 }

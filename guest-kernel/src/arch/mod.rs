@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod context;
+#[allow(unsafe_code)]
 pub mod x86_64;
 
 pub use x86_64::interface::{Gate, interface_32, kernel_interface, set_interface_pages, user_interface};
@@ -35,6 +36,7 @@ pub use x86_64::{
 };
 
 #[cfg(not(target_os = "none"))]
+#[allow(unsafe_code)]
 mod host;
 #[cfg(not(target_os = "none"))]
 pub use host::*;

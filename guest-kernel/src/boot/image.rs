@@ -220,4 +220,4 @@ impl<'file> Image<'file> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

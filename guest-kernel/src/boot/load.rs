@@ -1,14 +1,13 @@
 //! Loading the servers of a plan: each into a region of its own, in a user space, in a slot of the kernel, or in its home.
 
 use core::cell::{Cell, OnceCell};
-use core::ptr::with_exposed_provenance;
-use core::slice;
 
 use abi::boot::{BootInfo, Module, PhysicalRange};
 use abi::call::status;
 use abi::plan::PlanServer;
 use abi::region::StartInfo;
 
+use super::handover;
 use super::image::{Image, ImageError};
 use super::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use super::region::{Region, RegionError, SharedPages, ranges_max};
@@ -19,7 +18,7 @@ use crate::cpu::tlb::Reach;
 use crate::cpu::world::Alone;
 use crate::memory::slot::FreeSlots;
 use crate::memory::small_slot::SmallSlots;
-use crate::memory::{Memory, OutOfMemory, PageRanges, Placement, physical_pointer};
+use crate::memory::{Memory, OutOfMemory, PageRanges, Placement};
 use crate::object::server::{Location, Server};
 use crate::object::space::Space;
 use crate::object::trust::Policy;
@@ -97,7 +96,7 @@ impl Loader {
         let image = match parsed.get() {
             Some(image) => image,
             None => {
-                let image = Image::parse(file_bytes(module.file)).map_err(wrong_image)?;
+                let image = Image::parse(handover::file_bytes(module.file)).map_err(wrong_image)?;
                 parsed.get_or_init(|| image)
             }
         };
@@ -299,17 +298,4 @@ impl Place {
     fn location(&self, placement: Placement) -> Location {
         Location { placement, base: self.base, space: self.space }
     }
-}
-
-/// The programs that the VMM has loaded.
-pub fn modules(boot: &'static BootInfo) -> &'static [Module] {
-    let address = physical_pointer(boot.modules).expose_provenance();
-    // SAFETY: the VMM has laid the array out there, and nobody writes to it.
-    unsafe { slice::from_raw_parts(with_exposed_provenance(address), boot.module_count as usize) }
-}
-
-/// The bytes of a program.
-fn file_bytes(file: PhysicalRange) -> &'static [u8] {
-    // SAFETY: the VMM has loaded the file there; servers get its pages for reading only.
-    unsafe { slice::from_raw_parts(physical_pointer(file.start), file.size as usize) }
 }

@@ -1,18 +1,15 @@
 //! The plan as the VMM has laid it out, and what is wrong with it.
 
 use core::fmt;
-use core::ptr::with_exposed_provenance;
-use core::slice;
 
 use abi::address::SMALL_SLOT_SIZES;
-use abi::boot::BootInfo;
-use abi::plan::{PRIORITY_MAX, Plan, PlanRight, PlanServer, flag, placement, server_flag, trust};
+use abi::plan::{PRIORITY_MAX, Plan, PlanServer, flag, placement, server_flag, trust};
 use abi::region::{SAMPLES_OFFSET_32, STACK_PAGES_MAX, THREADS_MAX, WORKING_SET_PAGES_MAX, size_32};
 use abi::report::feature;
 
 use crate::arch::Gate;
 use crate::boot::image::ImageError;
-use crate::memory::{Placement, physical_pointer, small_slot};
+use crate::memory::{Placement, small_slot};
 use crate::object::server::{Spread, Traits};
 use crate::object::trust::may_run;
 
@@ -63,22 +60,6 @@ impl fmt::Display for StartError {
             ),
             StartError::NoPcid => formatter.write_str("the plan asks for PCIDs, and this CPU has none"),
         }
-    }
-}
-
-/// The plan, its servers and its rights.
-pub fn read(boot: &BootInfo) -> (&'static Plan, &'static [PlanServer], &'static [PlanRight]) {
-    let address = physical_pointer(boot.plan).expose_provenance();
-    // SAFETY: the VMM has laid the three out there, one behind the other, and nobody writes to them.
-    unsafe {
-        let plan: &Plan = &*with_exposed_provenance(address);
-        let servers = address + size_of::<Plan>();
-        let rights = servers + plan.server_count as usize * size_of::<PlanServer>();
-        (
-            plan,
-            slice::from_raw_parts(with_exposed_provenance(servers), plan.server_count as usize),
-            slice::from_raw_parts(with_exposed_provenance(rights), plan.right_count as usize),
-        )
     }
 }
 

@@ -10,7 +10,8 @@ use abi::plan::{PlanRight, PlanServer, server_flag};
 use abi::region::START_INFO_OFFSET;
 use abi::report::feature;
 
-use super::load::{self, Loader};
+use super::handover;
+use super::load::Loader;
 use super::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use super::region::SharedPages;
 use super::spaces::Spaces;
@@ -44,17 +45,21 @@ pub struct Entries {
 
 /// The features to use of those detected: PCIDs only if the plan asks for them.
 pub fn choose_features(boot: &BootInfo, detected: u64) -> u64 {
-    if plan::read(boot).0.flags & abi::plan::flag::PCID != 0 { detected } else { detected & !feature::PCID }
+    if handover::plan(boot).0.flags & abi::plan::flag::PCID != 0 {
+        detected
+    } else {
+        detected & !feature::PCID
+    }
 }
 
 /// Length of a time slice.
 pub fn time_slice_microseconds(boot: &BootInfo) -> u64 {
-    abi::plan::flag::time_slice_microseconds_of(plan::read(boot).0.flags)
+    abi::plan::flag::time_slice_microseconds_of(handover::plan(boot).0.flags)
 }
 
 /// Whether the plan has 32-bit programs that can be had at all.
 pub fn has_32_bit_programs(boot: &BootInfo, features: u64) -> bool {
-    let (plan, servers, _) = plan::read(boot);
+    let (plan, servers, _) = handover::plan(boot);
     plan::Compatibility::of(plan, servers, features).is_ok_and(|compatibility| compatibility.gate.is_some())
 }
 
@@ -66,7 +71,7 @@ pub fn load(
     features: u64,
     entries: Entries,
 ) -> Result<(), StartError> {
-    let (plan, servers, rights) = plan::read(boot);
+    let (plan, servers, rights) = handover::plan(boot);
     let use_pcid = plan.flags & abi::plan::flag::PCID != 0;
     if use_pcid && features & feature::PCID == 0 {
         return Err(StartError::NoPcid);
@@ -117,7 +122,7 @@ pub fn load(
     let kernel = memory.object(kernel).map_err(no_memory)?;
     cpu.set_kernel(kernel);
 
-    let modules = load::modules(boot);
+    let modules = handover::modules(boot);
     let loader = Loader {
         boot,
         plan: servers,
@@ -231,9 +236,7 @@ pub fn launch(alone: &Alone<'_>) {
 /// Makes the server's endpoints, and their proxies if there are other CPUs.
 fn make_endpoints(memory: &Memory, server: &'static Server, plan: &PlanServer) -> Result<(), OutOfMemory> {
     let count = if server.has_thread_endpoints { plan.thread_count } else { server.cpus.count } as usize;
-    // SAFETY: all zero is an endpoint that nobody uses.
-    let make = || unsafe { memory.zeroed_objects::<Endpoint>(count) };
-    let (endpoints, proxies) = (make()?, make()?);
+    let (endpoints, proxies): (&[Endpoint], &[Endpoint]) = (memory.zeroed(count)?, memory.zeroed(count)?);
     for (index, (endpoint, proxy)) in endpoints.iter().zip(proxies).enumerate() {
         for either in [endpoint, proxy] {
             either.set_up(server, server.cpu_of_thread(index as u32));

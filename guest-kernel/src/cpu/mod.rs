@@ -11,6 +11,7 @@ pub mod offset;
 pub mod port;
 pub mod run_queue;
 pub mod tlb;
+#[allow(unsafe_code)]
 pub mod world;
 
 use core::cell::Cell;

@@ -1,4 +1,5 @@
 //! What the VMM is told, and what is summed up for it.
 
 pub mod marks;
+#[allow(unsafe_code)]
 pub mod report;

@@ -18,6 +18,15 @@ const CACHE_LINE_SIZE: u64 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
+/// What is valid when all of it is zero.
+///
+/// # Safety
+/// All zero must be a valid value.
+pub unsafe trait AllZero {}
+
+// SAFETY: it is a number.
+unsafe impl AllZero for Cell<u16> {}
+
 /// Hands out memory from the ranges of the boot record: frames from the top down, kernel objects from the bottom up.
 pub struct Memory {
     ranges: [Range; 2],
@@ -139,21 +148,11 @@ impl Memory {
     }
 
     /// `count` objects in a row that live for ever, all zero. They cost nothing until they are used: free memory is zero.
-    ///
-    /// # Safety
-    /// All zero must be a valid value.
-    pub unsafe fn zeroed_objects<T>(&self, count: usize) -> Result<&'static [T], OutOfMemory> {
+    pub fn zeroed<T: AllZero>(&self, count: usize) -> Result<&'static [T], OutOfMemory> {
         let size = (count as u64).checked_mul(size_of::<T>() as u64).ok_or(OutOfMemory)?;
-        let address = self.bytes(size, CACHE_LINE_SIZE.max(align_of::<T>() as u64))?;
-        // SAFETY: `bytes` gave zeroed memory of this size and alignment that is mapped for ever and nobody else's, and the
-        // caller says that zero is a value.
-        Ok(unsafe { core::slice::from_raw_parts(physical_pointer(address).cast(), count) })
-    }
-
-    /// `count` zeros in a row. They cost nothing until they are used: free memory is zero.
-    pub fn zeroed_words(&self, count: usize) -> Result<&'static [Cell<u16>], OutOfMemory> {
-        let address = self.bytes(count as u64 * 2, 2)?;
-        // SAFETY: `bytes` gave zeroed, aligned memory of this size that is mapped for ever and nobody else's.
+        let address = self.bytes(size, align_of::<T>() as u64)?;
+        // SAFETY: `bytes` gave zeroed memory of this size and alignment that is mapped for ever and nobody else's, and zero is a
+        // value.
         Ok(unsafe { core::slice::from_raw_parts(physical_pointer(address).cast(), count) })
     }
 

@@ -1,5 +1,6 @@
 //! Physical memory, the slots of address space that servers are put in, and what is mapped there.
 
+#[allow(unsafe_code)]
 mod frames;
 mod pages;
 mod physical;
@@ -7,7 +8,7 @@ mod placement;
 pub mod slot;
 pub mod small_slot;
 
-pub use frames::{Memory, OutOfMemory};
+pub use frames::{AllZero, Memory, OutOfMemory};
 pub use pages::{PageRange, PageRanges};
 pub use physical::physical_pointer;
 pub use placement::Placement;

@@ -19,7 +19,7 @@ const _: () = assert!(SLOT_COUNT <= 1 << 16);
 impl FreeSlots {
     /// The first `count` slots, all of them free.
     pub fn make(count: usize, memory: &Memory) -> Result<FreeSlots, OutOfMemory> {
-        memory.zeroed_words(count).map(FreeSlots::new)
+        memory.zeroed(count).map(FreeSlots::new)
     }
 
     /// As many slots as `given_back` has room for entries, all of them free.

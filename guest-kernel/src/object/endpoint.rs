@@ -8,6 +8,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
+use crate::memory::AllZero;
 use crate::object::partners::Partners;
 use crate::object::queue::{Queue, Stack};
 use crate::object::server::Server;
@@ -41,6 +42,9 @@ pub struct Endpoint {
     pub remote_bits: Notice,
     link: AtomicPtr<Endpoint>,
 }
+
+// SAFETY: cells and atomics with numbers, and pointers that may be null.
+unsafe impl AllZero for Endpoint {}
 
 impl Linked for Endpoint {
     fn link(&self) -> &AtomicPtr<Endpoint> {

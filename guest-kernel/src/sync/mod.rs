@@ -2,6 +2,7 @@
 //! atomics (`tests/model.rs`).
 
 pub mod atomic;
+#[allow(unsafe_code)]
 pub mod mailbox;
 pub mod notice;
 pub mod rendezvous;

@@ -49,6 +49,11 @@ fn file(kind: u16, entry: u64, headers: &[Header], relocation_type: u64) -> Vec<
     bytes
 }
 
+/// A good file.
+pub fn good_file() -> Vec<u8> {
+    file(ET_DYN, 0x10, &headers(), R_X86_64_RELATIVE.into())
+}
+
 fn error(kind: u16, entry: u64, headers: &[Header]) -> Option<ImageError> {
     Image::parse(&file(kind, entry, headers, R_X86_64_RELATIVE.into())).err()
 }
