@@ -131,6 +131,56 @@ fn a_figure_alone_is_well_formed_xml() {
     }
 }
 
+/// What README shows is what `inkbed plot` draws. INKBED_UPDATE_REFERENCE=1 draws it anew.
+#[test]
+fn the_figure_in_readme_is_drawn_from_its_run() {
+    let file = workspace().join("docs/images/working-set.svg");
+    let run = read_record(&workspace().join("results/working-set-kvm-pvm")).unwrap();
+    let figures = figures::of(&shown(&run, Ticks::Meaningful));
+    let (_, figure) = figures.iter().find(|(definition, _)| definition.name == "working-set").unwrap();
+    let drawn = figure.standalone(760.0, Paper::LightOrDark);
+    if std::env::var_os("INKBED_UPDATE_REFERENCE").is_some() {
+        fs::write(&file, &drawn).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&file).is_ok_and(|committed| committed == drawn),
+        "{} is of old",
+        file.display()
+    );
+    assert!(
+        fs::read_to_string(workspace().join("README.md")).unwrap().contains("docs/images/working-set.svg")
+    );
+}
+
+/// PNG and PDF where librsvg's program is there; what to do where a name says no form.
+#[test]
+fn plot_writes_the_form_that_the_name_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = workspace().join("results/chain-kvm-pvm");
+    let plot = |name: &str| {
+        let file = folder.path().join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inkbed"));
+        let output = command
+            .arg("plot")
+            .arg(&run)
+            .args(["--figure", "chain-steps", "-o"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        (output, fs::read(file).unwrap_or_default())
+    };
+    assert!(plot("f.svg").1.starts_with(b"<svg"));
+    let (refused, nothing) = plot("f.gif");
+    assert_eq!((refused.status.code(), nothing.len()), (Some(2), 0));
+    if !is_there("rsvg-convert") {
+        println!("skipped: there is no rsvg-convert here (Debian's package `librsvg2-bin`)");
+        assert_eq!(plot("f.png").0.status.code(), Some(2));
+        return;
+    }
+    assert!(plot("f.png").1.starts_with(b"\x89PNG"));
+    assert!(plot("f.pdf").1.starts_with(b"%PDF"));
+}
+
 /// Widths of a desk, a tablet and a telephone.
 const WIDTHS: [u32; 3] = [1_280, 768, 380];
 

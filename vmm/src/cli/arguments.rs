@@ -263,7 +263,7 @@ pub struct PlotArguments {
     /// Name of the figure
     #[arg(long, value_name = "NAME", requires = "output")]
     pub figure: Option<String>,
-    /// File for it, an SVG
+    /// File for it: .svg, or .png or .pdf where rsvg-convert is installed
     #[arg(short, long, value_name = "FILE", requires = "figure")]
     pub output: Option<PathBuf>,
     /// Width in pixels

@@ -14,8 +14,8 @@ pub struct Bars {
     pub groups: Vec<Group>,
     /// What the shades of stacked bars mean, in their order; empty where bars are whole.
     pub key: Vec<(Ink, String)>,
-    /// The greatest number of the axis where several plots share one.
-    pub greatest: Option<f64>,
+    /// The numbers are measured and not counted, so three of their digits are enough.
+    pub is_measured: bool,
 }
 
 /// Bars under one heading.
@@ -57,6 +57,12 @@ impl Bar {
     }
 }
 
+/// A measured number, with three of its digits.
+pub fn measured(value: f64) -> String {
+    let unit = 10f64.powf(value.abs().max(1.0).log10().floor() - 2.0).max(1.0);
+    count((value / unit).round() * unit)
+}
+
 /// A count with all its digits.
 pub fn count(value: f64) -> String {
     match value.fract() == 0.0 {
@@ -71,6 +77,10 @@ const ROW_HEIGHT: f64 = 25.0;
 impl Bars {
     fn bars(&self) -> impl Iterator<Item = &Bar> {
         self.groups.iter().flat_map(|group| &group.bars)
+    }
+
+    fn number(&self, value: f64) -> String {
+        if self.is_measured { measured(value) } else { count(value) }
     }
 
     /// The swatches of the key; returns where they end.
@@ -99,7 +109,7 @@ impl Plot for Bars {
         let left = if is_beside { widest } else { 0.0 };
         let room_at_end = self.bars().map(|bar| text_width(&bar.end())).fold(0.0, f64::max) + 16.0;
         let right = (width - room_at_end).max(left + (width - left) * 0.3);
-        let greatest = self.bars().map(Bar::sum).chain(self.greatest).fold(0.0, f64::max);
+        let greatest = self.bars().map(Bar::sum).fold(0.0, f64::max);
         let scale = Scale::new(Division::Linear, [greatest], (left, right));
         for group in &self.groups {
             for text in wrapped(&group.heading, width / STRONG) {
@@ -132,7 +142,7 @@ impl Plot for Bars {
         let names = |bar: &Bar| {
             let part = |(ink, value): &(Ink, f64)| {
                 let name = self.key.iter().find(|(known, _)| known == ink).map_or("", |(_, name)| name);
-                format!("{name} {}", count(*value)).trim().to_owned()
+                format!("{name} {}", self.number(*value)).trim().to_owned()
             };
             let parts =
                 bar.parts.iter().filter(|(_, value)| *value > 0.0).map(part).collect::<Vec<_>>().join(" + ");
@@ -155,11 +165,11 @@ impl Bars {
             let (from, to) = (scale.at(sum), scale.at(sum + value));
             let name =
                 self.key.iter().find(|(known, _)| known == ink).map_or(bar.label.as_str(), |(_, name)| name);
-            let hint = format!("{name}: {}", count(*value));
+            let hint = format!("{name}: {}", self.number(*value));
             // Neighbours stay apart where colours do not.
             let gap = if bar.parts.len() > 1 && to - from > 3.0 { 1.0 } else { 0.0 };
             canvas.rectangle((from, y), (to - from - gap, BAR_HEIGHT), &format!("f-{}", ink.class()), &hint);
-            let text = count(*value);
+            let text = self.number(*value);
             if bar.parts.len() > 1 && *value > 0.0 && to - from > text_width(&text) + 6.0 {
                 let class = if has_dark_fill(*ink) { "on-dark" } else { "on-light" };
                 canvas.text(((from + to) / 2.0, y + BAR_HEIGHT * 0.72), Anchor::Middle, class, &text);
@@ -176,4 +186,15 @@ impl Bars {
 /// Whether numbers on it are written in white.
 fn has_dark_fill(ink: Ink) -> bool {
     matches!(ink, Ink::User | Ink::OneSpace | Ink::Small | Ink::Kernel | Ink::Direct | Ink::Slow | Ink::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_has_all_digits_and_what_is_measured_has_three() {
+        assert_eq!([34_285_030.0, 1_539.0, 78.0, 0.0].map(measured), ["34,300,000", "1,540", "78", "0"]);
+        assert_eq!([34_285_030.0, 1_539.0, 0.984_4].map(count), ["34,285,030", "1,539", "0.984"]);
+    }
 }

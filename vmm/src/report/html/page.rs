@@ -184,12 +184,22 @@ fn section(chapter: &Chapter<'_>, has_others: bool, folder: &Path) -> Markup {
         section id=(chapter.id) {
             h2 { @if has_others { (line(&run.experiment.question)) } @else { "What was measured" } }
             @if let Some(description) = &run.experiment.description {
-                @for paragraph in description.split("\n\n") { p { (line(&paragraph.replace('\n', " "))) } }
+                @for paragraph in description.split("\n\n") { p { (prose(paragraph)) } }
             }
             (facts(run))
             @for (definition, figure) in &chapter.figures { (figure_block(chapter, definition, figure)) }
             (tables(chapter))
             (files(chapter, folder))
+        }
+    }
+}
+
+/// A paragraph, in which what stands between backticks is code.
+fn prose(text: &str) -> Markup {
+    let text = text.replace('\n', " ");
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (line(part)) } } @else { (line(part)) }
         }
     }
 }
@@ -250,7 +260,7 @@ fn tables(chapter: &Chapter<'_>) -> Markup {
     let run = &chapter.run;
     html! {
         h3 id={ (chapter.id) "-tables" } { "All numbers" }
-        ul class="notes" { @for note in notes(run, &chapter.source.run) { li { (line(&note)) } } }
+        ul class="notes" { @for note in notes(run, &chapter.source.run) { li { (prose(&note)) } } }
         @for section in sections(run) {
             details {
                 summary { (line(&section.name)) ": " (section.columns.first().map_or(0, |column| column.cells.len())) " rows" }

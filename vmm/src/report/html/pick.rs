@@ -1,5 +1,6 @@
 //! What figures take from the record of a case.
 
+use super::bars::{count, measured};
 use super::lines::{Form, Point, Series};
 use super::theme::Ink;
 use crate::case::Parameters;
@@ -164,4 +165,9 @@ pub fn wall_time_remark(run: &RunRecord) -> Option<String> {
 /// The last point of the line of this name.
 pub fn last(series: &[Series], name: &str) -> Option<Point> {
     series.iter().find(|line| line.name == name)?.points.last().copied()
+}
+
+/// A number of ticks: exact where it counts instructions, else measured.
+pub fn ticks_text(run: &RunRecord, value: f64) -> String {
+    if run.host.tsc_counts_instructions { count(value) } else { measured(value) }
 }

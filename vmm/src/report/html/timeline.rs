@@ -1,6 +1,5 @@
 //! Stretches of time one after the other: what is answered is a bar, and a gap is a gap.
 
-use super::bars::count;
 use super::canvas::{Anchor, Canvas, LINE_HEIGHT, STRONG, text_width, wrapped};
 use super::figure::{DataLine, Plot};
 use super::scale::{Division, Scale, number};
@@ -13,6 +12,8 @@ pub struct Timeline {
     pub rows: Vec<Row>,
     /// What is counted along it.
     pub unit: String,
+    /// How its numbers are written.
+    pub text: fn(f64) -> String,
 }
 
 /// One course of events.
@@ -40,11 +41,11 @@ pub struct Stretch {
 const BAR_HEIGHT: f64 = 22.0;
 
 impl Timeline {
-    fn draw_row(canvas: &mut Canvas, row: &Row, scale: &Scale, y: f64) {
+    fn draw_row(&self, canvas: &mut Canvas, row: &Row, scale: &Scale, y: f64) {
         let mut from = 0.0;
         for stretch in &row.stretches {
             let (left, right) = (scale.at(from), scale.at(from + stretch.length));
-            let hint = format!("{}: {}", stretch.name, count(stretch.length));
+            let hint = format!("{}: {}", stretch.name, (self.text)(stretch.length));
             let Some(ink) = stretch.ink else {
                 let middle = y + BAR_HEIGHT / 2.0;
                 canvas.line((left, middle), (right, middle), "thin axis d-small");
@@ -53,11 +54,11 @@ impl Timeline {
                 }
                 if let Some((length, name)) = &stretch.first {
                     let end = scale.at(from + length);
-                    let hint = format!("{name}: {}", count(*length));
+                    let hint = format!("{name}: {}", (self.text)(*length));
                     canvas.rectangle((left, y + 9.0), (end - left, BAR_HEIGHT - 18.0), "f-switch", &hint);
                 }
                 from += stretch.length;
-                Self::draw_label(canvas, stretch, (left, right), y);
+                self.draw_label(canvas, stretch, (left, right), y);
                 continue;
             };
             canvas.rectangle(
@@ -77,9 +78,10 @@ impl Timeline {
     }
 
     /// The length of a gap stands above its middle.
-    fn draw_label(canvas: &mut Canvas, stretch: &Stretch, (left, right): (f64, f64), y: f64) {
-        let text = format!("{} {}", stretch.name, count(stretch.length));
-        let text = if text_width(&text) * STRONG < right - left - 4.0 { text } else { count(stretch.length) };
+    fn draw_label(&self, canvas: &mut Canvas, stretch: &Stretch, (left, right): (f64, f64), y: f64) {
+        let text = format!("{} {}", stretch.name, (self.text)(stretch.length));
+        let text =
+            if text_width(&text) * STRONG < right - left - 4.0 { text } else { (self.text)(stretch.length) };
         if text_width(&text) * STRONG < right - left {
             canvas.text(((left + right) / 2.0, y - 5.0), Anchor::Middle, "strong", &text);
         }
@@ -95,7 +97,7 @@ impl Plot for Timeline {
         for row in &self.rows {
             canvas.text((0.0, y + 13.0), Anchor::Start, "soft", &row.label);
             y += LINE_HEIGHT * 2.0 + 4.0;
-            Self::draw_row(&mut canvas, row, &scale, y);
+            self.draw_row(&mut canvas, row, &scale, y);
             y += BAR_HEIGHT + LINE_HEIGHT + 8.0;
         }
         canvas.line((8.0, y), (width - 12.0, y), "axis thin");
@@ -119,10 +121,10 @@ impl Plot for Timeline {
                 let first = stretch
                     .first
                     .as_ref()
-                    .map(|(length, name)| format!(", of these {} {name}", count(*length)));
+                    .map(|(length, name)| format!(", of these {} {name}", (self.text)(*length)));
                 DataLine {
                     what: format!("{}, {}", row.label, stretch.name),
-                    value: format!("{}{}", count(stretch.length), first.unwrap_or_default()),
+                    value: format!("{}{}", (self.text)(stretch.length), first.unwrap_or_default()),
                 }
             };
             row.stretches.iter().map(line).collect::<Vec<_>>()

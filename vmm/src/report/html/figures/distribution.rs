@@ -46,7 +46,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     let shown = if calls.is_empty() { of_kind(false) } else { calls };
     let (case, samples) = shown.first()?;
     let unit = pick::tick_unit(run);
-    let claim = claim(case, samples, unit);
+    let claim = claim(run, case, samples, unit);
     let ecdf = Lines::new(
         Axis::logarithmic(unit),
         Axis::linear("share of samples that take no more, %"),
@@ -66,8 +66,8 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     Some(Figure { claim, notes: vec![note], plot: Box::new(Panels { panels, columns: 2 }) })
 }
 
-fn claim(case: &CaseRecord, samples: &Histogram<u64>, unit: &str) -> String {
-    let at = |share: f64| format::grouped(samples.value_at_quantile(share));
+fn claim(run: &RunRecord, case: &CaseRecord, samples: &Histogram<u64>, unit: &str) -> String {
+    let at = |share: f64| pick::ticks_text(run, samples.value_at_quantile(share) as f64);
     let high =
         percentile::highest(samples.len()).map(|(share, name)| format!("{name} at most {}, ", at(share)));
     format!(
@@ -76,7 +76,7 @@ fn claim(case: &CaseRecord, samples: &Histogram<u64>, unit: &str) -> String {
         format::grouped(samples.len()),
         at(0.5),
         high.unwrap_or_default(),
-        format::grouped(samples.max()),
+        pick::ticks_text(run, samples.max() as f64),
     )
 }
 

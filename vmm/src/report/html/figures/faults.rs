@@ -25,7 +25,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     let has_ticks = cases.iter().any(|case| !case.ticks.is_empty());
     let mut groups: Vec<Group> = Vec::new();
     for case in &cases {
-        let bar = if has_ticks { ticks(case) } else { counts(case) };
+        let bar = if has_ticks { ticks(run, case) } else { counts(case) };
         let (Some(bar), Some(fault)) = (bar, case.parameters.fault) else { continue };
         let fault = fault.name().replace('_', " ");
         let heading = match case.parameters.demote_after {
@@ -43,15 +43,24 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         false => "page tables loaded from the fault to the second answer".to_owned(),
     };
     let claim = claim(&groups, has_ticks, pick::tick_unit(run))?;
-    Some(Figure { claim, notes: Vec::new(), plot: Box::new(Bars { unit, groups, key, greatest: None }) })
+    Some(Figure {
+        claim,
+        notes: Vec::new(),
+        plot: Box::new(Bars {
+            unit,
+            groups,
+            key,
+            is_measured: has_ticks && !run.host.tsc_counts_instructions,
+        }),
+    })
 }
 
-fn ticks(case: &CaseRecord) -> Option<Bar> {
+fn ticks(run: &RunRecord, case: &CaseRecord) -> Option<Bar> {
     let parts: Vec<(Ink, f64)> =
         PARTS.iter().filter_map(|(ink, channel, _)| Some((*ink, pick::median(case, channel)?.0))).collect();
     let sum: f64 = parts.iter().map(|(_, value)| value).sum();
     let (label, ink) = pick::by_placement(case);
-    (sum > 0.0).then(|| Bar { label, parts, text: count(sum), remark: String::new(), ink })
+    (sum > 0.0).then(|| Bar { label, parts, text: pick::ticks_text(run, sum), remark: String::new(), ink })
 }
 
 fn counts(case: &CaseRecord) -> Option<Bar> {

@@ -2,7 +2,7 @@
 
 use crate::case::parameter::Migration;
 use crate::record::run::{CaseRecord, RunRecord};
-use crate::report::html::bars::{Bar, Bars, Group, count};
+use crate::report::html::bars::{Bar, Bars, Group, count, measured};
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
 use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick;
@@ -57,16 +57,18 @@ fn gap(run: &RunRecord) -> Option<Figure> {
     let unit = pick::tick_unit(run);
     let claim = format!(
         "While a server moves into the kernel, its caller is without an answer for {} {unit}, and on the way out for {}",
-        count(gap_in),
-        count(gap_out)
+        pick::ticks_text(run, gap_in),
+        pick::ticks_text(run, gap_out)
     );
+    let text = if run.host.tsc_counts_instructions { count } else { measured };
     let mut panels: Vec<(String, Box<dyn Plot>)> =
-        vec![(String::new(), Box::new(Timeline { rows: vec![row], unit: unit.to_owned() }))];
+        vec![(String::new(), Box::new(Timeline { rows: vec![row], unit: unit.to_owned(), text }))];
     let bars: Vec<Bar> = methods
         .iter()
         .filter_map(|(label, ink, case)| {
             let label = if label == "one by one" { "in place" } else { label };
-            Some(Bar::whole(label, *ink, pick::median(case, "gap_in")?.0, ""))
+            let (gap, _) = pick::median(case, "gap_in")?;
+            Some(Bar { text: pick::ticks_text(run, gap), ..Bar::whole(label, *ink, gap, "") })
         })
         .collect();
     if bars.len() > 1 {
@@ -128,8 +130,8 @@ fn partners(run: &RunRecord) -> Option<Figure> {
             format!(
                 "With {} partners the gap on the way in is {} {unit} one by one, and {} as a group",
                 count(one.x),
-                count(one.y),
-                count(group.y)
+                pick::ticks_text(run, one.y),
+                pick::ticks_text(run, group.y)
             ),
             vec![
                 panel(&format!("gap on the way in, {unit}"), &gaps),

@@ -7,6 +7,7 @@ mod distribution;
 mod faults;
 mod flush_threshold;
 mod ipc_path;
+mod ipc_time;
 mod ipc_words;
 mod migrate;
 mod monolith;
@@ -37,6 +38,7 @@ pub const ALL: &[Definition] = &[
     working_set::FIGURE,
     chain_steps::FIGURE,
     ipc_path::FIGURE,
+    ipc_time::FIGURE,
     ipc_words::FIGURE,
     phases::FIGURE,
     distribution::FIGURE,

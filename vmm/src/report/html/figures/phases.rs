@@ -68,7 +68,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         unit: "instructions of one round trip, by the trace".to_owned(),
         key: key.collect(),
         groups,
-        greatest: None,
+        is_measured: false,
     };
     let note =
         "Client and server are the measuring programs themselves; all the rest is what IPC takes.".to_owned();

@@ -32,18 +32,17 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     let (first, last) = costs.first().and_then(|line| line.points.first().zip(line.points.last()))?;
     let is_flat = costs.iter().all(|line| line.points.iter().all(|point| point.y == line.points[0].y));
     let servers = count(last.x);
+    let text = |value: f64| if has_ticks { pick::ticks_text(run, value) } else { count(value) };
     let what = if has_ticks { unit.replace(" of the median call", "") } else { "thread switches".to_owned() };
     let claim = match is_flat {
         true => format!(
             "With {servers} servers as with one, a call costs the same {} {what} ({})",
-            count(first.y),
+            text(first.y),
             costs[0].name
         ),
-        false => format!(
-            "With one server a call costs {} {what}, with {servers} {}",
-            count(first.y),
-            count(last.y)
-        ),
+        false => {
+            format!("With one server a call costs {} {what}, with {servers} {}", text(first.y), text(last.y))
+        }
     };
     let memory = line(|case| {
         (case.guest_memory_bytes > 0).then(|| case.guest_memory_bytes as f64 / f64::from(1 << 20))

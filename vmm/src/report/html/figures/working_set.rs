@@ -39,7 +39,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
             };
             let series = series(&cases, &of);
             if series.iter().any(|line| line.points.len() > 1) {
-                claim = claim.or_else(|| growth_claim(&series, unit));
+                claim = claim.or_else(|| growth_claim(run, &series, unit));
                 panels.push((heading.to_owned(), plot(unit, series)?));
             }
         }
@@ -105,7 +105,7 @@ fn walks_claim(series: &[Series], model: &str) -> Option<String> {
     ))
 }
 
-fn growth_claim(series: &[Series], unit: &str) -> Option<String> {
+fn growth_claim(run: &RunRecord, series: &[Series], unit: &str) -> Option<String> {
     let ends = |name: &str| {
         let points = &series.iter().find(|line| line.name == name)?.points;
         points.first().copied().zip(points.last().copied())
@@ -114,9 +114,9 @@ fn growth_claim(series: &[Series], unit: &str) -> Option<String> {
     let unit = unit.split(' ').next()?;
     Some(format!(
         "Without pages a call into the kernel takes {} {unit} less than one into another user space, with {} pages {}",
-        count(user.y - kernel.y),
+        pick::ticks_text(run, user.y - kernel.y),
         count(user_last.x),
-        count(user_last.y - kernel_last.y),
+        pick::ticks_text(run, user_last.y - kernel_last.y),
     ))
 }
 
