@@ -16,6 +16,7 @@
 //! * [`call`]: system calls, tags and status codes.
 //! * [`region`]: the layout of the 4 GiB region that every server lives in.
 //! * [`program`]: the arguments that each server program understands.
+#![forbid(unsafe_code)]
 #![no_std]
 
 pub mod address;

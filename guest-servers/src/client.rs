@@ -1,4 +1,5 @@
 //! Drives the measured loops: warm-up, first mark, samples, second mark, end of the case.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
 //! Tells when a call arrived and when its answer left, for the cost of each direction.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

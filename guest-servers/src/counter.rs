@@ -1,4 +1,5 @@
 //! Counts: the simplest server with a state to lose.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
 //! Faults, loops or lies when told to, for the tests of what happens then.
+#![expect(unsafe_code, reason = "it is what the program is for")]
 #![no_std]
 #![no_main]
 

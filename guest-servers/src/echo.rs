@@ -1,4 +1,5 @@
 //! Returns every message as it came: the words in registers stay there, the others stay in the message buffer.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

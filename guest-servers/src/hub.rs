@@ -1,4 +1,5 @@
 //! Touches pages of its working set, calls each of its handles in turn, and answers: a server with partners.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

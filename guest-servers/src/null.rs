@@ -1,4 +1,5 @@
 //! Answers every call at once with an empty message.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,6 @@
 //! Checks its own pointers into code, data, heap and stack for every call, and counts the calls in a state that it hands
 //! over when it is relocated.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
 //! Passes every call on to its handle 0, and the answer back.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

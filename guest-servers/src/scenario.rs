@@ -1,4 +1,5 @@
 //! Plays the scenarios of the test suite. Each records what it saw as samples; `abi::program::scenario` defines them.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,6 @@
 //! Random operations by many threads, each of which checks what it gets: calls, sends and notifications to servers on all CPUs,
 //! while threads move, and servers migrate, stop, start and crash. The same seed gives each thread the same operations.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

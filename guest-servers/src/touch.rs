@@ -1,4 +1,5 @@
 //! Touches pages of its working set for every call: a server with a working set.
+#![forbid(unsafe_code)]
 #![no_std]
 #![no_main]
 

@@ -29,6 +29,7 @@ pub(crate) fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "a system call")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,6 @@
 //! inkbed: boots a small L4-style microkernel under KVM and measures what IPC costs by the placement of the server.
 
+#![deny(unsafe_code)]
 // A terminal that cannot be written to must not end a run: `cli::output` is where it is written to.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 

@@ -1,5 +1,7 @@
 //! The command `inkbed`.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

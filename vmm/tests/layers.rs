@@ -99,8 +99,8 @@ fn upward(file: &Path, text: &str) -> Vec<Upward> {
     let own = layer_of(file);
     let height = |layer: &str| LAYERS.iter().position(|known| *known == layer);
     let own_height = height(&own).unwrap_or_else(|| panic!("{own} is no layer: give it a place in LAYERS"));
-    let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let lines = program.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+    let end = text.lines().position(|line| line.ends_with("mod tests {")).unwrap_or(usize::MAX);
+    let lines = text.lines().take(end).enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
     let mut found = Vec::new();
     for (index, line) in lines {
         for to in named(line).into_iter().filter(|to| *to != own) {

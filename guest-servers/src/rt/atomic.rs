@@ -3,6 +3,11 @@
 //! For a 32-bit target without SSE the compiler moves 64 bits at once through the floating-point unit, which servers do not
 //! have. CMPXCHG8B, which every 32-bit CPU since the Pentium has, needs none.
 
+#![allow(
+    unsafe_code,
+    reason = "memory that another thread reads, where the processor has no such instruction"
+)]
+
 #[cfg(not(target_arch = "x86"))]
 pub use core::sync::atomic::AtomicU64;
 #[cfg(target_arch = "x86")]

@@ -1,5 +1,7 @@
 //! The clock of the samples: the time-stamp counter, fenced, and whether the host gave the CPU to somebody else meanwhile.
 
+#![expect(unsafe_code, reason = "instructions of the processor")]
+
 use core::arch::asm;
 
 use abi::region::{CLOCK_OFFSET, CLOCK_SIZE};

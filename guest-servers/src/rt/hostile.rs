@@ -1,5 +1,7 @@
 //! What only a hostile 32-bit program does. The 64-bit builds do nothing in their place.
 
+#![allow(unsafe_code, reason = "it breaks rules on purpose, in programs for 32 bits")]
+
 /// Jumps to the 64-bit code segment; an invalid opcode if it gets there.
 pub fn enter_64_bit_code() {
     // SAFETY: stops this server either way.

@@ -3,6 +3,7 @@
 //! A server is a file with a `fn serve(start: Start) -> !` and one line, `rt::server!(serve);`. It is compiled twice, as a
 //! 64-bit program for the placements `user` and `kernel`, as a 32-bit one for `small` and `large`: it reaches the kernel only
 //! through the stubs of its kernel interface page (`stub`). What differs between the two is in this runtime.
+#![deny(unsafe_code)]
 #![no_std]
 
 pub mod atomic;

@@ -1,5 +1,7 @@
 //! The memory that a server finds in its region: message buffer, working set, samples.
 
+#![expect(unsafe_code, reason = "raw memory of the program's own region")]
+
 use core::cell::{Cell, UnsafeCell};
 use core::ptr::with_exposed_provenance;
 

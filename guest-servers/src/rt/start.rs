@@ -1,5 +1,7 @@
 //! What a thread knows when it starts, and how it ends when it panics.
 
+#![expect(unsafe_code, reason = "the program's entry")]
+
 use core::fmt;
 use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;

@@ -1,5 +1,7 @@
 //! What the compiler calls to move memory: the 32-bit target expects it in a C library.
 
+#![expect(unsafe_code, reason = "functions that the compiler calls by name")]
+
 use core::arch::asm;
 
 /// Copies `count` bytes between two places that do not overlap.

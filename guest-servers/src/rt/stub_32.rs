@@ -1,5 +1,7 @@
 //! System calls of 32-bit programs: arguments and results in the thread's message block.
 
+#![expect(unsafe_code, reason = "instructions of the processor")]
+
 use core::arch::asm;
 use core::ptr::with_exposed_provenance_mut;
 

@@ -1,5 +1,7 @@
 //! System calls of 64-bit programs: all arguments and results in registers.
 
+#![expect(unsafe_code, reason = "instructions of the processor")]
+
 use core::arch::asm;
 
 use abi::call::number;

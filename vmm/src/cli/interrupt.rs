@@ -1,5 +1,7 @@
 //! Ctrl-C: the first one stops the guest and lets what is done be written, the second one ends at once.
 
+#![expect(unsafe_code, reason = "signal handlers")]
+
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;

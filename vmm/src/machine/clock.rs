@@ -1,5 +1,7 @@
 //! The clock that all processes of a host share.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 /// CLOCK_MONOTONIC, ns.
 pub(crate) fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,5 +1,7 @@
 //! The bytes of a file for the guest, held without a copy of one's own wherever that can be.
 
+#![expect(unsafe_code, reason = "system calls and mapped files")]
+
 use std::fmt;
 use std::fs::File;
 use std::io;

@@ -1,5 +1,7 @@
 //! Exits of a vCPU, decoded: pure functions from what KVM tells to what the machine model does.
 
+#![expect(unsafe_code, reason = "KVM's shared page")]
+
 use abi::port::{DOORBELL, EXIT, SERIAL, SERIAL_COUNT};
 use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 use kvm_bindings::{

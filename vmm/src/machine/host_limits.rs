@@ -1,5 +1,7 @@
 //! Limits that the host puts on this process.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 use libc::{RLIMIT_NOFILE, rlimit};
 
 /// Open files of one vCPU: itself, its statistics, and the schedule of its thread. A guest in a process of its own takes

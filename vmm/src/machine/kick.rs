@@ -3,6 +3,8 @@
 //! A signal alone can arrive just before KVM_RUN and be lost. Its handler therefore also sets `immediate_exit` of the
 //! `kvm_run` that belongs to the thread, which makes the next KVM_RUN return at once (api.rst, kvm_run).
 
+#![expect(unsafe_code, reason = "signals to threads")]
+
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;

@@ -1,5 +1,7 @@
 //! Guest memory: where it lies in the guest's physical address space, and how the VMM gets at it.
 
+#![expect(unsafe_code, reason = "guest memory")]
+
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;

@@ -1,5 +1,7 @@
 //! Which host CPU each vCPU thread runs on.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 use std::collections::BTreeSet;
 use std::io;
 

@@ -1,5 +1,7 @@
 //! Records of the crate `abi` as bytes in guest memory, and as words in messages between processes.
 
+#![expect(unsafe_code, reason = "records as bytes")]
+
 use abi::boot::{BootInfo, Module};
 use abi::flush::FlushReport;
 use abi::plan::{Plan, PlanRight, PlanServer};

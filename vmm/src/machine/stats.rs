@@ -1,5 +1,7 @@
 //! KVM's own statistics of a VM or a vCPU: binary statistics (api.rst, KVM_GET_STATS_FD).
 
+#![expect(unsafe_code, reason = "a struct of the system's")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd};

@@ -1,6 +1,8 @@
 //! Time in which this process stood still: it was stopped (Ctrl-Z) or frozen, or its host was suspended. That time is nobody's,
 //! least of all the guest's. A process that wants a CPU and gets none does not stand still: the host is busy.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! One virtual machine: its memory slots and interrupt controllers.
 
+#![expect(unsafe_code, reason = "the guest's memory is KVM's as well")]
+
 use kvm_bindings::{
     KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API, KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK,
     KVM_X2APIC_API_USE_32BIT_IDS, kvm_enable_cap, kvm_userspace_memory_region,

@@ -140,6 +140,7 @@ fn filter(role: Role) -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "system calls that must fail")]
 mod tests {
     use std::fs::File;
     use std::net::UdpSocket;

@@ -1,5 +1,7 @@
 //! Starting the process of a guest, and what is left of it at its end.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;

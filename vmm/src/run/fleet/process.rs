@@ -1,5 +1,7 @@
 //! The process of one guest: from the order on its standard input to the guest's end.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,5 +1,7 @@
 //! Kernel and server programs in one sealed file that the processes of all guests map: the host holds each page once.
 
+#![expect(unsafe_code, reason = "system calls")]
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
