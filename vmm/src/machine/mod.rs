@@ -4,7 +4,7 @@
 //! `kernel_image` and `layout` decide what lies where, `vm`, `vcpu` and `cpuid` create it in KVM, `boot` and
 //! `page_table` fill guest memory, `threads` runs it with `exit`, `devices` and `measure`, and `outcome`
 //! judges with `report` and `last_words` what came of it.
-//! A [`probe`] counts what it likes at the marks; an `observe`r watches a vCPU with the means of `debug`. Neither is known here.
+//! A `probe` counts what it likes at the marks; an `observe`r watches a vCPU with the means of `debug`. Neither is known here.
 //!
 //! The guest is untrusted: what it writes is copied first and then checked, and nothing of it can make the VMM panic,
 //! wait for ever or take memory without bound.

@@ -1,7 +1,7 @@
 //! Many guests at once, each in a process of its own.
 //!
 //! The process that runs an experiment starts one process for every guest: this very executable again, with
-//! [`PROCESS_COMMAND`] for its command line (`launch`). Each is told over a socket what to run (`message`) and gets the
+//! `PROCESS_COMMAND` for its command line (`launch`). Each is told over a socket what to run (`message`) and gets the
 //! programs in a sealed file that all of them map (`programs`). It makes its guest, gives up its privileges and its system
 //! calls (`confine`), runs the guest to its first mark, and waits there (`process`). When all guests are there, or have
 //! ended, memory is measured (`memory`), and then all of them measure at the same time (`fleet`). Quotas are cgroups of
