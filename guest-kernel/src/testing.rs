@@ -1,7 +1,6 @@
 //! Objects for tests of the portable logic.
 
 use std::alloc::{Layout, alloc_zeroed};
-use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -13,10 +12,8 @@ use abi::report::{CpuReport, Report};
 
 use crate::arch::Pmu;
 use crate::cpu::Cpu;
-use crate::cpu::kernel::{Cpus, Kernel};
-use crate::cpu::world::World;
+use crate::cpu::kernel::{Cpus, Kernel, Settings};
 use crate::lifecycle::policy;
-use crate::measure::marks::Marks;
 use crate::measure::report::ReportWriter;
 use crate::memory::{PageRanges, Placement, physical_pointer};
 use crate::object::endpoint::{Endpoint, Right};
@@ -95,22 +92,34 @@ pub fn cpu_running(running: &'static Thread) -> &'static Cpu {
     cpu
 }
 
+/// The CPUs of a kernel, with a thread of lower priority than all others running and one ready on each.
+pub fn cpus(count: u32) -> Vec<&'static Cpu> {
+    let idle = |index| server_on(Placement::Kernel, None, 0, index);
+    let all: Vec<&'static Cpu> = (0..count)
+        .map(|index| {
+            let cpu: &'static Cpu = Box::leak(Box::new(Cpu::running(idle(index))));
+            cpu.set_up(index, 0);
+            cpu.set_apic_id(100 + index);
+            cpu.ready().push_back(idle(index));
+            cpu
+        })
+        .collect();
+    let kernel = kernel(all.clone().leak());
+    all.iter().for_each(|cpu| cpu.set_kernel(kernel));
+    all
+}
+
 /// A kernel with these CPUs, without plan and driver.
 pub fn kernel(cpus: &'static [&'static Cpu]) -> &'static Kernel {
-    Box::leak(Box::new(Kernel {
-        report: report_for(cpus.len()),
-        servers: Cell::new(&[]),
+    let settings = Settings {
         has_driver: false,
         flush_threshold_pages: abi::flush::DEFAULT_PAGES,
         has_pcids: false,
         has_time_slices: true,
-        regions: Cell::new(None),
         when_proved_stable: policy::promote_soon,
-        pmu: Pmu::new(&PmuPlan::default()),
-        cpus: Cpus::new(cpus),
-        world: World::default(),
-        marks: Marks::default(),
-    }))
+    };
+    let pmu = Pmu::new(&PmuPlan::default());
+    Box::leak(Box::new(Kernel::new(report_for(cpus.len()), settings, pmu, Cpus::new(cpus))))
 }
 
 /// The writer of a report that nobody reads.

@@ -1,6 +1,6 @@
 //! From the plan to running servers.
 
-use core::cell::{Cell, OnceCell};
+use core::cell::OnceCell;
 use core::fmt::{self, Write as _};
 
 use abi::address::HOME_COUNT;
@@ -17,10 +17,9 @@ use super::region::SharedPages;
 use super::spaces::Spaces;
 use crate::arch::{self, Ring3State};
 use crate::cpu::Cpu;
-use crate::cpu::kernel::{Cpus, Kernel};
-use crate::cpu::world::{Alone, World};
+use crate::cpu::kernel::{Cpus, Kernel, Settings};
+use crate::cpu::world::Alone;
 use crate::lifecycle::{policy, start_stop};
-use crate::measure::marks::Marks;
 use crate::measure::report::ReportWriter;
 use crate::memory::slot::FreeSlots;
 use crate::memory::small_slot::SmallSlots;
@@ -101,24 +100,17 @@ pub fn load(
         find_segments(cpu, &compatibility, features, report, memory, entries).map_err(no_memory)?;
     compatibility.check(features)?;
     report.set_flush(&flush);
-    let kernel = Kernel {
-        report,
-        servers: Cell::new(&[]),
-        regions: Cell::new(None),
+    let settings = Settings {
         has_driver,
+        flush_threshold_pages: flush.threshold_pages,
         has_pcids: use_pcid,
         has_time_slices: plan.flags & abi::plan::flag::NO_TIME_SLICES == 0,
-        flush_threshold_pages: flush.threshold_pages,
-        pmu,
-        cpus: Cpus::new(
-            memory
-                .objects(boot.cpu_count as usize, |index| Ok((entries.cpu)(index as u32)))
-                .map_err(no_memory)?,
-        ),
         when_proved_stable: policy::promote_soon,
-        world: World::default(),
-        marks: Marks::default(),
     };
+    let cpus = memory
+        .objects(boot.cpu_count as usize, |index| Ok((entries.cpu)(index as u32)))
+        .map_err(no_memory)?;
+    let kernel = Kernel::new(report, settings, pmu, Cpus::new(cpus));
     let kernel = memory.object(kernel).map_err(no_memory)?;
     cpu.set_kernel(kernel);
 
@@ -138,8 +130,7 @@ pub fn load(
     };
     let loader = memory.object(loader).map_err(no_memory)?;
     let created = create_all(loader)?;
-    kernel.servers.set(created);
-    kernel.regions.set(Some(loader));
+    kernel.set_loaded(created, loader);
     for (server, plan) in created.iter().zip(servers) {
         make_endpoints(memory, server, plan).map_err(out_of_memory_at(server))?;
     }
@@ -226,7 +217,7 @@ fn out_of_memory_at(server: &Server) -> impl Fn(OutOfMemory) -> StartError {
 pub fn launch(alone: &Alone<'_>) {
     let Some(kernel) = alone.cpu().kernel() else { return };
     alone.cpus().for_each(|cpu| cpu.set_kernel(kernel));
-    for server in kernel.servers.get() {
+    for server in kernel.servers() {
         for thread in server.threads() {
             start_stop::begin(alone.cpu_of(thread), thread);
         }

@@ -85,7 +85,7 @@ fn start_in(pages: usize, servers: &[PlanServer]) -> Result<&'static Kernel, Sta
 
 /// The same, which must go well.
 fn started(servers: &[PlanServer]) -> &'static [Server] {
-    start_in(ENOUGH, servers).unwrap_or_else(|error| panic!("{error}")).servers.get()
+    start_in(ENOUGH, servers).unwrap_or_else(|error| panic!("{error}")).servers()
 }
 
 fn in_user() -> PlanServer {
@@ -201,7 +201,7 @@ proptest! {
     fn too_little_memory_is_refused_with_the_reason(pages in 1_usize..160, kernel: bool) {
         let plan = if kernel { in_kernel() } else { in_user() };
         match start_in(pages, &[plan, plan, plan]) {
-            Ok(kernel) => kernel.servers.get().iter().for_each(check_region),
+            Ok(kernel) => kernel.servers().iter().for_each(check_region),
             Err(StartError::OutOfMemory { server }) => prop_assert!(server < 3),
             Err(error) => prop_assert!(false, "{}", error),
         }
@@ -215,7 +215,7 @@ proptest! {
         let started = start_in(pages, &[in_user()]);
         let threads = std::iter::from_fn(|| cpu(0).ready().pop()).collect::<Vec<_>>();
         if let Ok(kernel) = started {
-            let server = &kernel.servers.get()[0];
+            let server = &kernel.servers()[0];
             threads.iter().for_each(|thread| thread.receive());
             let relocate = || stop(|alone| start_stop::relocate(alone, server, Placement::Kernel));
             // The first try may leave a table behind that the kernel's slots share.

@@ -11,12 +11,15 @@ use crate::measure::report::ReportWriter;
 use crate::memory::Placement;
 use crate::object::server::Server;
 
-/// The kernel's root object.
-pub struct Kernel {
-    /// The report of the case.
-    pub report: ReportWriter,
-    /// All servers, in the order of the plan.
-    pub servers: Cell<&'static [Server]>,
+/// What the plan has become.
+#[derive(Clone, Copy)]
+struct Loaded {
+    servers: &'static [Server],
+    regions: &'static dyn Regions,
+}
+
+/// What a kernel is told when it begins, and never changes.
+pub struct Settings {
     /// Whether a server drives the case: without one the guest idles for ever when nobody is ready.
     pub has_driver: bool,
     /// Up to this number of pages a flush of the TLB goes page by page.
@@ -25,10 +28,18 @@ pub struct Kernel {
     pub has_pcids: bool,
     /// Whether time slices end.
     pub has_time_slices: bool,
-    /// Where regions of servers come from; `None` until the plan has been started.
-    pub regions: Cell<Option<&'static dyn Regions>>,
     /// What is done as soon as a server has proved stable: IPC, which sees it, knows nothing of migration.
     pub when_proved_stable: fn(&Cpu, &'static Server),
+}
+
+/// The kernel's root object.
+pub struct Kernel {
+    /// The report of the case.
+    pub report: ReportWriter,
+    /// All servers, and where their regions come from; `None` until the plan has been loaded.
+    loaded: Cell<Option<Loaded>>,
+    /// What it was told when it began.
+    pub settings: Settings,
     /// The performance counters around the measured part.
     pub pmu: Pmu,
     /// All CPUs, by index.
@@ -37,6 +48,36 @@ pub struct Kernel {
     pub world: World,
     /// Where the driver's threads wait for each other.
     pub marks: Marks,
+}
+
+impl Kernel {
+    /// The kernel of these CPUs, without servers.
+    pub fn new(report: ReportWriter, settings: Settings, pmu: Pmu, cpus: Cpus) -> Kernel {
+        Kernel {
+            report,
+            loaded: Cell::new(None),
+            settings,
+            pmu,
+            cpus,
+            world: World::default(),
+            marks: Marks::default(),
+        }
+    }
+
+    /// The plan has become these servers, whose regions come from there.
+    pub fn set_loaded(&self, servers: &'static [Server], regions: &'static dyn Regions) {
+        self.loaded.set(Some(Loaded { servers, regions }));
+    }
+
+    /// All servers, in the order of the plan.
+    pub fn servers(&self) -> &'static [Server] {
+        self.loaded.get().map_or(&[], |loaded| loaded.servers)
+    }
+
+    /// Where regions of servers come from; `None` until the plan has been loaded.
+    pub fn regions(&self) -> Option<&'static dyn Regions> {
+        self.loaded.get().map(|loaded| loaded.regions)
+    }
 }
 
 /// All CPUs, by index: to everybody their ports, and to whoever has stopped them all of them.
@@ -95,9 +136,9 @@ pub trait Regions {
 }
 
 impl Cpu {
-    /// Where regions of servers come from; `None` until the plan has been started.
+    /// Where regions of servers come from; `None` until the plan has been loaded.
     pub fn regions(&self) -> Option<&'static dyn Regions> {
-        self.kernel().and_then(|kernel| kernel.regions.get())
+        self.kernel().and_then(Kernel::regions)
     }
 
     /// Frames handed out and not given back, 0 before the plan is started.

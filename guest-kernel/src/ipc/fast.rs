@@ -48,7 +48,7 @@ pub extern "sysv64" fn call(handle: u64, tag: Tag, caller: &'static Thread, cpu:
     // The caller must have the right.
     let Some(right) = caller.rights.get(handle) else { return take_slow_path(handle, tag, caller) };
     // A thread of the server must be waiting (so the server is not dead, either).
-    let Some(receiver) = right.endpoint.receivers.top() else { return take_slow_path(handle, tag, caller) };
+    let Some(receiver) = right.endpoint.receiver() else { return take_slow_path(handle, tag, caller) };
     // Nobody else must be due before it.
     if !cpu.ready().has_none_due_before(receiver) {
         return take_slow_path(handle, tag, caller);
@@ -85,7 +85,7 @@ fn hand_over(
     caller: &'static Thread,
     cpu: &'static Cpu,
 ) -> FastExit {
-    right.endpoint.receivers.take_off(receiver);
+    right.endpoint.take_receiver(receiver);
     caller.call_taken_by(receiver);
     count(&cpu.counters().ipc_fast);
     cpu.switch_to(receiver);

@@ -13,6 +13,6 @@ pub fn message_received(cpu: &Cpu, sender: &Thread, receiver: &Thread) {
     if server.policy.proved_stable()
         && let Some(kernel) = cpu.kernel()
     {
-        (kernel.when_proved_stable)(cpu, server);
+        (kernel.settings.when_proved_stable)(cpu, server);
     }
 }

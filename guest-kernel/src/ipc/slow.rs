@@ -125,14 +125,14 @@ pub(super) fn deliver_or_queue(
     endpoint: &'static Endpoint,
     queued_as: State,
 ) -> Delivery {
-    let Some(receiver) = endpoint.receivers.top() else {
+    let Some(receiver) = endpoint.receiver() else {
         sender.wait_to_send(endpoint, queued_as);
         return Delivery::Queued;
     };
     if !can_transfer(sender.tag(), sender, receiver) {
         return Delivery::NoBuffer;
     }
-    endpoint.receivers.take_off(receiver);
+    endpoint.take_receiver(receiver);
     hand_over(cpu, sender, receiver, queued_as);
     cpu.make_ready(receiver);
     Delivery::Done(receiver)
@@ -161,7 +161,7 @@ pub fn receive(cpu: &Cpu, receiver: &'static Thread) {
     if bits != 0 {
         return deliver_notification(receiver, bits);
     }
-    while let Some(sender) = endpoint.senders.pop_front() {
+    while let Some(sender) = endpoint.pop_sender() {
         if !can_transfer(sender.tag(), sender, receiver) {
             sender.set_error(status::NO_BUFFER);
             cpu.make_ready(sender);

@@ -77,7 +77,7 @@ fn end_threads<'cpu>(cpu: &Cpu, server: &'static Server, cpu_of: impl Fn(&Thread
     }
     server.forget_direct_entry();
     for endpoint in server.endpoints() {
-        while let Some(sender) = endpoint.senders.pop_front() {
+        while let Some(sender) = endpoint.pop_sender() {
             sender.set_error(status::PARTNER_DEAD);
             cpu.make_ready(sender);
         }
@@ -90,7 +90,7 @@ fn end_thread<'cpu>(thread: &'static Thread, cpu_of: impl Fn(&Thread) -> &'cpu C
         State::Ready => cpu_of(thread).ready().remove(thread),
         State::Calling | State::Sending => {
             if let Some(target) = thread.queued_at() {
-                target.senders.remove(thread);
+                target.remove_sender(thread);
             }
         }
         State::AwaitingReply => thread.take_call_back(),

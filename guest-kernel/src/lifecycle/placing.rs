@@ -37,7 +37,7 @@ fn change_cpu(alone: &Alone<'_>, thread: &'static Thread, to: u32) {
     match state {
         State::Ready => alone.cpu_of(thread).ready().remove(thread),
         State::Receiving => {
-            thread.endpoint().receivers.remove(thread);
+            thread.endpoint().remove_receiver(thread);
         }
         _ => {}
     }
@@ -69,7 +69,7 @@ fn lead_on(from: &Cpu, endpoints: &'static [Endpoint]) {
     let Some(thread) = server.threads().first() else { return };
     let elsewhere = thread.endpoint();
     here.lead_to(elsewhere);
-    while let Some(sender) = here.senders.pop_front() {
+    while let Some(sender) = here.pop_sender() {
         sender.send_on_from(index, elsewhere);
         from.post(elsewhere.cpu(), sender);
     }

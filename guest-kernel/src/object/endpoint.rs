@@ -23,9 +23,9 @@ use crate::sync::notice::Notice;
 #[repr(C, align(64))]
 pub struct Endpoint {
     /// Threads of the server that wait for a message. Last in, first out: the one whose stack is still in the cache.
-    pub receivers: Stack,
+    pub(super) receivers: Stack,
     /// Threads that wait for the server to take their message. First in, first out.
-    pub senders: Queue,
+    pub(super) senders: Queue,
     /// Notification bits that no receiver has seen yet.
     notification: Cell<u64>,
     /// Address of the server's [`abi::call::DirectEntry`], 0 if it has none. Assembly reads it.
@@ -106,6 +106,33 @@ impl Endpoint {
 
     pub(super) fn set_direct_entry(&self, address: u64) {
         self.direct_entry.set(address);
+    }
+
+    /// The thread of the server that waits for a message and gets the next one.
+    #[inline]
+    pub fn receiver(&self) -> Option<&'static Thread> {
+        self.receivers.top()
+    }
+
+    /// Takes off `thread`, which is that one.
+    #[inline]
+    pub fn take_receiver(&self, thread: &'static Thread) {
+        self.receivers.take_off(thread);
+    }
+
+    /// Takes out `thread`, which waits for a message, wherever it is among those that do.
+    pub fn remove_receiver(&self, thread: &'static Thread) {
+        self.receivers.remove(thread);
+    }
+
+    /// Takes the first of the threads that wait for the server to take their message.
+    pub fn pop_sender(&self) -> Option<&'static Thread> {
+        self.senders.pop_front()
+    }
+
+    /// Takes out `thread`, one of those.
+    pub fn remove_sender(&self, thread: &'static Thread) {
+        self.senders.remove(thread);
     }
 
     /// Whether a thread of the server that receives now would not have to wait.

@@ -1,6 +1,6 @@
 //! Threads in a row, linked through the threads themselves: a doubly linked queue, and a singly linked stack.
 //!
-//! A thread is in at most one of them at a time: a ready queue, the receivers of an endpoint (a stack), or its senders.
+//! A thread is in at most one of them at a time: a run queue, the receivers of an endpoint (a stack), or its senders.
 //! Every operation takes the same few instructions however many threads there are.
 
 use core::cell::Cell;

@@ -101,7 +101,7 @@ pub fn run_next(cpu: &'static Cpu) -> &'static Thread {
 /// Waits for an interrupt because nobody can run; returns after it was handled. Ends the case if none can come: from a
 /// single CPU that is plain, with several the VMM sees it by the time that none of them runs.
 fn idle(cpu: &Cpu) {
-    let ends_here = |kernel: &Kernel| kernel.has_driver && kernel.cpus.count() == 1;
+    let ends_here = |kernel: &Kernel| kernel.settings.has_driver && kernel.cpus.count() == 1;
     if !cpu.ready().has_time_slice() && cpu.kernel().is_some_and(ends_here) {
         arch::exit(exit_code::DEADLOCK);
     }
@@ -112,7 +112,7 @@ fn idle(cpu: &Cpu) {
 /// unless the plan has it last until the running thread blocks.
 fn arm_timer_if_shared(cpu: &Cpu, running: &Thread) {
     let shared = cpu.ready().occupied() >> running.priority() & 1 != 0;
-    let has_end = || cpu.kernel().is_none_or(|kernel| kernel.has_time_slices);
+    let has_end = || cpu.kernel().is_none_or(|kernel| kernel.settings.has_time_slices);
     if shared && !cpu.ready().set_time_slice(true) && has_end() {
         arch::arm_timer();
     }

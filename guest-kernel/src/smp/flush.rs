@@ -28,7 +28,7 @@ pub fn regions(
     pages: u64,
 ) -> Flushed {
     let cpu = alone.cpu();
-    let has_pcids = cpu.kernel().is_some_and(|kernel| kernel.has_pcids);
+    let has_pcids = cpu.kernel().is_some_and(|kernel| kernel.settings.has_pcids);
     let mut forget = Forget { everything: pages > threshold(cpu), ..Forget::default() };
     for (place, region) in forget.regions.iter_mut().zip(servers) {
         match region.1 {
@@ -50,7 +50,7 @@ pub fn everything(alone: &Alone<'_>) {
 
 /// Up to this number of pages a flush goes page by page.
 pub fn threshold(cpu: &Cpu) -> u64 {
-    cpu.kernel().map_or(DEFAULT_PAGES, |kernel| kernel.flush_threshold_pages).into()
+    cpu.kernel().map_or(DEFAULT_PAGES, |kernel| kernel.settings.flush_threshold_pages).into()
 }
 
 /// The threshold of this CPU, with what it follows from. `measure` fills in the cycles of every point.

@@ -164,7 +164,7 @@ fn change(
 fn server_of_driver(cpu: &Cpu, thread: &Thread, index: u64) -> Result<&'static Server, u64> {
     let kernel = cpu.kernel().filter(|_| thread.server.is_driver).ok_or(status::NOT_PERMITTED)?;
     let index = usize::try_from(index).map_err(|_| status::BAD_ARGUMENT)?;
-    kernel.servers.get().get(index).ok_or(status::BAD_ARGUMENT)
+    kernel.servers().get(index).ok_or(status::BAD_ARGUMENT)
 }
 
 fn move_thread(alone: &Alone<'_>, thread: &Thread, server: &Server, index: u64) -> Result<(), u64> {

@@ -11,7 +11,9 @@ use crate::ipc::fast;
 use crate::memory::Placement;
 use crate::object::space::Space;
 use crate::object::thread::{State, Thread};
-use crate::testing::{cpu_running, give_rights, server, server_in, thread, thread_of_priority, wait};
+use crate::testing::{
+    cpu_running, cpus, give_rights, server, server_in, server_on, thread, thread_of_priority, wait,
+};
 
 const EMPTY: Tag = Tag(0);
 
@@ -315,7 +317,7 @@ fn check(cpu: &'static Cpu, threads: &[&'static Thread], idle: &'static Thread) 
         let state = thread.state();
         prop_assert_eq!(state == State::Running, same(current, thread), "exactly the current thread runs");
         prop_assert_eq!(endpoint.is_dead(), state == State::Dead);
-        let receives = endpoint.receivers.top().is_some();
+        let receives = endpoint.receiver().is_some();
         prop_assert_eq!(receives, state == State::Receiving);
         prop_assert!(!receives || !endpoint.has_something_to_receive());
         prop_assert!(!receives || thread.local_caller().is_none());
@@ -337,4 +339,33 @@ fn check(cpu: &'static Cpu, threads: &[&'static Thread], idle: &'static Thread) 
         prop_assert!(cpu.has_resident(space));
     }
     Ok(())
+}
+
+#[test]
+fn a_call_to_another_cpu_is_taken_there_and_its_answer_comes_back() {
+    let [here, there] = cpus(2)[..] else { panic!("two CPUs") };
+    let (client, server) =
+        (server_on(Placement::Kernel, None, 10, 0), server_on(Placement::Kernel, None, 10, 1));
+    give_rights(client, &[server]);
+    wait(server);
+    here.switch_to(client);
+    take_actions();
+    assert!(!same(system_call(here, number::CALL, 0, Tag::new(7, 1), [42, 0, 0, 0]), client));
+    assert!(client.is_away() && take_actions() == [Action::InterruptCpu(101)]);
+
+    assert!(sched::attend(there) && !sched::attend(there));
+    let runs = sched::interrupted(there);
+    assert!(same(runs, server) && server.context.words[0].get() == 42);
+    assert!(take_actions().is_empty(), "nobody else is wanted");
+    system_call(there, number::REPLY_AND_WAIT, 0, Tag::new(0, 1), [43, 0, 0, 0]);
+    assert_eq!(take_actions()[0], Action::InterruptCpu(100));
+
+    assert!(same(sched::interrupted(here), client) && !client.is_away());
+    assert_eq!((client.context.rax.get(), client.context.words[0].get()), (status::OK, 43));
+}
+
+#[test]
+#[should_panic = "index out of bounds"]
+fn a_thread_is_not_lost_on_a_cpu_that_does_not_exist() {
+    cpus(2)[0].post(2, thread());
 }

@@ -20,7 +20,7 @@ pub enum Ink {
     Program,
     /// Their stubs.
     Stub,
-    /// The kernel's doors, inwards.
+    /// The kernel's entry stubs.
     Entry,
     /// The fast path up to the switch.
     Path,
@@ -28,7 +28,7 @@ pub enum Ink {
     Switch,
     /// The slow path.
     Slow,
-    /// The kernel's doors, outwards.
+    /// The kernel's exits.
     Exit,
     /// Whatever stands beside the subject.
     Other,
