@@ -16,6 +16,7 @@
 //! * [`call`]: system calls, tags and status codes.
 //! * [`region`]: the layout of the 4 GiB region that every server lives in.
 //! * [`program`]: the arguments that each server program understands.
+//! * [`workload`]: what the client measures, and its arguments.
 #![forbid(unsafe_code)]
 #![no_std]
 
@@ -30,6 +31,7 @@ pub mod port;
 pub mod program;
 pub mod region;
 pub mod report;
+pub mod workload;
 
 /// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
 /// a report that carries another one.

@@ -19,7 +19,7 @@ pub const POINTERS: &str = "pointers";
 pub const CLOCK: &str = "clock";
 /// Faults, loops or lies when told to; see [`crash`].
 pub const CRASH: &str = "crash";
-/// Drives the measured loops; see [`client`].
+/// Drives the measured loops; see [`crate::workload`].
 pub const CLIENT: &str = "client";
 /// Plays the scenarios of the test suite and records what it saw as samples; see [`scenario`].
 pub const SCENARIO: &str = "scenario";
@@ -123,114 +123,6 @@ pub mod crash {
     pub const CALL_DIRECT: u32 = 19;
     /// Answers with an empty message, and waits for the next one.
     pub const REPLY_AND_WAIT: u32 = 20;
-}
-
-/// Arguments of `client`. Handle 0 is the server to call.
-pub mod client {
-    /// One of [`super::workload`].
-    pub const WORKLOAD: usize = 0;
-    /// Round trips before the first mark.
-    pub const WARM_UP: usize = 1;
-    /// Round trips to sample; with [`MEASURE_NS`] the most that there is room for.
-    pub const ROUND_TRIPS: usize = 2;
-    /// Words of the message and of the answer.
-    pub const WORDS: usize = 3;
-    /// Pages of its own working set to touch between two calls.
-    pub const PAGES: usize = 4;
-    /// Transfer mode: 0 = [`crate::call::number::CALL`], 1 = [`crate::call::number::CALL_DIRECT`].
-    pub const DIRECT: usize = 5;
-    /// Servers 1 to this one may migrate. [`super::workload::CALL`] moves all of them into the kernel before the warm-up;
-    /// [`super::workload::MIGRATE`] moves them in and out.
-    pub const MOVED: usize = 6;
-    /// One of [`super::method`], for [`super::workload::MIGRATE`] and [`super::workload::MIGRATE_UNDER_LOAD`].
-    pub const METHOD: usize = 7;
-    /// One of [`super::crash`], for [`super::workload::FAULT`] and [`super::workload::FAULT_OF_ONE`].
-    pub const FAULT: usize = 3;
-    /// Number of handles, 0 to this minus 1, for [`super::workload::CALL_IN_TURN`], [`super::workload::WAKE_UP`] and
-    /// [`super::workload::FAULT_OF_ONE`].
-    pub const TARGETS: usize = 6;
-    /// Address that handle 0 is to read, for [`super::workload::REACH`].
-    pub const ADDRESS: usize = 3;
-    /// What lies there, for [`super::workload::REACH`]; 0 for anything.
-    pub const EXPECTED: usize = 4;
-    /// How threads that measure on several CPUs begin and end: bits of [`super::together`].
-    pub const TOGETHER: usize = 8;
-    /// How long the measured part is to last, ns. The client finds out how many round trips fill it before the first mark
-    /// ([`crate::pace`]). 0: as many as [`ROUND_TRIPS`] says.
-    pub const MEASURE_NS: usize = 9;
-    /// [`super::CLIENT`] ends the case with this status when an answer was not what it should be.
-    pub const STATUS_WRONG_ANSWER: u64 = 1;
-    /// … when a system call failed.
-    pub const STATUS_CALL_FAILED: u64 = 2;
-    /// … when its arguments make no sense.
-    pub const STATUS_BAD_ARGUMENT: u64 = 3;
-}
-
-/// How the threads of `client` that measure on several CPUs begin and end: bits of [`client::TOGETHER`].
-pub mod together {
-    /// They spin until all are there, and begin at the same moment: for guests whose CPUs all have a CPU of the host. Without it
-    /// they halt, and are woken one after the other.
-    pub const SPIN: u64 = 1 << 0;
-    /// Whoever has finished goes on calling until all have, so that each measures while all others are busy. Those calls are
-    /// in no sample and no count. Only where all that a call does happens on the caller's CPU.
-    pub const KEEP_CALLING: u64 = 1 << 1;
-    /// All of them go on calling behind the second mark for as long as other guests still measure.
-    pub const UNTIL_ALL_GUESTS: u64 = 1 << 2;
-}
-
-/// What `client` measures: values of [`client::WORKLOAD`]. One sample to a round trip unless it says otherwise.
-pub mod workload {
-    /// Two clock reads with nothing between them.
-    pub const EMPTY: u64 = 0;
-    /// One [`crate::call::number::NULL`] system call.
-    pub const NULL_SYSTEM_CALL: u64 = 1;
-    /// One call; the sample ends when the answer is back.
-    pub const CALL: u64 = 2;
-    /// One call to `clock`. Three samples: the whole round trip, client to server, server to client.
-    pub const DIRECTIONS: u64 = 3;
-    /// One call to handle 0, then one to handle 1, which is a `relay` in a space of its own to the same server as
-    /// handle 0: the server serves this client, then the other space. The sample spans both calls.
-    pub const ALTERNATE: u64 = 4;
-    /// Touches [`super::client::PAGES`] pages of its own, then calls; the sample spans both. The server's pages are the
-    /// server's affair.
-    pub const TOUCH_AND_CALL: u64 = 5;
-    /// Calls handle 0; moves servers 1 to [`super::client::MOVED`] into the kernel; calls twice; moves them out; calls.
-    /// Six samples: a call before, the move in, the gap from the last answer before to the first one after it, a call
-    /// after; the move out, its gap.
-    pub const MIGRATE: u64 = 6;
-    /// Of servers 1 to [`super::client::MOVED`], which handles 0 on lead to, each round trip takes the next one: stops it,
-    /// starts it again in the placement [`super::client::METHOD`], calls it twice. Four samples.
-    pub const RESTART: u64 = 7;
-    /// Has handle 0 (`crash`, server 1) fault as [`super::client::FAULT`] says; calls it, and if it is still dead starts it in the
-    /// placement [`super::client::METHOD`], or where its trust group allows it; calls it again. Three samples: until the
-    /// error, until the next answer, a call.
-    pub const FAULT: u64 = 8;
-    /// As [`MIGRATE`], while a second thread of the client calls handle 0 all the while. Four samples: the move in, the
-    /// longest time between two answers of the second thread around it; the move out, the same around that.
-    pub const MIGRATE_UNDER_LOAD: u64 = 9;
-    /// Each round trip calls the next one of [`super::client::TARGETS`] handles.
-    pub const CALL_IN_TURN: u64 = 10;
-    /// Each round trip notifies the next one of [`super::client::TARGETS`] handles; where a thread of higher priority waits
-    /// there, the sample ends when that waits again.
-    pub const WAKE_UP: u64 = 11;
-    /// Has handle 0 (`crash`) fault as [`super::client::FAULT`] says, then calls all other handles once, and reports how many
-    /// answered and how many failed. The sample ends with the error of the first. For one round trip.
-    pub const FAULT_OF_ONE: u64 = 12;
-    /// Has handle 0 (`crash`) read [`super::client::ADDRESS`], and reports a call answered if it got
-    /// [`super::client::EXPECTED`] there, else a call failed. The sample ends with the answer or the error. For one round trip.
-    pub const REACH: u64 = 13;
-}
-
-/// How `client` migrates servers: values of [`client::METHOD`].
-pub mod method {
-    /// One after the other.
-    pub const ONE_BY_ONE: u64 = 0;
-    /// Server 1 with its group: one system call, one flush decision for all.
-    pub const GROUP: u64 = 1;
-    /// One after the other, each to another address ([`crate::call::migrate::RELOCATE`]).
-    pub const RELOCATE: u64 = 2;
-    /// One after the other, each by being stopped and started again.
-    pub const RESTART: u64 = 3;
 }
 
 /// Arguments of `scenario`: what the test suite has it do. What it saw goes to the samples, as each scenario defines.

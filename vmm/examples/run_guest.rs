@@ -10,7 +10,7 @@ use inkbed::guest_image::GuestImage;
 use inkbed::machine::guest::Pin;
 use inkbed::machine::{self, StopFlag};
 use inkbed::run::plan::Plan;
-use inkbed::system::plan::guest_config;
+use inkbed::workload::guest::guest_config;
 
 const EXPERIMENT: &str = r#"
 name = "one-call"

@@ -30,15 +30,6 @@ const LAYERS: [&str; 21] = [
     "main",
 ];
 
-/// Pairs that still point up while `case` and `workload` are being taken apart. To be emptied, and then to go.
-const NOT_YET: [(&str, &str); 5] = [
-    ("case", "experiment"),
-    ("case", "workload"),
-    ("system", "case"),
-    ("system", "experiment"),
-    ("system", "workload"),
-];
-
 /// An import that points up, or to what is no layer.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Upward {
@@ -104,8 +95,7 @@ fn upward(file: &Path, text: &str) -> Vec<Upward> {
     let mut found = Vec::new();
     for (index, line) in lines {
         for to in named(line).into_iter().filter(|to| *to != own) {
-            let is_settled = !NOT_YET.contains(&(own.as_str(), to.as_str()));
-            if is_settled && height(&to).is_none_or(|height| height >= own_height) {
+            if height(&to).is_none_or(|height| height >= own_height) {
                 found.push(Upward { file: file.to_owned(), line: index + 1, to });
             }
         }

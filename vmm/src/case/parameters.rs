@@ -3,13 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Groups;
-use super::parameter::{Fault, Flush, Gate, HandlerShape, Migration, Reached, Serving, Transfer};
+use super::key::Key;
+use super::parameter::{Gate, Transfer};
 use super::seconds::Seconds;
+use super::settings::Settings;
 use super::size::MemorySize;
-use crate::experiment::scheme;
+use super::value::{IntoValue, Value, Word};
+use super::workload::{Moves, Workload};
+use super::{keys, name};
 use crate::machine::guest::HugePages;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::system::{System, slot};
 
 /// A case with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +24,11 @@ pub struct Case {
     pub parameters: Parameters,
 }
 
-/// Everything that an experiment file can set for a case. What a workload does not have is `None`.
+/// Everything that an experiment file can set for a case: what all cases have, and the settings of its workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {
     /// What is measured.
-    pub workload: Workload,
+    pub workload: &'static dyn Workload,
     /// Where the client runs.
     pub client: Placement,
     /// Where the server runs.
@@ -44,51 +48,9 @@ pub struct Parameters {
     /// How calls reach the server.
     #[serde(default)]
     pub transfer: Transfer,
-    /// Words of the message and of the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub words: Option<u64>,
-    /// Pages that the client touches between two calls.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_pages: Option<u32>,
-    /// Pages that the server touches for every call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_pages: Option<u32>,
-    /// Servers of `chain`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub servers: Option<u32>,
-    /// Of these, the first that have moved into the kernel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moved: Option<u32>,
-    /// Partners of the server of `migrate`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partners: Option<u32>,
-    /// How `migrate` moves them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub migration: Option<Migration>,
-    /// How the kernel has the TLB forget pages.
-    #[serde(default)]
-    pub flush: Flush,
-    /// How the server of `faults` faults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
-    /// Faults in the kernel after which it is moved out and loses its trust.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub demote_after: Option<u32>,
-    /// Messages after which a server of `chain` moves into the kernel by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promote_after: Option<u32>,
-    /// Who serves the clients of `scaling`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serving: Option<Serving>,
-    /// What the handlers are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<HandlerShape>,
-    /// Handlers on each CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handlers_per_cpu: Option<u32>,
-    /// What the server of `reach` reads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<Reached>,
+    /// The keys of the workload.
+    #[serde(flatten)]
+    pub settings: Settings,
     /// Bytes of the slot that each program in a small space gets; the smallest that it fits in, unless the file chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_bytes: Option<u64>,
@@ -116,7 +78,7 @@ pub struct Parameters {
     pub warm_up: u64,
     /// Round trips that each thread samples in each guest; with `seconds` the most that there is room for.
     pub samples: u64,
-    /// How long each guest measures: it finds out before the first mark how many round trips fill this time.
+    /// How long each guest measures; the number of round trips that fills it is found before the first mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Seconds>,
     /// Guests booted afresh.
@@ -130,6 +92,71 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// A case with a client in user space, one launch of one guest, and nothing else.
+    pub fn plain(workload: &'static dyn Workload) -> Parameters {
+        Parameters {
+            workload,
+            client: Placement::User,
+            server: None,
+            relay: None,
+            other_client: None,
+            same_space: false,
+            groups: Groups::default(),
+            transfer: Transfer::Switch,
+            settings: Settings::default(),
+            slot_bytes: None,
+            gate: None,
+            server_program: None,
+            pcid: false,
+            vcpus: 1,
+            memory_bytes: 0,
+            huge_pages: HugePages::No,
+            guests: None,
+            deadline_seconds: 0,
+            warm_up: 0,
+            samples: 0,
+            seconds: None,
+            launches: 1,
+            trace_round_trips: 0,
+            tlb_models: Vec::new(),
+        }
+    }
+
+    /// The number that a key of the workload is set to.
+    pub fn number(&self, key: &Key) -> Option<u64> {
+        match key.get(self)? {
+            Value::Number(number) => u64::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The word that a key of the workload is set to.
+    pub fn word<T: Word>(&self, key: &Key) -> Option<T> {
+        key.get(self).and_then(T::of)
+    }
+
+    /// The case with this key set.
+    #[must_use]
+    pub fn with(mut self, key: &'static Key, value: impl IntoValue) -> Parameters {
+        key.set(&mut self, value.into_value());
+        self
+    }
+
+    /// Pages that the client touches.
+    pub fn client_pages(&self) -> u32 {
+        self.number(&keys::CLIENT_PAGES).unwrap_or(0) as u32
+    }
+
+    /// Pages that the server touches.
+    pub fn server_pages(&self) -> u32 {
+        self.number(&keys::SERVER_PAGES).unwrap_or(0) as u32
+    }
+
+    /// Who takes part, and in which order a round trip visits them.
+    pub fn system(&self) -> System {
+        self.workload.system(self)
+    }
+
     /// The programs' placements in the order of the message's way: `user-kernel`, or `same-space`.
     pub fn placements(&self) -> String {
         if self.same_space {
@@ -151,56 +178,23 @@ impl Parameters {
 
     /// Whether a program takes part that runs in a small space, or moves there.
     pub fn has_small(&self) -> bool {
-        let moves = self.workload.has_moving_servers() && self.client.is_32_bit();
+        let moves = self.workload.nature().moves != Moves::Never && self.client.is_32_bit();
         moves || self.way().any(|placement| placement == Placement::Small)
     }
 
     /// What makes two cases comparable apart from placement: the case's name without it.
     pub fn setting(&self) -> String {
-        let mut parts = Vec::new();
-        if let Some(words) = self.words {
-            parts.push(format!("words={words}"));
-        }
-        match (self.client_pages, self.server_pages) {
-            (Some(client), Some(server)) if client == server => parts.push(format!("pages={client}")),
-            (Some(client), Some(server)) => parts.push(format!("pages={client}+{server}")),
-            (None, Some(server)) => parts.push(format!("pages={server}")),
-            _ => {}
-        }
-        for (key, number) in [("servers", self.servers), ("moved", self.moved), ("partners", self.partners)] {
-            parts.extend(number.map(|number| format!("{key}={number}")));
-        }
-        parts.extend(self.migration.map(|migration| migration.name().replace('_', "-")));
-        if self.flush != Flush::Threshold {
-            parts.push(format!("flush={}", self.flush.name().replace('_', "-")));
-        }
-        parts.extend(self.fault.map(|fault| fault.name().replace('_', "-")));
-        for (key, number) in [("demote-after", self.demote_after), ("promote-after", self.promote_after)] {
-            parts.extend(number.map(|number| format!("{key}={number}")));
-        }
-        parts.extend(self.target.map(|target| format!("target={}", target.name())));
-        parts.extend(self.serving.map(|serving| serving.name().replace('_', "-")));
-        parts.extend(self.shape.map(|shape| shape.name().to_owned()));
-        parts.extend(self.handlers_per_cpu.map(|handlers| format!("handlers={handlers}")));
-        if self.transfer == Transfer::Direct {
-            parts.push("transfer=direct".to_owned());
-        }
-        parts.extend(self.chosen_slot().map(|slot| format!("slot={slot}")));
-        parts.extend(self.gate.filter(|gate| *gate != Gate::Int).map(|gate| format!("gate={}", gate.name())));
-        parts.push(format!("pcid={}", if self.pcid { "on" } else { "off" }));
-        if self.vcpus != 1 {
-            parts.push(format!("vcpus={}", self.vcpus));
-        }
-        parts.extend(self.guests.map(|guests| format!("guests={guests}")));
-        if self.huge_pages != HugePages::No {
-            parts.push(format!("huge-pages={}", self.huge_pages.name()));
-        }
-        parts.join("/")
+        name::setting(self)
+    }
+
+    /// The smallest slot that the case's programs in small spaces fit in; `None` if there is none.
+    pub fn smallest_slot(&self) -> Option<u64> {
+        slot::smallest(self.server_pages())
     }
 
     /// The size of slot, where it is not the smallest that the programs fit in.
     pub fn chosen_slot(&self) -> Option<MemorySize> {
-        let bytes = self.slot_bytes.filter(|bytes| Some(*bytes) != scheme::smallest_slot(self))?;
+        let bytes = self.slot_bytes.filter(|bytes| Some(*bytes) != self.smallest_slot())?;
         Some(MemorySize { bytes })
     }
 
@@ -216,16 +210,7 @@ impl Parameters {
 
     /// Threads of the client that measure.
     pub fn measuring_threads(&self) -> u32 {
-        if self.workload.measures_on_all_cpus() && self.serving != Some(Serving::Across) {
-            self.vcpus
-        } else {
-            1
-        }
-    }
-
-    /// Handlers on all CPUs together.
-    pub fn handlers(&self) -> u64 {
-        u64::from(self.handlers_per_cpu.unwrap_or(0)) * u64::from(self.vcpus)
+        self.workload.measuring_threads(self)
     }
 }
 

@@ -1,54 +1,18 @@
 //! What the tests of several modules need.
 
-use super::groups::Groups;
-use super::parameter::{Flush, Transfer};
-use crate::case::Parameters;
+use super::Parameters;
+use super::workload::Workload;
 use crate::guest_image::GuestImage;
-use crate::machine::guest::{Elf, HugePages};
-use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::machine::guest::Elf;
 
 /// A plain case of a workload, with a client in user space and nothing else.
-pub(crate) fn parameters(workload: Workload) -> Parameters {
+pub(crate) fn parameters(workload: &'static dyn Workload) -> Parameters {
     Parameters {
-        workload,
-        client: Placement::User,
-        server: None,
-        relay: None,
-        other_client: None,
-        same_space: false,
-        groups: Groups::default(),
-        transfer: Transfer::Switch,
-        words: None,
-        client_pages: None,
-        server_pages: None,
-        servers: None,
-        moved: None,
-        partners: None,
-        migration: None,
-        flush: Flush::Threshold,
-        fault: None,
-        demote_after: None,
-        promote_after: None,
-        serving: None,
-        shape: None,
-        handlers_per_cpu: None,
-        target: None,
-        slot_bytes: None,
-        gate: None,
-        server_program: None,
-        pcid: false,
-        vcpus: 1,
         memory_bytes: 64 << 20,
-        huge_pages: HugePages::No,
-        guests: None,
         deadline_seconds: 10,
         warm_up: 2,
         samples: 3,
-        seconds: None,
-        launches: 1,
-        trace_round_trips: 0,
-        tlb_models: Vec::new(),
+        ..Parameters::plain(workload)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::case::size::MemorySize;
-use crate::experiment::overrides::KEYS;
+use crate::experiment::overrides::keys;
 use crate::machine::guest::Pin;
 use crate::machine::pin;
 use crate::system::placement::Placement;
@@ -116,7 +116,7 @@ pub struct RunArguments {
         long,
         value_name = "KEY=VALUE",
         help_heading = "Instead of what the file says",
-        help = format!("A key of the file with its value, one of {}", KEYS.join(", "))
+        help = format!("A key of the file with its value, one of {}", keys().map(|key| key.name).collect::<Vec<_>>().join(", "))
     )]
     pub set: Vec<String>,
     /// What guests are made of.

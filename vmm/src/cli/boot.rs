@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use abi::plan::{ARGUMENT_COUNT, PlanServer, server_flag};
-use abi::program::{client, workload};
+use abi::plan::{PlanServer, server_flag};
+use abi::workload::{Arguments, Loop, call, null_system_call};
 
 use super::arguments::{BootArguments, ServerArgument};
 use super::end::{End, UsageError};
 use super::guest;
 use super::interrupt::Interrupt;
 use super::output::note;
-use crate::case::groups::usual;
 use crate::experiment::error::suggest;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
@@ -18,7 +17,7 @@ use crate::machine::run;
 use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
 use crate::system::placement::Placement;
 use crate::system::plan::{module_name, plan_server, right};
-use crate::system::topology::{Participant, Target, Threads};
+use crate::system::{Participant, Target};
 
 /// Round trips of a `client` that is booted.
 const ROUND_TRIPS: u64 = 10;
@@ -60,15 +59,9 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
             }
         };
         let participant = Participant {
-            program: argument.program.clone(),
-            placement: argument.placement,
-            trust_group: usual(argument.placement),
-            space: index as u32,
             // Those named after it, so that a chain of programs can be written down in the order of the calls.
             may_call: (index + 1..wanted.len()).map(Target::from).collect(),
-            pages: 0,
-            moves_to: None,
-            threads: Threads::one_on(0),
+            ..Participant::new(&argument.program, argument.placement, index as u32)
         };
         let first_right = rights.len() as u32;
         rights.extend(participant.may_call.iter().map(|target| right(*target, index)));
@@ -100,10 +93,12 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
     })
 }
 
-fn client_arguments(has_server: bool) -> [u64; ARGUMENT_COUNT] {
-    let mut arguments = [0; ARGUMENT_COUNT];
-    arguments[client::WORKLOAD] = if has_server { workload::CALL } else { workload::NULL_SYSTEM_CALL };
-    arguments[client::ROUND_TRIPS] = ROUND_TRIPS;
+fn client_arguments(has_server: bool) -> Arguments {
+    let mut arguments = match has_server {
+        true => call::Arguments::default().encode(),
+        false => null_system_call::Arguments {}.encode(),
+    };
+    Loop { round_trips: ROUND_TRIPS, ..Loop::default() }.put(&mut arguments);
     arguments
 }
 

@@ -8,6 +8,8 @@ use super::guest;
 use super::interrupt::Interrupt;
 use super::output::{self, note};
 use super::progress::Progress;
+use crate::case::keys;
+use crate::case::value::Value;
 use crate::experiment::check::Limits;
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
@@ -71,12 +73,18 @@ fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
     for assignment in &arguments.set {
         overrides.set(assignment)?;
     }
-    if arguments.no_trace {
-        overrides.trace_round_trips = Some(0);
+    let number = |number: i64| Value::Number(number);
+    let shorter = [
+        (&keys::TRACE_ROUND_TRIPS, arguments.no_trace.then_some(Value::Number(0))),
+        (&keys::SAMPLES, arguments.samples.map(number)),
+        (&keys::VCPUS, arguments.vcpus.map(number)),
+        (&keys::MEMORY, arguments.memory.map(Value::Size)),
+    ];
+    for (key, value) in shorter {
+        if let Some(value) = value {
+            overrides.put(key, value);
+        }
     }
-    overrides.samples = arguments.samples.or(overrides.samples);
-    overrides.vcpus = arguments.vcpus.or(overrides.vcpus);
-    overrides.memory = arguments.memory.or(overrides.memory);
     Ok(overrides)
 }
 

@@ -8,6 +8,7 @@ use super::arguments::SelftestArguments;
 use super::end::{End, UsageError};
 use super::interrupt::Interrupt;
 use super::output::{self, note};
+use crate::case::keys;
 use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
@@ -18,7 +19,7 @@ use crate::run::session::{KvmRunner, now};
 use crate::selftest::{self, CHECKS, SelftestRecord, Setup, Verdict};
 
 /// Round trips of every case in the short form.
-const SHORT_SAMPLES: i64 = 10;
+const SHORT_SAMPLES: u32 = 10;
 
 pub(super) fn selftest(arguments: &SelftestArguments) -> anyhow::Result<End> {
     let image = GuestImage::embedded();
@@ -60,8 +61,10 @@ pub(super) fn selftest(arguments: &SelftestArguments) -> anyhow::Result<End> {
 }
 
 fn overrides(is_short: bool) -> Overrides {
-    let short = |number| is_short.then_some(number);
-    Overrides { samples: short(SHORT_SAMPLES), launches: short(1), ..Overrides::default() }
+    match is_short {
+        true => Overrides::default().with(&keys::SAMPLES, SHORT_SAMPLES).with(&keys::LAUNCHES, 1),
+        false => Overrides::default(),
+    }
 }
 
 fn end_of(record: &SelftestRecord) -> End {

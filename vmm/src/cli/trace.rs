@@ -24,9 +24,9 @@ use crate::record::store;
 use crate::run::host::Host;
 use crate::run::plan::Plan;
 use crate::run::session::no_trace;
-use crate::system::plan::traced_guest_config;
 use crate::tlb::stream::Event;
 use crate::tlb::{BUILT_IN, Model, WhatIf, comparison};
+use crate::workload::guest::traced_guest_config;
 
 /// Cases side by side in one table.
 const CASES_PER_TABLE: usize = 8;
@@ -66,7 +66,7 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     counted.absent.extend(unavailable);
     let mut end = End::Success;
     for case in &planned.cases {
-        if case.parameters.workload.is_measured_once() {
+        if case.parameters.workload.nature().is_measured_once {
             counted.absent.insert(case.name.clone(), "it is measured once and not traced".to_owned());
             continue;
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use abi::plan::{PlanServer, flag, placement, server_flag, trust};
-use abi::program::{self, client, workload};
+use abi::program;
+use abi::workload::{Loop, empty};
 
 use crate::guest_image::GuestImage;
 use crate::host::{Fact, SegmentFacts};
@@ -44,8 +45,8 @@ fn config(image: &GuestImage) -> Option<GuestConfig> {
         flags: server_flag::DRIVER,
         ..PlanServer::default()
     };
-    driver.arguments[client::WORKLOAD] = workload::EMPTY;
-    driver.arguments[client::ROUND_TRIPS] = 1;
+    driver.arguments = empty::Arguments {}.encode();
+    Loop { round_trips: 1, ..Loop::default() }.put(&mut driver.arguments);
     Some(GuestConfig {
         kernel: image.kernel.clone(),
         modules: vec![image.servers.iter().find(|elf| elf.name == program::CLIENT)?.clone()],

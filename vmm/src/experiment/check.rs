@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, HOME_COUNT, MEMORY_SIZE_MAX, PAGE_SIZE, SLOT_COUNT};
-use abi::call::{MESSAGE_WORDS_MAX, REGISTER_WORDS};
-use abi::region::{SAMPLES_SIZE_MAX, THREADS_MAX, WORKING_SET_PAGES_MAX};
+use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, MEMORY_SIZE_MAX, PAGE_SIZE};
+use abi::call::REGISTER_WORDS;
 use toml::Spanned;
 
 use super::error::{ConfigError, suggest};
 use super::file::{CaseEntry, ExperimentFile};
-use super::list::{List, span_of};
+use super::list::List;
 use super::overrides::Overrides;
-use crate::case::Parameters;
-use crate::case::parameter::{Gate, HandlerShape, Migration, Serving, Transfer};
+use crate::case::key::{Key, Kind, Scope};
+use crate::case::parameter::{Gate, Transfer};
 use crate::case::seconds::Seconds;
 use crate::case::size::MemorySize;
+use crate::case::value::Value;
+use crate::case::workload::Refused;
+use crate::case::{Parameters, keys};
 use crate::machine::guest::HugePages;
 use crate::system::placement::Placement;
 use crate::workload::Workload;
@@ -73,69 +75,47 @@ impl Limits {
 /// Memory that a guest needs whatever the case: kernel, programs, page tables, the plan and the reports.
 const MEMORY_BASE_BYTES: u64 = 16 << 20;
 
-/// Most partners of a server that migrates with its group: those that the guest's kernel remembers.
-const PARTNERS_MAX: i64 = abi::plan::PARTNERS_MAX as i64;
-
 /// Memory that each server of many needs: image, stack, page tables and the kernel's objects, with some room to spare.
 const SERVER_BYTES: u64 = 64 << 10;
 
 /// Memory that each thread of many needs: a stack of one page, the kernel's objects, with some room to spare.
 const THREAD_BYTES: u64 = 8 << 10;
 
-/// Most guests at once.
-const GUESTS_MAX: i64 = 1024;
-
-/// Longest deadline: a day.
-const DEADLINE_SECONDS_MAX: i64 = 86_400;
-
-/// The numbers that `key` may have, and what to say about the upper bound.
-fn range_of(key: &str, limits: &Limits, workload: Workload) -> (RangeInclusive<i64>, &'static str) {
-    let samples_max = SAMPLES_SIZE_MAX / 8 / workload.channels().len() as u64;
-    match key {
-        "words" => (0..=MESSAGE_WORDS_MAX as i64, "the longest message"),
-        "pages" | "client_pages" | "server_pages" => {
-            (0..=i64::from(WORKING_SET_PAGES_MAX), "the largest working set")
-        }
-        "servers" if workload == Workload::Slots => (1..=SLOT_COUNT as i64, "the slots of the kernel"),
-        "servers" => (1..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
-        "promote_after" | "demote_after" => (1..=i64::from(u32::MAX), "more than any case needs"),
-        "handlers_per_cpu" => (1..=i64::from(THREADS_MAX), "the most threads of one server"),
-        "moved" => (0..=HOME_COUNT as i64, "the most servers that may migrate in one system"),
-        "partners" => (0..=PARTNERS_MAX, "the partners that a server remembers"),
-        "vcpus" if limits.vcpus_max == CPU_COUNT_MAX => {
-            (1..=i64::from(CPU_COUNT_MAX), "the room in the guest's address map")
-        }
-        "vcpus" => (1..=i64::from(limits.vcpus_max), "the most that KVM allows here"),
-        "guests" => (1..=GUESTS_MAX, "more than one machine is likely to hold"),
-        "samples" => (1..=samples_max as i64, "the room for samples"),
-        "warm_up" => (0..=1_000_000_000, "longer than any case needs"),
-        "launches" => (1..=10_000, "longer than any case needs"),
-        "trace_round_trips" => (0..=1_000, "`inkbed trace` takes more"),
-        _ => (1..=DEADLINE_SECONDS_MAX, "a day"),
-    }
-}
-
-/// The value of `key`: from the command line, from the file, or the fallback.
-pub(super) fn number(
+/// Refuses a value of `key` that is out of range; `span` is its place, if it does not come from the command line.
+pub(super) fn range(
     file: &ExperimentFile,
     limits: &Limits,
-    workload: Workload,
-    key: &str,
-    override_value: Option<i64>,
-    value: Option<&Spanned<i64>>,
-    fallback: i64,
-) -> Result<u64, ConfigError> {
-    let number = override_value.or(value.map(|value| *value.get_ref())).unwrap_or(fallback);
-    let (range, upper) = range_of(key, limits, workload);
-    if range.contains(&number) {
-        return Ok(number as u64);
+    workload: &dyn Workload,
+    key: &Key,
+    value: Value,
+    span: Option<Range<usize>>,
+) -> Result<(), ConfigError> {
+    let (Kind::Number(least, most), Value::Number(number)) = (key.kind, value) else { return Ok(()) };
+    let scope = Scope { channels: workload.channels().len() as u64, vcpus_max: limits.vcpus_max };
+    let (most, why) = most(&scope);
+    if (least..=most).contains(&number) {
+        return Ok(());
     }
-    let message = format!("`{key} = {number}` is out of range");
-    let fix = format!("choose a number from {} to {} ({upper})", range.start(), range.end());
-    match value {
-        Some(value) if override_value.is_none() => Err(file.error_at(value.span(), message, fix)),
-        _ => Err(ConfigError::on_command_line(message, fix)),
+    let message = format!("`{} = {number}` is out of range", key.name);
+    let fix = format!("choose a number from {least} to {most} ({why})");
+    Err(match span {
+        Some(span) => file.error_at(span, message, fix),
+        None => ConfigError::on_command_line(message, fix),
+    })
+}
+
+/// Refuses an empty list, which makes no case at all.
+pub(super) fn some_values(
+    file: &ExperimentFile,
+    key: &Key,
+    values: &[Spanned<Value>],
+    span: Range<usize>,
+) -> Result<(), ConfigError> {
+    if !values.is_empty() {
+        return Ok(());
     }
+    let fix = format!("give at least one value, or remove `{}`", key.name);
+    Err(file.error_at(span, format!("the list `{}` is empty", key.name), fix))
 }
 
 pub(super) fn not_empty<T>(file: &ExperimentFile, key: &str, list: &List<T>) -> Result<(), ConfigError> {
@@ -166,100 +146,68 @@ pub(super) fn keys_of_workload(file: &ExperimentFile, entry: &CaseEntry) -> Resu
     if let Some(name) = &entry.name {
         plain_name(file, name, "name of a case")?;
     }
-    let given: [(&str, bool, Option<Range<usize>>); 22] = [
-        ("server", workload.has_server(), span_of(&entry.server)),
-        ("relay", workload == Workload::Relay, span_of(&entry.relay)),
-        ("other_client", workload == Workload::Alternate, span_of(&entry.other_client)),
-        ("same_space", workload.may_share_space(), span_of(&entry.same_space)),
-        ("transfer", workload.has_transfer(), span_of(&entry.transfer)),
-        ("words", workload.has_words(), span_of(&entry.words)),
-        ("pages", workload.has_pages(), span_of(&entry.pages)),
-        ("client_pages", workload.has_pages(), span_of(&entry.client_pages)),
-        ("server_pages", workload.has_pages() || workload.migrates(), span_of(&entry.server_pages)),
-        ("servers", workload.has_many_servers(), span_of(&entry.servers)),
-        ("moved", workload == Workload::Chain, span_of(&entry.moved)),
-        ("partners", workload.migrates(), span_of(&entry.partners)),
-        ("migration", workload.migrates(), span_of(&entry.migration)),
-        ("flush", workload.migrates(), span_of(&entry.flush)),
-        ("serving", workload == Workload::Scaling, span_of(&entry.serving)),
-        ("shape", workload.has_handlers(), span_of(&entry.shape)),
-        ("handlers_per_cpu", workload.has_handlers(), span_of(&entry.handlers_per_cpu)),
-        ("fault", workload.has_fault(), span_of(&entry.fault)),
-        ("target", workload == Workload::Reach, span_of(&entry.target)),
-        ("demote_after", workload == Workload::Faults, span_of(&entry.demote_after)),
-        ("promote_after", workload == Workload::Chain, span_of(&entry.promote_after)),
-        // Of all programs one reads what it is told to.
-        (
-            "server_program",
-            workload.has_server() && workload != Workload::Reach,
-            entry.server_program.as_ref().map(Spanned::span),
-        ),
-    ];
-    for (key, meaningful, span) in given {
-        if let (false, Some(span)) = (meaningful, span) {
-            let message = format!("the workload `{workload}` has no `{key}`");
-            return Err(file.error_at(span, message, format!("remove `{key}`, or choose another workload")));
+    for given in entry.keys.iter() {
+        let key = given.key;
+        if key.standing == crate::case::key::Standing::ItsWorkloads && !workload.has(key) {
+            let message = format!("the workload `{workload}` has no `{}`", key.name);
+            let fix = format!("remove `{}`, or choose another workload", key.name);
+            return Err(file.error_at(given.span.clone(), message, fix));
         }
-    }
-    if let (Some(pages), true) = (&entry.pages, entry.client_pages.is_some() || entry.server_pages.is_some())
-    {
-        let fix = "`pages` sets both; keep either `pages`, or `client_pages` and `server_pages`";
-        return Err(file.error_at(pages.span.clone(), "the pages are given twice", fix));
+        if let Some(other) = key.stands_for.iter().find(|other| entry.keys.get(other).is_some()) {
+            let parts = key.stands_for.iter().map(|part| format!("`{}`", part.name)).collect::<Vec<_>>();
+            let (key, parts) = (key.name, parts.join(" and "));
+            let message = format!("`{key}` and `{}`: the {key} are given twice", other.name);
+            let fix = format!("`{key}` sets both; keep either `{key}`, or {parts}");
+            return Err(file.error_at(given.span.clone(), message, fix));
+        }
     }
     placements_given(file, entry)
 }
 
 fn placements_given(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
     let workload = *entry.workload.get_ref();
-    let shares_space =
-        entry.same_space.as_ref().is_some_and(|list| list.values.iter().all(|value| *value.get_ref()));
-    let missing = if entry.client.is_none() && !shares_space {
-        "client"
-    } else if workload.has_server() && entry.server.is_none() && !shares_space {
-        "server"
-    } else if workload == Workload::Relay && entry.relay.is_none() {
-        "relay"
-    } else {
-        return Ok(());
+    let shares_space = entry
+        .keys
+        .get(&keys::SAME_SPACE)
+        .is_some_and(|given| given.values.iter().all(|value| *value.get_ref() == Value::Flag(true)));
+    let is_missing = |key: &Key| workload.has(key) && entry.keys.get(key).is_none();
+    let missing = match shares_space {
+        false if is_missing(&keys::CLIENT) => keys::CLIENT.name,
+        false if is_missing(&keys::SERVER) => keys::SERVER.name,
+        _ if is_missing(&keys::RELAY) => keys::RELAY.name,
+        _ => return Ok(()),
     };
     let message = format!("the workload `{workload}` needs the placement of its {missing}");
     // The client's samples do not fit into a small space.
-    let small = if missing == "client" { "" } else { "`\"small\"`, " };
+    let small = if missing == keys::CLIENT.name { "" } else { "`\"small\"`, " };
     let fix = format!("add `{missing} = \"user\"`, `\"kernel\"`, {small}`\"large\"` or a list of them");
     Err(file.error_at(entry.workload.span(), message, fix))
 }
 
-/// The program of the server where it does not depend on the message.
+/// The program of the server, where the file names one.
 pub(super) fn server_program(
     file: &ExperimentFile,
     limits: &Limits,
     entry: &CaseEntry,
 ) -> Result<Option<String>, ConfigError> {
-    if let Some(program) = &entry.server_program {
-        let name = program.get_ref();
-        if limits.programs.contains(name) {
-            return Ok(Some(name.clone()));
-        }
-        let fix = suggest(name, limits.programs.iter().map(String::as_str));
-        return Err(file.error_at(program.span(), format!("there is no program `{name}`"), fix));
+    let Some(program) = entry.keys.text(&keys::SERVER_PROGRAM) else { return Ok(None) };
+    let name = program.get_ref();
+    if limits.programs.contains(name) {
+        return Ok(Some(name.clone()));
     }
-    let usual = match entry.workload.get_ref() {
-        Workload::Directions => Some(abi::program::CLOCK),
-        Workload::Alternate => Some(abi::program::NULL),
-        Workload::Touch => Some(abi::program::TOUCH),
-        Workload::Empty
-        | Workload::NullSystemCall
-        | Workload::Call
-        | Workload::Relay
-        | Workload::Chain
-        | Workload::Migrate
-        | Workload::MigrateUnderLoad => None,
-        Workload::Slots | Workload::Scaling | Workload::HandlerCall | Workload::HandlerWakeUp => {
-            Some(abi::program::NULL)
-        }
-        Workload::Faults | Workload::HandlerFault | Workload::Reach => Some(abi::program::CRASH),
-    };
-    Ok(usual.map(str::to_owned))
+    let fix = suggest(name, limits.programs.iter().map(String::as_str));
+    Err(file.error_at(program.span(), format!("there is no program `{name}`"), fix))
+}
+
+/// The error of a combination, at the first of the keys to blame that the file gives.
+pub(super) fn refused(
+    file: &ExperimentFile,
+    entry: &CaseEntry,
+    span: Range<usize>,
+    refused: Refused,
+) -> ConfigError {
+    let blamed = refused.keys.iter().find_map(|key| entry.keys.span(key));
+    file.error_at(blamed.unwrap_or(span), refused.message, refused.fix)
 }
 
 /// Refuses what only the combination makes impossible.
@@ -271,35 +219,21 @@ pub(super) fn combination(
 ) -> Result<(), ConfigError> {
     let in_kernel = case.client == Placement::Kernel || case.server == Some(Placement::Kernel);
     if case.same_space && in_kernel {
-        let span = span_of(&entry.same_space).unwrap_or(span);
+        let span = entry.keys.span(&keys::SAME_SPACE).unwrap_or(span);
         let fix = "set client and server to \"user\", or put the kernel placements into a [[case]] without `same_space`";
         return Err(file.error_at(span, "only user placements can share a user space", fix));
     }
-    let is_short = case.words.is_none_or(|words| words <= REGISTER_WORDS);
+    let is_short = case.number(&keys::WORDS).is_none_or(|words| words <= REGISTER_WORDS);
     if case.transfer == Transfer::Direct && !(case.server == Some(Placement::Kernel) && is_short) {
-        let span = span_of(&entry.transfer).unwrap_or(span);
+        let span = entry.keys.span(&keys::TRANSFER).unwrap_or(span);
         let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
         let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";
         return Err(file.error_at(span, message, fix));
     }
-    // A fresh server first runs when the scheduler says: with several of them, page-table loads are nobody's rule.
-    if !case.migration.is_none_or(Migration::is_in_place)
-        && case.partners.is_some_and(|partners| partners > 0)
-    {
-        let span = span_of(&entry.migration).unwrap_or(span);
-        let message = "`relocate` and `restart` are measured with a server alone";
-        let fix = "put them into a [[case]] of their own without `partners`";
-        return Err(file.error_at(span, message, fix));
+    if let Err(refusal) = case.workload.check(case) {
+        return Err(refused(file, entry, span, refusal));
     }
-    if case.moved > case.servers {
-        let span = span_of(&entry.moved).unwrap_or(span);
-        let message = "more servers are to move than the chain has";
-        return Err(file.error_at(span, message, "raise `servers`, or lower `moved`"));
-    }
-    policy(file, entry, &span, case)?;
-    crowd(file, entry, &span, case)?;
-    let memory_span =
-        entry.memory.as_ref().or(file.content.defaults.memory.as_ref()).map(|list| list.span.clone());
+    let memory_span = entry.keys.span(&keys::MEMORY).or(file.content.defaults.span(&keys::MEMORY));
     let needed = memory_needed(case);
     if case.memory_bytes < needed {
         let message =
@@ -320,86 +254,24 @@ pub(super) fn combination(
     Ok(())
 }
 
-/// Refuses what the kernel would decide too late, or not at all.
-fn policy(
-    file: &ExperimentFile,
-    entry: &CaseEntry,
-    span: &Range<usize>,
-    case: &Parameters,
-) -> Result<(), ConfigError> {
-    let place = |list: &Option<List<i64>>| span_of(list).unwrap_or(span.clone());
-    if case.demote_after.is_some() && case.server != Some(Placement::Kernel) {
-        let fix = "put `demote_after` into a [[case]] of its own with `server = \"kernel\"`";
-        let message = "only faults in the kernel cost a server its trust";
-        return Err(file.error_at(place(&entry.demote_after), message, fix));
-    }
-    if case.promote_after.is_some() && case.moved.is_some() {
-        let message = "servers that move into the kernel by themselves are not moved";
-        return Err(file.error_at(place(&entry.promote_after), message, "remove `moved`"));
-    }
-    if let Some(messages) = case.promote_after
-        && u64::from(messages) > case.warm_up
-    {
-        let message = format!("the servers have had {} messages when the measured part begins", case.warm_up);
-        let fix = format!("raise `warm_up` to {messages} or more, or lower `promote_after`");
-        return Err(file.error_at(place(&entry.promote_after), message, fix));
-    }
-    Ok(())
-}
-
-/// Refuses numbers of CPUs and handlers that there is no room for.
-fn crowd(
-    file: &ExperimentFile,
-    entry: &CaseEntry,
-    span: &Range<usize>,
-    case: &Parameters,
-) -> Result<(), ConfigError> {
-    if case.serving == Some(Serving::Across) && case.vcpus == 1 {
-        let span = span_of(&entry.serving).unwrap_or(span.clone());
-        let message = "a call across CPUs needs two of them";
-        let fix = "put `serving = \"across\"` into a [[case]] of its own with `vcpus` of 2 or more";
-        return Err(file.error_at(span, message, fix));
-    }
-    let in_kernel = case.server == Some(Placement::Kernel);
-    let (room, what) = match (case.shape, in_kernel) {
-        (Some(HandlerShape::Monolith), _) => (u64::from(THREADS_MAX), "is the most threads of one server"),
-        (Some(HandlerShape::Natural), true) => (SLOT_COUNT as u64, "is the number of slots of the kernel"),
-        _ => return Ok(()),
-    };
-    if case.handlers() > room {
-        let list = entry.handlers_per_cpu.as_ref();
-        let span = list.map_or(span.clone(), |list| list.span.clone());
-        let (per_cpu, vcpus) = (case.handlers_per_cpu.unwrap_or(0), case.vcpus);
-        let message =
-            format!("{per_cpu} handlers on each of {vcpus} CPUs are {}; {room} {what}", case.handlers());
-        let fix = "lower `handlers_per_cpu`, or `vcpus`";
-        return Err(file.error_at(span, message, fix));
-    }
-    Ok(())
-}
-
 /// Refuses to repeat what a guest survives only once, and to trace it.
 pub(super) fn not_repeated(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), ConfigError> {
-    let number = |value: &Option<Spanned<i64>>| value.as_ref().map(Spanned::span);
-    let given = [
-        ("samples", number(&entry.samples)),
-        ("seconds", entry.seconds.as_ref().map(Spanned::span)),
-        ("warm_up", number(&entry.warm_up)),
-    ];
-    for (key, span) in given {
-        if let Some(span) = span {
-            let message =
-                format!("the workload `{}` is measured once in each guest", entry.workload.get_ref());
-            let fix = format!("remove `{key}`, and set `launches` to measure it more often");
+    let workload = entry.workload.get_ref();
+    for key in [&keys::SAMPLES, &keys::SECONDS, &keys::WARM_UP] {
+        if let Some(span) = entry.keys.span(key) {
+            let message = format!("the workload `{workload}` is measured once in each guest");
+            let fix = format!("remove `{}`, and set `launches` to measure it more often", key.name);
             return Err(file.error_at(span, message, fix));
         }
     }
-    let round_trips = entry.trace_round_trips.as_ref().filter(|value| *value.get_ref() != 0);
-    let models = entry.tlb_models.as_ref().filter(|list| !list.values.is_empty());
-    let traced = round_trips.map(|value| ("trace_round_trips", value.span()));
-    if let Some((key, span)) = traced.or(models.map(|list| ("tlb_models", list.span.clone()))) {
-        let message = format!("`{}` is measured once and not traced", entry.workload.get_ref());
-        return Err(file.error_at(span, message, format!("remove `{key}`")));
+    for key in [&keys::TRACE_ROUND_TRIPS, &keys::TLB_MODELS] {
+        let asks = |given: &&super::table::Given| {
+            !given.texts.is_empty() || given.values.iter().any(|value| *value.get_ref() != Value::Number(0))
+        };
+        if let Some(given) = entry.keys.get(key).filter(asks) {
+            let message = format!("`{workload}` is measured once and not traced");
+            return Err(file.error_at(given.span.clone(), message, format!("remove `{}`", key.name)));
+        }
     }
     Ok(())
 }
@@ -444,19 +316,11 @@ pub(super) fn most_round_trips(case: &Parameters, limits: &Limits) -> u64 {
 
 /// Memory that a case needs, bytes, with some room to spare.
 pub(super) fn memory_needed(case: &Parameters) -> u64 {
-    let pages = u64::from(case.client_pages.unwrap_or(0)) + u64::from(case.server_pages.unwrap_or(0));
-    let servers = match (case.shape, case.serving) {
-        (Some(HandlerShape::Natural), _) => case.handlers(),
-        (_, Some(Serving::Pairs)) => case.vcpus.into(),
-        _ => u64::from(case.servers.unwrap_or(0)) + u64::from(case.partners.unwrap_or(0)),
-    };
-    let threads = match case.shape {
-        Some(HandlerShape::Monolith) => case.handlers(),
-        _ => 0,
-    };
+    let pages = u64::from(case.client_pages()) + u64::from(case.server_pages());
+    let crowd = case.workload.crowd(case);
     MEMORY_BASE_BYTES
-        + servers * SERVER_BYTES
-        + threads * THREAD_BYTES
+        + crowd.servers * SERVER_BYTES
+        + crowd.threads * THREAD_BYTES
         + u64::from(case.vcpus) * CPU_AREA_STRIDE
         + pages * PAGE_SIZE
         + case.sample_count() * 8
@@ -479,7 +343,7 @@ pub fn trace_budget(file: &ExperimentFile, overrides: &Overrides) -> Result<Opti
         let fix = "use 1 to 86400, or set `trace_round_trips` to 0 to trace nothing";
         return Err(file.error_at(seconds.span(), message, fix));
     }
-    Ok(match overrides.trace_round_trips {
+    Ok(match overrides.get(&keys::TRACE_ROUND_TRIPS) {
         Some(_) => None,
         None => Some(Duration::from_secs(seconds.get_ref().unsigned_abs())),
     })

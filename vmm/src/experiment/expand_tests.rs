@@ -5,6 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::case::seconds::Seconds;
+use crate::workload::handlers::{self, HANDLERS_PER_CPU};
 
 const HEAD: &str = "# Why?\nname = \"x\"\nquestion = \"Why?\"\n";
 
@@ -86,7 +88,7 @@ fn defaults_fill_in_and_the_command_line_overrides_both() {
     let plain = expand_text(rest, &Overrides::default(), &limits()).unwrap();
     assert_eq!(plain.cases.len(), 2);
     assert_eq!((plain.cases[1].parameters.samples, plain.cases[1].parameters.vcpus), (5, 2));
-    let overrides = Overrides { warm_up: Some(1), vcpus: Some(4), ..Overrides::default() };
+    let overrides = Overrides::default().with(&keys::WARM_UP, 1u32).with(&keys::VCPUS, 4u32);
     let changed = expand_text(rest, &overrides, &limits()).unwrap();
     assert_eq!(changed.cases.len(), 1);
     assert_eq!((changed.cases[0].parameters.warm_up, changed.cases[0].parameters.vcpus), (1, 4));
@@ -110,7 +112,7 @@ fn pcid_on_without_hardware_says_so() {
         refused("[[case]]\nworkload = \"empty\"\nclient = \"user\"\npcid = [\"off\", \"on\"]\n");
     assert_eq!(line, 7);
     assert!(text.contains("has no PCIDs") && text.contains("\"auto\""), "{text}");
-    let overrides = Overrides { pcid: Some(PcidChoice::On), ..Overrides::default() };
+    let overrides = Overrides::default().with(&keys::PCID, Value::Choice(2));
     assert!(
         expand_text("[[case]]\nworkload = \"empty\"\nclient = \"user\"\n", &overrides, &limits()).is_err()
     );
@@ -186,14 +188,14 @@ fn crowds_have_names_and_memory_for_all_of_them() {
     let cases = expand_text(handlers, &Overrides::default(), &limits).unwrap().cases;
     assert_eq!(cases[1].name, "handler_call/user-user/natural/handlers=3760/pcid=off/vcpus=8");
     for case in &cases {
-        assert_eq!(case.parameters.handlers(), 30_080);
+        assert_eq!(handlers::count(&case.parameters), 30_080);
         assert!(case.parameters.memory_bytes >= 200 << 20);
         // Each of the threads that measure leaves its samples.
         assert_eq!(case.parameters.sample_count(), 8 * case.parameters.samples);
     }
-    let overrides = Overrides { handlers_per_cpu: Some(3), vcpus: Some(2), ..Overrides::default() };
+    let overrides = Overrides::default().with(&HANDLERS_PER_CPU, 3u32).with(&keys::VCPUS, 2u32);
     let cases = expand_text(handlers, &overrides, &limits).unwrap().cases;
-    assert_eq!(cases[0].parameters.handlers(), 6);
+    assert_eq!(handlers::count(&cases[0].parameters), 6);
     let fault = "[[case]]\nworkload = \"handler_fault\"\nclient = \"user\"\nserver = \"user\"\n";
     let cases = expand_text(fault, &Overrides::default(), &limits).unwrap().cases;
     assert_eq!((cases[0].parameters.warm_up, cases[0].parameters.samples), (0, 1));
@@ -245,7 +247,7 @@ fn the_same_case_twice_is_refused() {
 #[test]
 fn values_of_the_command_line_are_checked_too() {
     let rest = "[[case]]\nworkload = \"empty\"\nclient = \"user\"\n";
-    let overrides = Overrides { samples: Some(0), ..Overrides::default() };
+    let overrides = Overrides::default().with(&keys::SAMPLES, 0u32);
     let error = expand_text(rest, &overrides, &limits()).unwrap_err();
     assert_eq!(error.file, None);
     assert!(error.fix.contains("from 1 to"));
@@ -517,7 +519,7 @@ fn traces_have_a_budget_unless_the_command_line_asks_for_them() {
     let budget =
         |overrides: &Overrides| expand(&file("90"), overrides, &Limits::any_host()).unwrap().trace_budget;
     assert_eq!(budget(&Overrides::default()), Some(Duration::from_secs(90)));
-    assert_eq!(budget(&Overrides { trace_round_trips: Some(4), ..Overrides::default() }), None);
+    assert_eq!(budget(&Overrides::default().with(&keys::TRACE_ROUND_TRIPS, 4u32)), None);
     let error = expand(&file("0"), &Overrides::default(), &Limits::any_host()).unwrap_err();
     assert_eq!(error.place.unwrap().line, 4);
 }
@@ -542,10 +544,10 @@ fn round_trips_are_counted_or_fill_a_time() {
     assert_eq!(amount("samples = 7\n", "seconds = 0.1\n", &none, &time).1.as_deref(), Some("0.1"));
     assert_eq!(amount("seconds = 0.1\n", "samples = 7\n", &none, &time), (7, None));
     assert_eq!(amount("", "samples = 7\nseconds = 0.1\n", &none, &time), (7, None));
-    let of = |samples, seconds| Overrides { samples, seconds, ..Overrides::default() };
-    let tenth = Some(Seconds::milliseconds(100));
-    assert_eq!(amount("", "samples = 7\n", &of(None, tenth), &time).1.as_deref(), Some("0.1"));
-    assert_eq!(amount("", "samples = 7\n", &of(Some(9), tenth), &time), (9, None));
+    let tenth = Overrides::default().with(&keys::SECONDS, Value::Seconds(Seconds::milliseconds(100)));
+    let both = tenth.clone().with(&keys::SAMPLES, 9u32);
+    assert_eq!(amount("", "samples = 7\n", &tenth, &time).1.as_deref(), Some("0.1"));
+    assert_eq!(amount("", "samples = 7\n", &both, &time), (9, None));
     // Without a warm-up nobody knows the pace.
     assert_eq!(amount("warm_up = 0\n", "", &none, &time), (300, None));
     // Room is shared: by guests, threads, and what a little memory holds.
@@ -568,6 +570,6 @@ fn times_that_nobody_can_measure_for_are_refused() {
     let once = "[[case]]\nworkload = \"handler_fault\"\nclient = \"user\"\nserver = \"user\"\nseconds = 1\n";
     let (line, text) = refused(once);
     assert!(line == 8 && text.contains("`launches`"), "{line}: {text}");
-    let overrides = Overrides { seconds: Some(Seconds::milliseconds(0)), ..Overrides::default() };
+    let overrides = Overrides::default().with(&keys::SECONDS, Value::Seconds(Seconds::milliseconds(0)));
     assert!(expand_text(call, &overrides, &limits()).unwrap_err().fix.contains("0.001"));
 }

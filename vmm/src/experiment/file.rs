@@ -10,18 +10,11 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use super::error::{ConfigError, Place, suggest};
-use super::list::List;
 use super::quota::QuotaEntry;
+use super::table::{Table, WrittenTable};
 use crate::bounded::{WRITTEN_BY_HAND, read_text};
-use crate::case::groups::GroupsEntry;
-use crate::case::parameter::{
-    Fault, Flush, GateChoice, HandlerShape, HugePagesChoice, Migration, PcidChoice, Reached, Serving,
-    Transfer,
-};
-use crate::case::seconds::Seconds;
-use crate::case::size::MemorySize;
-use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::case::keys;
+use crate::workload::{self, Workload};
 
 /// An experiment file with its text, so that errors can point into it.
 #[derive(Clone, Debug)]
@@ -35,8 +28,7 @@ pub struct ExperimentFile {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Content {
     /// Short name: letters, digits, `-` and `_`. It goes into names of folders.
     pub name: Spanned<String>,
@@ -47,131 +39,38 @@ pub struct Content {
     /// Seconds that the traces of a run may take together.
     pub trace_budget_seconds: Option<Spanned<i64>>,
     /// Values for all cases that say nothing else.
-    #[serde(default)]
-    pub defaults: Common,
+    pub defaults: Table,
     /// What each of several guests at once may take of the host.
-    #[serde(default)]
     pub guests: QuotaEntry,
     /// The cases.
-    #[serde(default, rename = "case")]
     pub cases: Vec<Spanned<CaseEntry>>,
 }
 
-/// Keys that may stand in `[defaults]` and in every case.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The whole file, before its keys are known.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Common {
-    /// vCPUs of the guest.
-    pub vcpus: Option<List<i64>>,
-    /// Memory of the guest.
-    pub memory: Option<List<MemorySize>>,
-    /// Pages of the host that the memory is made of.
-    pub huge_pages: Option<List<HugePagesChoice>>,
-    /// Guests at once.
-    pub guests: Option<List<i64>>,
-    /// Process-context identifiers.
-    pub pcid: Option<List<PcidChoice>>,
-    /// Seconds after which a guest is taken for hung.
-    pub deadline_seconds: Option<Spanned<i64>>,
-    /// Round trips before the first sample.
-    pub warm_up: Option<Spanned<i64>>,
-    /// Round trips to sample.
-    pub samples: Option<Spanned<i64>>,
-    /// How long to measure instead.
-    pub seconds: Option<Spanned<Seconds>>,
-    /// Guests to boot afresh for every case.
-    pub launches: Option<Spanned<i64>>,
-    /// Round trips to trace in a guest of their own.
-    pub trace_round_trips: Option<Spanned<i64>>,
-    /// Models of TLBs to run the traced round trips on: built-in ones by name, others by path.
-    pub tlb_models: Option<List<String>>,
+struct Written {
+    name: Spanned<String>,
+    question: Spanned<String>,
+    description: Option<String>,
+    trace_budget_seconds: Option<Spanned<i64>>,
+    #[serde(default)]
+    defaults: WrittenTable,
+    #[serde(default)]
+    guests: QuotaEntry,
+    #[serde(default, rename = "case")]
+    cases: Vec<Spanned<WrittenTable>>,
 }
 
 /// One `[[case]]`: every list in it multiplies the number of cases.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct CaseEntry {
+    /// What is measured.
+    pub workload: Spanned<&'static dyn Workload>,
     /// First part of the case's name; the workload's if absent.
     pub name: Option<Spanned<String>>,
-    /// What is measured.
-    pub workload: Spanned<Workload>,
-    /// Where the client runs.
-    pub client: Option<List<Placement>>,
-    /// Where the server runs.
-    pub server: Option<List<Placement>>,
-    /// Where the relay of `relay` runs.
-    pub relay: Option<List<Placement>>,
-    /// Where the other client of `alternate` runs.
-    pub other_client: Option<List<Placement>>,
-    /// Client and server share one user space.
-    pub same_space: Option<List<bool>>,
-    /// How calls reach the server.
-    pub transfer: Option<List<Transfer>>,
-    /// Words of the message and of the answer.
-    pub words: Option<List<i64>>,
-    /// Pages that both touch.
-    pub pages: Option<List<i64>>,
-    /// Pages that the client touches.
-    pub client_pages: Option<List<i64>>,
-    /// Pages that the server touches.
-    pub server_pages: Option<List<i64>>,
-    /// Servers of `chain`.
-    pub servers: Option<List<i64>>,
-    /// Of these, the first that have moved into the kernel.
-    pub moved: Option<List<i64>>,
-    /// Partners of the server of `migrate`.
-    pub partners: Option<List<i64>>,
-    /// How `migrate` moves them.
-    pub migration: Option<List<Migration>>,
-    /// How the kernel has the TLB forget pages.
-    pub flush: Option<List<Flush>>,
-    /// How the server of `faults` faults.
-    pub fault: Option<List<Fault>>,
-    /// Faults in the kernel after which the server of `faults` is moved out and loses its trust.
-    pub demote_after: Option<List<i64>>,
-    /// Messages after which a server of `chain` moves into the kernel by itself.
-    pub promote_after: Option<List<i64>>,
-    /// Who serves the clients of `scaling`.
-    pub serving: Option<List<Serving>>,
-    /// What the handlers are.
-    pub shape: Option<List<HandlerShape>>,
-    /// Handlers on each CPU.
-    pub handlers_per_cpu: Option<List<i64>>,
-    /// What the server of `reach` reads.
-    pub target: Option<List<Reached>>,
-    /// Size of the slot that a program in a small space gets.
-    pub slot_size: Option<List<MemorySize>>,
-    /// How programs that are built for 32 bits enter the kernel.
-    pub gate: Option<List<GateChoice>>,
-    /// Trust groups, where the placement is not to decide.
-    pub groups: Option<GroupsEntry>,
-    /// Program of the server, if not the workload's own.
-    pub server_program: Option<Spanned<String>>,
-    // `flatten` would lose places and the refusal of unknown keys, so the common keys stand here again.
-    /// See [`Common::vcpus`].
-    pub vcpus: Option<List<i64>>,
-    /// See [`Common::memory`].
-    pub memory: Option<List<MemorySize>>,
-    /// See [`Common::huge_pages`].
-    pub huge_pages: Option<List<HugePagesChoice>>,
-    /// See [`Common::guests`].
-    pub guests: Option<List<i64>>,
-    /// See [`Common::pcid`].
-    pub pcid: Option<List<PcidChoice>>,
-    /// See [`Common::deadline_seconds`].
-    pub deadline_seconds: Option<Spanned<i64>>,
-    /// See [`Common::warm_up`].
-    pub warm_up: Option<Spanned<i64>>,
-    /// See [`Common::samples`].
-    pub samples: Option<Spanned<i64>>,
-    /// See [`Common::seconds`].
-    pub seconds: Option<Spanned<Seconds>>,
-    /// See [`Common::launches`].
-    pub launches: Option<Spanned<i64>>,
-    /// See [`Common::trace_round_trips`].
-    pub trace_round_trips: Option<Spanned<i64>>,
-    /// See [`Common::tlb_models`].
-    pub tlb_models: Option<List<String>>,
+    /// Its keys.
+    pub keys: Table,
 }
 
 impl ExperimentFile {
@@ -186,10 +85,22 @@ impl ExperimentFile {
 
     /// Takes apart `text`, which came from `path`.
     pub fn parse(path: &Path, text: String) -> Result<ExperimentFile, ConfigError> {
-        match toml::from_str::<Content>(&text) {
-            Ok(content) => Ok(ExperimentFile { path: path.to_owned(), text, content }),
-            Err(error) => Err(syntax_error(path, &text, &error)),
-        }
+        let written = toml::from_str::<Written>(&text).map_err(|error| syntax_error(path, &text, &error))?;
+        let source = Source { path, text: &text };
+        let case = |written: Spanned<WrittenTable>| {
+            let span = written.span();
+            Ok(Spanned::new(span.clone(), case_entry(&source, span, written.into_inner())?))
+        };
+        let content = Content {
+            defaults: Table::read(&source, written.defaults, true)?,
+            cases: written.cases.into_iter().map(case).collect::<Result<_, ConfigError>>()?,
+            name: written.name,
+            question: written.question,
+            description: written.description,
+            trace_budget_seconds: written.trace_budget_seconds,
+            guests: written.guests,
+        };
+        Ok(ExperimentFile { path: path.to_owned(), text, content })
     }
 
     /// SHA-256 of the text, in hexadecimal: what the results name the file by.
@@ -204,13 +115,54 @@ impl ExperimentFile {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) -> ConfigError {
+        Source { path: &self.path, text: &self.text }.error_at(span, message, fix)
+    }
+}
+
+/// Where a file comes from, and what it says.
+pub(super) struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    /// An error about the bytes `span`.
+    pub(super) fn error_at(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> ConfigError {
         ConfigError {
-            file: Some(self.path.clone()),
-            place: Some(Place::of(&self.text, span)),
+            file: Some(self.path.to_owned()),
+            place: Some(Place::of(self.text, span)),
             message: message.into(),
             fix: fix.into(),
         }
     }
+}
+
+fn case_entry(
+    source: &Source<'_>,
+    span: Range<usize>,
+    written: WrittenTable,
+) -> Result<CaseEntry, ConfigError> {
+    let keys = Table::read(source, written, false)?;
+    let Some(name) = keys.text(&keys::WORKLOAD) else {
+        let known: Vec<&str> = workload::ALL.iter().map(|workload| workload.name()).collect();
+        return Err(source.error_at(
+            span,
+            "a [[case]] needs a `workload`",
+            format!("known are: {}", known.join(", ")),
+        ));
+    };
+    let Some(workload) = workload::named(name.get_ref()) else {
+        let known = workload::ALL.iter().map(|workload| workload.name());
+        let message = format!("unknown workload `{}`", name.get_ref());
+        return Err(source.error_at(name.span(), message, suggest(name.get_ref(), known)));
+    };
+    let workload = Spanned::new(name.span(), workload);
+    Ok(CaseEntry { workload, name: keys.text(&keys::NAME).cloned(), keys })
 }
 
 fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
@@ -272,7 +224,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.content.cases.len(), 1);
-        assert_eq!(file.content.cases[0].get_ref().client.as_ref().unwrap().values.len(), 2);
+        assert_eq!(file.content.cases[0].get_ref().keys.get(&keys::CLIENT).unwrap().values.len(), 2);
         assert_eq!(file.sha256().len(), 64);
     }
 

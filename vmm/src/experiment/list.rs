@@ -17,11 +17,6 @@ pub struct List<T> {
     pub values: Vec<Spanned<T>>,
 }
 
-/// Place of a value that may be absent.
-pub fn span_of<T>(list: &Option<List<T>>) -> Option<Range<usize>> {
-    list.as_ref().map(|list| list.span.clone())
-}
-
 enum Values<T> {
     One(T),
     Many(Vec<Spanned<T>>),

@@ -4,11 +4,13 @@ pub mod check;
 pub mod error;
 pub mod expand;
 pub mod file;
+pub mod groups;
 pub mod list;
 pub mod overrides;
 mod product;
 pub mod quota;
-pub(crate) mod scheme;
+mod scheme;
+pub mod table;
 
 #[cfg(test)]
 mod malformed_tests;

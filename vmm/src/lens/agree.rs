@@ -11,7 +11,7 @@ use crate::record::agreement::AgreementRecord;
 pub const RULE: &str = "rule";
 
 /// What to look at first when the rule is what differs.
-const RULE_TO_CHECK: &str = "the rule of the resident space for this placement (vmm: system/topology.rs)";
+const RULE_TO_CHECK: &str = "the rule of the resident space for this placement (vmm: system/rule.rs)";
 
 /// Every comparison that can be made, most important first.
 pub fn agreements(seen: &Seen<'_>) -> Vec<AgreementRecord> {

@@ -220,9 +220,9 @@ impl fmt::Display for OutcomeRecord {
 
 fn client_status(status: u32) -> &'static str {
     match u64::from(status) {
-        abi::program::client::STATUS_WRONG_ANSWER => "an answer was not what it should be",
-        abi::program::client::STATUS_CALL_FAILED => "a system call failed",
-        abi::program::client::STATUS_BAD_ARGUMENT => "its arguments make no sense",
+        abi::workload::status::WRONG_ANSWER => "an answer was not what it should be",
+        abi::workload::status::CALL_FAILED => "a system call failed",
+        abi::workload::status::BAD_ARGUMENT => "its arguments make no sense",
         _ => "as the program defines it",
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::run::{CaseRecord, RunRecord};
 use crate::case::Parameters;
 use crate::case::parameter::Transfer;
+use crate::case::workload::Does;
 use crate::statistics::rounded;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
 
 /// Fills in what depends on other cases of the run; to be called again after every case.
 pub fn relate(run: &mut RunRecord) {
@@ -44,7 +44,7 @@ fn relate_to_lone_guest(case: &mut CaseRecord, lone: &[(Parameters, BTreeMap<Str
 }
 
 fn empty_pair(case: &CaseRecord) -> Option<(Parameters, u64)> {
-    let is_pair = case.parameters.workload == Workload::Empty;
+    let is_pair = case.parameters.workload.nature().does == Does::ReadsClock;
     let median = case.ticks.values().next().filter(|_| is_pair)?.summary.median;
     Some((case.parameters.clone(), median))
 }
@@ -61,9 +61,7 @@ fn medians(case: &CaseRecord) -> (Parameters, BTreeMap<String, u64>) {
 }
 
 fn is_all_user(case: &Parameters) -> bool {
-    // The end of a wild read is no cost that anybody compares.
-    let is_compared = case.workload.has_server() && case.workload != Workload::Reach;
-    (is_compared || case.workload == Workload::Chain) && what_is_measured(case) == in_user_spaces(case)
+    case.workload.nature().is_compared && what_is_measured(case) == in_user_spaces(case)
 }
 
 /// The case without what only says how long and how often it is measured.
@@ -85,19 +83,18 @@ fn what_is_measured(case: &Parameters) -> Parameters {
 fn in_user_spaces(case: &Parameters) -> Parameters {
     let own = if case.client.is_32_bit() { Placement::Large } else { Placement::User };
     let in_own = |placement: Option<Placement>| placement.map(|_| own);
-    Parameters {
+    let mut compared = Parameters {
         client: own,
         server: in_own(case.server),
         relay: in_own(case.relay),
         other_client: in_own(case.other_client),
         slot_bytes: None,
-        // Whoever moves by itself stays where it is without the number.
-        moved: case.moved.or(case.promote_after).map(|_| 0),
-        promote_after: None,
         same_space: false,
         transfer: Transfer::Switch,
         ..what_is_measured(case)
-    }
+    };
+    case.workload.compared_with(&mut compared);
+    compared
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn drop_sums_of_rates(case: &mut CaseRecord) {
 
 /// What makes no sense stays as it is, for the reader to refuse.
 fn upgrade_case(case: &mut Value, folder: &Path) {
-    let workload = serde_json::from_value::<Workload>(case["parameters"]["workload"].clone());
+    let workload = serde_json::from_value::<&'static dyn Workload>(case["parameters"]["workload"].clone());
     let (Ok(workload), Some(old)) = (workload, case["cycles"].as_object().cloned()) else { return };
     let disturbed = case["disturbed_samples"].as_u64().unwrap_or(0);
     if let Some(case) = case.as_object_mut() {
@@ -107,7 +107,7 @@ fn launches_of_mut(case: &mut Value) -> impl Iterator<Item = &mut Value> {
 }
 
 /// Figures that are over all samples already. Those of too few lose their interval.
-fn kept(workload: Workload, old: &Map<String, Value>, launches: usize) -> Value {
+fn kept(workload: &dyn Workload, old: &Map<String, Value>, launches: usize) -> Value {
     let channel = |name: &&str| {
         let mut channel = old.get(*name)?.clone();
         channel["channel"] = (*name).into();
@@ -134,7 +134,7 @@ fn unreadable(name: &str, error: &io::Error) -> String {
 /// The samples of one launch by channel.
 type Columns = Vec<Vec<u64>>;
 
-fn columns(case: &Value, workload: Workload, folder: &Path) -> Result<Vec<Columns>, String> {
+fn columns(case: &Value, workload: &dyn Workload, folder: &Path) -> Result<Vec<Columns>, String> {
     let width = workload.channels().len();
     let of_launch = |launch: &Value| {
         let name = launch["samples_file"].as_str().unwrap_or_default();
@@ -149,7 +149,7 @@ fn columns(case: &Value, workload: Workload, folder: &Path) -> Result<Vec<Column
     launches_of(case).map(of_launch).collect()
 }
 
-fn anew(case: &Value, workload: Workload, launches: &[Columns]) -> Value {
+fn anew(case: &Value, workload: &dyn Workload, launches: &[Columns]) -> Value {
     let hz = case["lenses"]["tsc"]["hz"].as_u64();
     let channel = |(index, name): (usize, &&str)| {
         let samples: Vec<Vec<u64>> = launches.iter().map(|columns| columns[index].clone()).collect();
@@ -168,7 +168,7 @@ fn anew(case: &Value, workload: Workload, launches: &[Columns]) -> Value {
     workload.channels().iter().enumerate().filter_map(channel).collect()
 }
 
-fn medians(workload: Workload, columns: &Columns) -> Value {
+fn medians(workload: &dyn Workload, columns: &Columns) -> Value {
     let median = |(name, samples): (&&str, &Vec<u64>)| {
         Some(((*name).to_owned(), Summary::of(std::slice::from_ref(samples))?.median.into()))
     };

@@ -22,8 +22,7 @@ use crate::statistics::at_once::Part;
 use crate::statistics::distribution::Distribution;
 use crate::statistics::rounded;
 use crate::statistics::summary::{Summary, middle};
-use crate::system::topology::Topology;
-use crate::workload::Workload;
+use crate::system::System;
 
 /// The record of a case whose channels have these figures.
 pub fn case_record(
@@ -43,9 +42,9 @@ pub fn case_record(
         launches.iter().map(|launch| (&launch.launch, launch.part.as_ref())).collect();
     let first_failure = outcomes().find(|outcome| !outcome.is_success());
     let timing = timing::judge(host, &case.parameters, &kvm_stats, round_trips);
-    let topology = Topology::of(&case.parameters);
+    let system = case.parameters.system();
     let count = |name: &str| total(&counters, name);
-    let by_cause = cause::agreements(&topology, count, round_trips);
+    let by_cause = cause::agreements(&system, count, round_trips);
     let seen = Seen {
         host,
         traced,
@@ -55,8 +54,8 @@ pub fn case_record(
         round_trips,
         launches: runs.len() as u64,
         cpus: case.parameters.vcpus,
-        rule_loads: topology.page_table_loads_per_round_trip(),
-        loads: match topology.is_regular {
+        rule_loads: system.page_table_loads_per_round_trip(),
+        loads: match system.is_regular {
             true => cause::loads_by_messages(count),
             false => count("page_table_loads").saturating_sub(count("page_table_loads_by_preemption")),
         },
@@ -88,7 +87,7 @@ pub fn case_record(
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
         round_trips_per_second: rate(launches),
         is_overcommitted: host.cpus_for_guests().is_some_and(|cpus| case.parameters.vcpus > cpus),
-        expected: expected(&topology, &counters, round_trips),
+        expected: expected(&system, &counters, round_trips),
         kvm_pages: runs.last().map(|run| run.kvm_pages.clone()).unwrap_or_default(),
         kvm_exits_per_round_trip: kvm_stats
             .get("exits")
@@ -168,12 +167,8 @@ fn total(counters: &BTreeMap<String, CountRecord>, name: &str) -> u64 {
     counters.get(name).map_or(0, |counter| counter.total)
 }
 
-fn expected(
-    topology: &Topology,
-    counters: &BTreeMap<String, CountRecord>,
-    round_trips: u64,
-) -> ExpectedRecord {
-    let loads = topology.page_table_loads_per_round_trip();
+fn expected(system: &System, counters: &BTreeMap<String, CountRecord>, round_trips: u64) -> ExpectedRecord {
+    let loads = system.page_table_loads_per_round_trip();
     let counted = (round_trips > 0).then(|| cause::loads_by_messages(|name| total(counters, name)));
     ExpectedRecord {
         page_table_loads_per_round_trip: loads,
@@ -186,10 +181,7 @@ fn other_calls(case: &Case, runs: &[&GuestRun], round_trips: u64) -> Option<Othe
         let total = runs.iter().fold(0u64, |sum, run| sum.saturating_add(field(run)));
         CountRecord { total, per_round_trip: per_round_trip(total, round_trips) }
     };
-    let has_others = matches!(
-        case.parameters.workload,
-        Workload::MigrateUnderLoad | Workload::HandlerFault | Workload::Reach
-    );
+    let has_others = case.parameters.workload.nature().counts_other_calls;
     has_others.then(|| OtherCallsRecord {
         answered_meanwhile: sum(|run| run.calls_answered_meanwhile),
         failed: sum(|run| run.calls_failed),

@@ -9,10 +9,10 @@ use crate::lens::Measured;
 use crate::machine::guest::Outcome;
 use crate::reduce::tests::{case_of, guest_run};
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::{Call, Directions, Workload};
 
-fn case(workload: Workload) -> Case {
-    let server = workload.has_server().then_some(Placement::User);
+fn case(workload: &'static dyn Workload) -> Case {
+    let server = workload.has(&crate::case::keys::SERVER).then_some(Placement::User);
     Case { name: "x".to_owned(), parameters: Parameters { server, ..parameters(workload) } }
 }
 
@@ -29,7 +29,7 @@ fn reduced(case: &Case, launches: &[Result<GuestRun, String>]) -> CaseRecord {
 fn counters_are_differences_over_all_cpus_and_launches() {
     let mut run = guest_run(vec![10, 20, 30], 6);
     run.cpus.push(run.cpus[0]);
-    let record = reduced(&case(Workload::Call), &[Ok(run.clone()), Ok(run)]);
+    let record = reduced(&case(&Call), &[Ok(run.clone()), Ok(run)]);
     let loads = record.counters["page_table_loads"];
     assert_eq!((loads.total, loads.per_round_trip), (24, Some(4.0)));
     assert_eq!(record.round_trips, 6);
@@ -47,7 +47,7 @@ fn calls(samples: Vec<u64>) -> GuestRun {
 
 #[test]
 fn disturbed_samples_are_in_every_figure_and_the_others_stand_beside() {
-    let record = reduced(&case(Workload::Call), &[Ok(calls(vec![10, SAMPLE_DISTURBED | 9_999, 30]))]);
+    let record = reduced(&case(&Call), &[Ok(calls(vec![10, SAMPLE_DISTURBED | 9_999, 30]))]);
     let channel = record.ticks["round_trip"];
     assert_eq!((channel.summary.count, channel.summary.median, channel.summary.max), (3, 30, 9_999));
     assert_eq!(channel.median_ns, Some(15.0));
@@ -60,7 +60,7 @@ fn disturbed_samples_are_in_every_figure_and_the_others_stand_beside() {
 #[test]
 fn when_all_are_disturbed_there_is_no_second_figure() {
     let samples = [10, 20, 30].map(|sample| SAMPLE_DISTURBED | sample).to_vec();
-    let record = reduced(&case(Workload::Call), &[Ok(calls(samples))]);
+    let record = reduced(&case(&Call), &[Ok(calls(samples))]);
     let channel = record.ticks["round_trip"];
     assert_eq!((channel.summary.median, record.disturbed_samples), (20, Some(3)));
     assert_eq!(channel.undisturbed, Some(Undisturbed { count: 0, median: None }));
@@ -71,7 +71,7 @@ fn when_all_are_disturbed_there_is_no_second_figure() {
 fn where_nobody_tells_no_sample_is_called_undisturbed() {
     let mut silent = calls(vec![10; 3]);
     silent.features &= !feature::STEAL_TIME;
-    let record = reduced(&case(Workload::Call), &[Ok(calls(vec![10; 3])), Ok(silent)]);
+    let record = reduced(&case(&Call), &[Ok(calls(vec![10; 3])), Ok(silent)]);
     assert_eq!((record.ticks["round_trip"].undisturbed, record.disturbed_samples), (None, None));
     assert_eq!(record.ticks["round_trip"].median_without_others(), Some(10));
 }
@@ -82,7 +82,7 @@ fn those_that_never_wait_do_not_speak_for_all() {
     let file = "tests/data/version-1/samples/scaling.user-user.central.pcid=off.vcpus=64.npy";
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let (samples, _) = crate::record::samples::read_npy(&path).unwrap();
-    let mut central = case(Workload::Call);
+    let mut central = case(&Call);
     central.parameters.samples = 12_800;
     let mut run = calls(samples);
     run.measured_ns = Some(16_000_000_000);
@@ -96,7 +96,7 @@ fn those_that_never_wait_do_not_speak_for_all() {
 fn channels_are_columns() {
     let mut run = guest_run(vec![30, 10, 20, 60, 20, 40], 0);
     (run.channel_count, run.round_trips, run.round_trips_announced) = (3, 2, Some(2));
-    let mut two = case(Workload::Directions);
+    let mut two = case(&Directions);
     two.parameters.samples = 2;
     let record = reduced(&two, &[Ok(run)]);
     let median = |name: &str| record.ticks[name].summary.median;
@@ -107,8 +107,8 @@ fn channels_are_columns() {
         .iter()
         .map(|channel| channel["channel"].as_str().unwrap())
         .collect();
-    assert_eq!(names, Workload::Directions.channels(), "a list, in the order of the columns");
-    assert_eq!(record.launches[0].median_ticks.keys().collect::<Vec<_>>(), Workload::Directions.channels());
+    assert_eq!(names, Directions.channels(), "a list, in the order of the columns");
+    assert_eq!(record.launches[0].median_ticks.keys().collect::<Vec<_>>(), Directions.channels());
     assert_eq!((median("round_trip"), median("client_to_server"), median("server_to_client")), (30, 10, 20));
 }
 
@@ -118,19 +118,19 @@ fn a_guest_that_claims_nonsense_is_recorded_all_the_same() {
     (run.channel_count, run.round_trips) = (2, u64::MAX);
     run.cpus[0].begin.ipc_fast = u64::MAX;
     run.cpus[0].end.ipc_slow = u64::MAX;
-    let record = reduced(&case(Workload::Call), &[Ok(run.clone()), Ok(run.clone())]);
+    let record = reduced(&case(&Call), &[Ok(run.clone()), Ok(run.clone())]);
     assert!(record.ticks.is_empty());
     assert!(matches!(record.outcome, OutcomeRecord::Corrupt { .. }));
     assert_eq!(record.counters["ipc_fast"].total, 0);
     run.channel_count = u32::MAX;
-    assert!(reduced(&case(Workload::Call), &[Ok(run)]).ticks.is_empty());
+    assert!(reduced(&case(&Call), &[Ok(run)]).ticks.is_empty());
 }
 
 #[test]
 fn the_first_failure_is_the_cases_outcome() {
     let good = guest_run(vec![10; 3], 6);
     let bad = GuestRun { outcome: Outcome::Deadlock, ..guest_run(vec![], 0) };
-    let record = reduced(&case(Workload::Call), &[Ok(good), Ok(bad), Err("no memory".to_owned())]);
+    let record = reduced(&case(&Call), &[Ok(good), Ok(bad), Err("no memory".to_owned())]);
     assert_eq!(record.outcome, OutcomeRecord::Deadlock);
     assert_eq!(record.launches.len(), 3);
     assert_eq!(record.launches[0].console_tail, None);
@@ -141,7 +141,7 @@ fn the_first_failure_is_the_cases_outcome() {
 
 #[test]
 fn a_case_without_a_guest_has_nothing_instead_of_zeros() {
-    let record = reduced(&case(Workload::Call), &[Err("no kvm".to_owned())]);
+    let record = reduced(&case(&Call), &[Err("no kvm".to_owned())]);
     assert!(record.ticks.is_empty());
     assert_eq!(
         (record.expected.agrees, record.kvm_exits_per_round_trip, record.run_delay_ns),
@@ -154,7 +154,7 @@ fn a_case_without_a_guest_has_nothing_instead_of_zeros() {
 fn what_cannot_be_counted_is_absent_with_the_reason() {
     let mut run = guest_run(vec![10; 3], 6);
     run.kvm_stats.clear();
-    let record = reduced(&case(Workload::Call), &[Ok(run)]);
+    let record = reduced(&case(&Call), &[Ok(run)]);
     assert!(record.lenses["tsc"].available && record.lenses["kernel"].available);
     for lens in ["kvm", "pmu", "perf", "trace"] {
         assert!(!record.lenses[lens].available && record.lenses[lens].reason.is_some(), "{lens}");
@@ -163,7 +163,7 @@ fn what_cannot_be_counted_is_absent_with_the_reason() {
 
 #[test]
 fn a_guest_is_overcommitted_when_its_threads_have_too_few_cpus_whatever_the_host_has() {
-    let mut two = case(Workload::Call);
+    let mut two = case(&Call);
     two.parameters.vcpus = 2;
     let is_overcommitted = |cpus, usable_cpus| {
         let host = HostRecord { cpus, usable_cpus, ..HostRecord::default() };

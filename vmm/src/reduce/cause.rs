@@ -5,7 +5,7 @@ use crate::lens::agree::RULE;
 use crate::lens::kernel;
 use crate::record::agreement::AgreementRecord;
 use crate::record::run::CaseRecord;
-use crate::system::topology::Topology;
+use crate::system::System;
 
 /// Page-table loads by messages alone, of a kernel with these counters.
 pub fn loads_by_messages(count: impl Fn(&str) -> u64) -> u64 {
@@ -16,19 +16,15 @@ pub fn loads_by_messages(count: impl Fn(&str) -> u64) -> u64 {
 
 /// What must be true of everything but the messages in a regular case: nothing starts or moves in a way that makes the kernel
 /// switch, and each switch of preemption goes back to a turn that the timer took away. Only what is not zero has a row.
-pub fn agreements(
-    topology: &Topology,
-    count: impl Fn(&str) -> u64,
-    round_trips: u64,
-) -> Vec<AgreementRecord> {
-    if !topology.is_regular || round_trips == 0 {
+pub fn agreements(system: &System, count: impl Fn(&str) -> u64, round_trips: u64) -> Vec<AgreementRecord> {
+    if !system.is_regular || round_trips == 0 {
         return Vec::new();
     }
     let preemptions = count("preemptions");
     let switches = count("context_switches_by_preemption");
     // A turn that was taken away visits each other thread once at most, and comes back.
-    let most = preemptions.saturating_mul(topology.thread_count());
-    let loads = topology.page_table_loads_within(switches);
+    let most = preemptions.saturating_mul(system.thread_count());
+    let loads = system.page_table_loads_within(switches);
     let rows = [
         // A timer interrupt takes one turn away, or none.
         ("preemptions", preemptions, 0, count("timer_interrupts")),

@@ -9,7 +9,7 @@ use crate::record::run::HostRecord;
 use crate::reduce::tests::{case_of, guest_run, run_record};
 use crate::report::preemption::note;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::Call;
 
 /// A call from user space to a server in `server`: three round trips, and what preemption adds.
 fn preempted(server: Placement, change: impl FnOnce(&mut abi::report::Counters)) -> CaseRecord {
@@ -23,7 +23,7 @@ fn preempted(server: Placement, change: impl FnOnce(&mut abi::report::Counters))
         end.page_table_loads_elided += 4;
     }
     change(end);
-    let parameters = Parameters { server: Some(server), ..parameters(Workload::Call) };
+    let parameters = Parameters { server: Some(server), ..parameters(&Call) };
     let case = Case { name: "x".to_owned(), parameters };
     case_of(&case, vec![Measured::from(run).into()], &HostRecord::default())
 }
@@ -83,7 +83,7 @@ fn a_kernel_that_is_not_preempted_has_no_rows_of_it() {
     let run = guest_run(vec![10; 3], 6);
     let case = Case {
         name: "x".to_owned(),
-        parameters: Parameters { server: Some(Placement::User), ..parameters(Workload::Call) },
+        parameters: Parameters { server: Some(Placement::User), ..parameters(&Call) },
     };
     let record = case_of(&case, vec![Measured::from(run).into()], &HostRecord::default());
     assert_eq!(record.agreements.len(), 1);

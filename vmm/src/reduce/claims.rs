@@ -84,10 +84,10 @@ mod tests {
     use crate::case::seconds::Seconds;
     use crate::case::tests::parameters;
     use crate::reduce::tests::guest_run;
-    use crate::workload::Workload;
+    use crate::workload::Call;
 
     fn check_with(change: impl FnOnce(&mut GuestRun)) -> Result<(), Claim> {
-        let asked = Parameters { samples: 3, ..parameters(Workload::Call) };
+        let asked = Parameters { samples: 3, ..parameters(&Call) };
         let mut run = guest_run(vec![1_000; 3], 6);
         change(&mut run);
         check(&asked, &run)
@@ -135,8 +135,7 @@ mod tests {
     /// In a case that measures for a time the guest itself says how many, but only once, and before it begins.
     #[test]
     fn a_time_is_filled_by_what_was_announced() {
-        let asked =
-            Parameters { samples: 5, seconds: Some(Seconds::milliseconds(1)), ..parameters(Workload::Call) };
+        let asked = Parameters { samples: 5, seconds: Some(Seconds::milliseconds(1)), ..parameters(&Call) };
         let with = |announced, round_trips: u64| {
             let mut run = guest_run(vec![1_000; round_trips as usize], 2 * round_trips);
             run.round_trips_announced = announced;

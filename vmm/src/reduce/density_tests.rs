@@ -8,11 +8,11 @@ use crate::case::tests::parameters;
 use crate::reduce::guest::{Guest, Lost, Times};
 use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::reduce::tests::guest_run;
-use crate::workload::Workload;
+use crate::workload::{Call, Directions, Slots, Workload as _};
 
 /// The figures of a case with so many guests at once, of 10 round trips each.
 fn figures(guests: Option<u32>, launches: &[Launch], succeeded: &[bool]) -> Option<DensityRecord> {
-    let parameters = Parameters { guests, samples: 10, ..parameters(Workload::Call) };
+    let parameters = Parameters { guests, samples: 10, ..parameters(&Call) };
     let case = Case { name: "call".to_owned(), parameters };
     let reduced: Vec<Reduced> =
         launches.iter().map(|launch| Reduced::new(&case, launch.clone(), None)).collect();
@@ -124,8 +124,8 @@ fn threads_of_a_guest_lie_in_their_own_parts() {
 
 #[test]
 fn what_lies_in_time_is_the_round_trip_or_all_its_channels() {
-    assert_eq!(duration(Workload::Directions.channels(), &[9, 4, 5]), 9);
-    assert_eq!(duration(Workload::Slots.channels(), &[1, 2 | SAMPLE_DISTURBED, 3, 4]), 10);
+    assert_eq!(duration(Directions.channels(), &[9, 4, 5]), 9);
+    assert_eq!(duration(Slots.channels(), &[1, 2 | SAMPLE_DISTURBED, 3, 4]), 10);
 }
 
 #[test]

@@ -7,12 +7,12 @@ use crate::record::run::HostRecord;
 use crate::reduce::tests::{case_of, guest_run};
 use crate::statistics::distribution::EXACT_SAMPLES_MAX;
 use crate::statistics::summary::quantile;
-use crate::workload::Workload;
+use crate::workload::Call;
 
 /// A case of so many calls, and a guest that has made them.
 fn calls(samples: Vec<u64>) -> (Case, Launch) {
     let round_trips = samples.len() as u64;
-    let parameters = Parameters { samples: round_trips, ..parameters(Workload::Call) };
+    let parameters = Parameters { samples: round_trips, ..parameters(&Call) };
     let mut run = guest_run(samples, 2 * round_trips);
     run.measured_ns = Some(1_000_000_000);
     (Case { name: "x".to_owned(), parameters }, Measured::from(run).into())

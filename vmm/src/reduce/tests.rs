@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use abi::report::{Counters, CpuReport, feature};
 
+use crate::case::keys;
 use crate::case::tests::parameters;
 use crate::case::{Case, Parameters};
 use crate::lens::Measured;
@@ -15,7 +16,7 @@ use crate::record::run::{
 use crate::reduce::case::{case_record, channels};
 use crate::reduce::launch::{Launch, Reduced};
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::{Call, Empty};
 
 /// A guest that finished with these samples in one channel.
 pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
@@ -83,17 +84,19 @@ pub(crate) fn case_of(case: &Case, launches: Vec<Launch>, host: &HostRecord) -> 
 
 /// A small finished run.
 pub(crate) fn run_record() -> RunRecord {
-    let call = |client, server| Parameters {
-        client,
-        server: Some(server),
-        words: Some(0),
-        server_program: Some("null".to_owned()),
-        ..parameters(Workload::Call)
+    let call = |client, server| {
+        Parameters {
+            client,
+            server: Some(server),
+            server_program: Some("null".to_owned()),
+            ..parameters(&Call)
+        }
+        .with(&keys::WORDS, 0)
     };
     let (user, kernel) = (Placement::User, Placement::Kernel);
     let shared = Parameters { same_space: true, warm_up: 77, ..call(user, user) };
     let cases = vec![
-        record("empty/user/pcid=off", parameters(Workload::Empty), 50, 0),
+        record("empty/user/pcid=off", parameters(&Empty), 50, 0),
         record("call/user-user/words=0/pcid=off", call(user, user), 2_000, 2),
         record("call/user-kernel/words=0/pcid=off", call(user, kernel), 1_000, 0),
         record("call/kernel-user/words=0/pcid=off", call(kernel, user), 1_200, 0),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::case::Parameters;
+use crate::case::workload::Does;
 use crate::host::Timing;
 use crate::record::run::HostRecord;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
 
 /// KVM's statistic of instructions that it emulated.
 const EMULATED_INSTRUCTIONS: &str = "insn_emulation";
@@ -36,20 +36,21 @@ pub fn judge(
 }
 
 fn stays_in_user_mode(case: &Parameters) -> bool {
-    case.workload == Workload::Empty && case.client != Placement::Kernel
+    case.workload.nature().does == Does::ReadsClock && case.client != Placement::Kernel
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::tests::parameters;
+    use crate::workload::{Call, Empty};
     fn stats(emulated: u64) -> BTreeMap<String, u64> {
         BTreeMap::from([(EMULATED_INSTRUCTIONS.to_owned(), emulated)])
     }
 
     #[test]
     fn hardware_is_trusted_until_kvm_emulates() {
-        let (host, case) = (HostRecord::default(), parameters(Workload::Call));
+        let (host, case) = (HostRecord::default(), parameters(&Call));
         assert_eq!(judge(&host, &case, &BTreeMap::new(), 100), Timing::Valid);
         assert_eq!(judge(&host, &case, &stats(50), 100), Timing::Valid);
         let spoilt = judge(&host, &case, &stats(5_000), 100);
@@ -69,11 +70,11 @@ mod tests {
             user_timing_is_native: true,
             ..HostRecord::default()
         };
-        assert!(!judge(&host, &parameters(Workload::Call), &stats(0), 100).is_time());
-        assert_eq!(judge(&host, &parameters(Workload::Empty), &stats(0), 100), Timing::Valid);
-        let in_kernel = Parameters { client: Placement::Kernel, ..parameters(Workload::Empty) };
+        assert!(!judge(&host, &parameters(&Call), &stats(0), 100).is_time());
+        assert_eq!(judge(&host, &parameters(&Empty), &stats(0), 100), Timing::Valid);
+        let in_kernel = Parameters { client: Placement::Kernel, ..parameters(&Empty) };
         assert!(!judge(&host, &in_kernel, &stats(0), 100).is_time());
         let emulator = HostRecord { user_timing_is_native: false, ..host };
-        assert!(!judge(&emulator, &parameters(Workload::Empty), &stats(0), 100).is_time());
+        assert!(!judge(&emulator, &parameters(&Empty), &stats(0), 100).is_time());
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn section(name: &str, cases: &[&CaseRecord]) -> Option<Section> {
         column("guests", KEEP, &|_, density| density.guests.to_string()),
         column("vCPUs", KEEP, &|case, _| case.parameters.vcpus.to_string()),
         column("huge pages", KEEP, &|case, _| case.parameters.huge_pages.name().to_owned()),
-        column(format::placements_heading(workload), KEEP, &|case, _| format::placements(&case.parameters)),
+        column(workload.way(), KEEP, &|case, _| format::placements(&case.parameters)),
         column("round\ntrips", KEEP, &|case, _| format::grouped(case.round_trips)),
         column("first output\nms", KEEP, &|_, density| spread(density.started_ns, milliseconds)),
         column("first mark\nms", 5, &|_, density| spread(density.first_mark_ns, milliseconds)),

@@ -4,43 +4,14 @@ use std::io::{self, Write};
 
 use abi::report::COUNTER_NAMES;
 
-use crate::case::parameter::{Fault, Gate, HandlerShape, Migration, Reached, Serving};
+use crate::case::key::Key;
 use crate::printable::line;
 use crate::record::channel::ChannelRecord;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::tlb::Counts;
 
-/// Columns before the counters.
-const COLUMNS: [&str; 53] = [
-    "case",
-    "workload",
-    "client",
-    "relay",
-    "server",
-    "other_client",
-    "same_space",
-    "transfer",
-    "words",
-    "client_pages",
-    "server_pages",
-    "servers",
-    "moved",
-    "partners",
-    "migration",
-    "flush",
-    "fault",
-    "demote_after",
-    "promote_after",
-    "serving",
-    "shape",
-    "handlers_per_cpu",
-    "target",
-    "slot_bytes",
-    "gate",
-    "pcid",
-    "vcpus",
-    "huge_pages",
-    "guests",
+/// Columns between what is set and the counters.
+const COLUMNS: [&str; 24] = [
     "outcome",
     "round_trips",
     "channel",
@@ -87,7 +58,10 @@ pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(writer);
     let counters = COUNTER_NAMES.iter().map(|name| format!("{name}_per_round_trip"));
     let last = LAST_COLUMNS.iter().map(|name| (*name).to_owned());
-    csv.write_record(COLUMNS.iter().map(|name| (*name).to_owned()).chain(counters).chain(last))?;
+    let first = ["case", "workload"].map(str::to_owned);
+    let set = settings().map(|key| key.recorded().to_owned());
+    let middle = COLUMNS.iter().map(|name| (*name).to_owned());
+    csv.write_record(first.into_iter().chain(set).chain(middle).chain(counters).chain(last))?;
     for case in &run.cases {
         if case.ticks.is_empty() {
             csv.write_record(row(case, None).iter().map(|cell| line(cell).into_owned()))?;
@@ -97,6 +71,11 @@ pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
         }
     }
     csv.flush()
+}
+
+/// What is set, a column for each key.
+fn settings() -> impl Iterator<Item = &'static Key> {
+    crate::workload::keys().iter().copied().filter(|key| key.in_csv)
 }
 
 fn text<T: ToString>(value: Option<T>) -> String {
@@ -109,36 +88,9 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     let interval = channel.and_then(|(_, channel)| channel.summary.interval);
     let undisturbed = channel.and_then(|(_, channel)| channel.undisturbed);
     let density = case.density.as_ref();
-    let mut row = vec![
-        case.name.clone(),
-        parameters.workload.to_string(),
-        parameters.client.to_string(),
-        text(parameters.relay),
-        text(parameters.server),
-        text(parameters.other_client),
-        parameters.same_space.to_string(),
-        parameters.transfer.to_string(),
-        text(parameters.words),
-        text(parameters.client_pages),
-        text(parameters.server_pages),
-        text(parameters.servers),
-        text(parameters.moved),
-        text(parameters.partners),
-        text(parameters.migration.map(Migration::name)),
-        parameters.flush.name().to_owned(),
-        text(parameters.fault.map(Fault::name)),
-        text(parameters.demote_after),
-        text(parameters.promote_after),
-        text(parameters.serving.map(Serving::name)),
-        text(parameters.shape.map(HandlerShape::name)),
-        text(parameters.handlers_per_cpu),
-        text(parameters.target.map(Reached::name)),
-        text(parameters.slot_bytes),
-        text(parameters.gate.map(Gate::name)),
-        if parameters.pcid { "on" } else { "off" }.to_owned(),
-        parameters.vcpus.to_string(),
-        parameters.huge_pages.name().to_owned(),
-        text(parameters.guests),
+    let mut row = vec![case.name.clone(), parameters.workload.to_string()];
+    row.extend(settings().map(|key| key.plain_text(parameters)));
+    row.extend([
         case.outcome.to_string(),
         case.round_trips.to_string(),
         text(channel.map(|(name, _)| name)),
@@ -163,7 +115,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
         case.timing.name().to_owned(),
         text(case.disturbed_samples),
         text(case.launches.iter().filter_map(|launch| launch.samples_every).max()),
-    ];
+    ]);
     row.extend(COUNTER_NAMES.iter().map(|name| text(case.per_round_trip(name))));
     row.push(text(case.kvm_exits_per_round_trip));
     row.push(text(case.other_calls.and_then(|calls| calls.answered_meanwhile.per_round_trip)));
@@ -193,11 +145,14 @@ mod tests {
         write_csv(&mut file, &run_record()).unwrap();
         let mut reader = csv::Reader::from_reader(file.as_slice());
         let width = reader.headers().unwrap().len();
-        assert_eq!(width, COLUMNS.len() + COUNTER_NAMES.len() + LAST_COLUMNS.len());
+        let before_counters = 2 + settings().count() + COLUMNS.len();
+        assert_eq!(width, before_counters + COUNTER_NAMES.len() + LAST_COLUMNS.len());
+        let columns = reader.headers().unwrap().clone();
+        let place = |name: &str| columns.iter().position(|column| column == name).unwrap();
         let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
         assert_eq!(rows.len(), run_record().cases.len());
         assert!(rows.iter().all(|row| row.len() == width));
         let call = rows.iter().find(|row| &row[0] == "call/user-user/words=0/pcid=off").unwrap();
-        assert_eq!((&call[1], &call[34], &call[COLUMNS.len()]), ("call", "2000", "2"));
+        assert_eq!((&call[1], &call[place("median_ticks")], &call[before_counters]), ("call", "2000", "2"));
     }
 }

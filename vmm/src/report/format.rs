@@ -2,8 +2,8 @@
 
 use crate::case::Parameters;
 use crate::case::parameter::Transfer;
+pub use crate::printable::grouped;
 use crate::statistics::summary::Interval;
-use crate::workload::Workload;
 
 /// The first names of many: `a, b and 3 more`.
 pub fn some_of(names: &[&str]) -> String {
@@ -14,8 +14,6 @@ pub fn some_of(names: &[&str]) -> String {
         more => format!("{named} and {more} more"),
     }
 }
-
-pub use crate::printable::grouped;
 
 /// A count per round trip: whole where it is, else with up to three decimal places.
 pub fn count(value: f64) -> String {
@@ -54,53 +52,9 @@ pub fn placements(case: &Parameters) -> String {
     text
 }
 
-/// What the placements column is called.
-pub fn placements_heading(workload: Workload) -> &'static str {
-    match workload {
-        Workload::Empty
-        | Workload::NullSystemCall
-        | Workload::Chain
-        | Workload::Migrate
-        | Workload::MigrateUnderLoad => "client",
-        Workload::Call
-        | Workload::Directions
-        | Workload::Touch
-        | Workload::Slots
-        | Workload::Faults
-        | Workload::Reach
-        | Workload::Scaling => "client → server",
-        Workload::HandlerCall | Workload::HandlerWakeUp | Workload::HandlerFault => "client → handlers",
-        Workload::Relay => "client → relay → server",
-        Workload::Alternate => "A → server ← B",
-    }
-}
-
-/// A channel in a narrow column. Servers for 32 bits move between large spaces and small ones, not into the kernel.
-pub fn channel(name: &str, is_32_bit: bool) -> &str {
-    match name {
-        "call_in_user" if is_32_bit => "call_outside",
-        "call_in_kernel" if is_32_bit => "call_inside",
-        "client_to_server" => "request",
-        "server_to_client" => "reply",
-        "round_trip" => "round trip",
-        "until_error" => "until error",
-        "until_answer" => "until answer",
-        "until_end" => "until end",
-        "wake_up" => "wake-up",
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn servers_for_32_bits_are_called_in_no_kernel() {
-        assert_eq!(channel("call_in_kernel", false), "call_in_kernel");
-        assert_eq!(channel("call_in_kernel", true), "call_inside");
-        assert_eq!(channel("gap_in", true), "gap_in");
-    }
 
     #[test]
     fn digits_are_grouped_from_the_right() {

@@ -2,45 +2,32 @@
 
 use super::format;
 use super::grid::{Column, KEEP};
-use super::section::{Row, column};
+use super::section::{Row, column, own_columns};
 use crate::record::run::CaseRecord;
-use crate::workload::Workload;
 
 fn is_crowd(case: &CaseRecord) -> bool {
-    let workload = case.parameters.workload;
-    workload.measures_on_all_cpus() || workload.has_handlers()
+    case.parameters.workload.nature().is_crowd
 }
 
 /// Exact counts between CPUs, and what there is of everything.
-pub(super) fn count_columns(rows: &[Row<'_>]) -> [Column; 6] {
+pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
     let count = |name: &'static str| {
         move |(case, _): &Row<'_>| match is_crowd(case) {
             true => case.without_preemption(name).map_or(String::new(), format::count),
             false => String::new(),
         }
     };
-    let is_fault = |case: &CaseRecord| case.parameters.workload == Workload::HandlerFault;
-    let after_fault = |case: &CaseRecord, number: u64| match is_fault(case) {
-        true => format::grouped(number),
-        false => String::new(),
-    };
-    let total = |case: &CaseRecord, name: &str| {
-        let launches = case.launches.len().max(1) as u64;
-        case.counters.get(name).map_or(0, |count| count.total / launches)
-    };
-    [
+    let mut columns = vec![
         column(rows, "cross-CPU\nIPCs", 10, true, count("ipc_remote")),
         column(rows, "IPIs", 11, true, count("ipis")),
         column(rows, "shootdowns", 5, true, count("shootdowns")),
-        column(rows, "threads\nended", KEEP, true, |(case, _)| {
-            after_fault(case, total(case, "threads_ended"))
-        }),
-        column(rows, "CPUs\nstopped", KEEP, true, |(case, _)| after_fault(case, total(case, "standstills"))),
-        column(rows, "memory\nMiB", KEEP, true, |(case, _)| match is_crowd(case) {
-            true => format!("{:.1}", case.guest_memory_bytes as f64 / f64::from(1 << 20)),
-            false => String::new(),
-        }),
-    ]
+    ];
+    columns.extend(own_columns(rows, true));
+    columns.push(column(rows, "memory\nMiB", KEEP, true, |(case, _)| match is_crowd(case) {
+        true => format!("{:.1}", case.guest_memory_bytes as f64 / f64::from(1 << 20)),
+        false => String::new(),
+    }));
+    columns
 }
 
 /// How long it took until all servers ran, and what all threads did together.
@@ -55,7 +42,7 @@ pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
             }
         }),
         column(rows, "round\ntrips/s", KEEP, true, |(case, _)| {
-            let measures_together = case.parameters.workload.measures_on_all_cpus();
+            let measures_together = case.parameters.workload.nature().measures_on_all_cpus;
             let rate = case.round_trips_per_second.filter(|_| measures_together);
             rate.map_or(String::new(), |rate| format::grouped(rate as u64))
         }),
@@ -66,6 +53,7 @@ pub(super) fn time_columns(rows: &[Row<'_>]) -> [Column; 2] {
 mod tests {
     use super::*;
     use crate::reduce::tests::run_record;
+    use crate::workload::{HandlerCall, HandlerFault};
 
     #[test]
     fn only_crowds_have_these_columns() {
@@ -77,10 +65,11 @@ mod tests {
             columns.map(|column| column.cells[0].clone()).collect()
         };
         assert!(cells(&case).iter().all(String::is_empty));
-        case.parameters.workload = Workload::HandlerCall;
+        case.parameters.workload = &HandlerCall;
         case.round_trips_per_second = Some(1234.5);
-        assert_eq!(cells(&case), ["0", "0", "0", "", "", "2.0", "0.0", "1,234"]);
-        case.parameters.workload = Workload::HandlerFault;
+        assert_eq!(cells(&case), ["0", "0", "0", "2.0", "0.0", "1,234"]);
+        case.parameters.workload = &HandlerFault;
+        case.ticks.clear();
         assert_eq!(cells(&case), ["0", "0", "0", "0", "0", "2.0", "0.0", ""]);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use abi::report::STEAL_FLOOR_NS;
 
 use super::{format, preemption};
+use crate::case::workload::Moves;
 use crate::host::Timing;
 use crate::lens::agree::InWords;
 use crate::lens::trace;
@@ -232,7 +233,8 @@ fn at_once(run: &RunRecord) -> Vec<String> {
 /// The flush thresholds of cases in which pages were flushed.
 fn flush_thresholds(run: &RunRecord) -> Vec<String> {
     let mut notes: BTreeMap<String, usize> = BTreeMap::new();
-    let migrating = run.cases.iter().filter(|case| case.parameters.workload.migrates());
+    let migrating =
+        run.cases.iter().filter(|case| case.parameters.workload.nature().moves == Moves::EveryRoundTrip);
     for flush in
         migrating.filter_map(|case| case.flush.as_ref()).filter(|flush| flush.threshold_pages != Some(0))
     {

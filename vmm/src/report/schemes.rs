@@ -1,18 +1,20 @@
 //! The schemes side by side: servers in spaces of their own, in small spaces, in the kernel, each called by the same large
 //! 32-bit client.
 
+use std::collections::BTreeSet;
+
 use abi::address::{LARGE_SIZE, REGION_SIZE, SLOT_COUNT, SMALL_SIZE, SMALL_SLOT_SIZES};
 
 use super::grid::{Column, KEEP};
 use super::section::{Row, Section, column};
 use super::{format, tlb};
 use crate::case::Parameters;
-use crate::case::parameter::{Gate, Reached, Transfer};
+use crate::case::parameter::{Gate, Transfer};
 use crate::case::size::MemorySize;
+use crate::case::workload::{Ending, Moves, Verdict};
 use crate::lens::trace::Summary;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::system::placement::Placement;
-use crate::workload::Workload;
 
 /// Where the servers are, in the order of the columns.
 const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::Kernel];
@@ -20,8 +22,8 @@ const SCHEMES: [Placement; 3] = [Placement::Large, Placement::Small, Placement::
 /// Columns of sections that have programs for 32 bits: what the schemes differ in. Of wild reads, whatever the programs:
 /// what came of them.
 pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
-    if rows.iter().any(|(case, _)| case.parameters.workload == Workload::Reach) {
-        return vec![column(rows, "read\nsucceeds", KEEP, false, |(case, _)| reached(case))];
+    if let Some(verdict) = rows.iter().find_map(|(case, _)| case.parameters.workload.verdict()) {
+        return vec![column(rows, verdict.heading(), KEEP, false, |(case, _)| answer(case).to_owned())];
     }
     if !rows.iter().any(|(case, _)| case.parameters.has_32_bit()) {
         return Vec::new();
@@ -29,7 +31,8 @@ pub(super) fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
     let counter = |name: &'static str| {
         move |(case, _): &Row<'_>| case.without_preemption(name).map_or(String::new(), format::count)
     };
-    let migrates = rows.iter().any(|(case, _)| case.parameters.workload.migrates());
+    let migrates =
+        rows.iter().any(|(case, _)| case.parameters.workload.nature().moves == Moves::EveryRoundTrip);
     let mut columns = vec![column(rows, "segment\nloads", KEEP, true, counter("segment_loads"))];
     if !migrates {
         columns.push(column(rows, "full\nflushes", 9, true, counter("tlb_full_flushes")));
@@ -59,7 +62,7 @@ fn scheme(case: &Parameters) -> Option<Placement> {
         && case.transfer == Transfer::Switch
         && case.gate == Some(Gate::Int)
         && !case.pcid
-        && case.workload != Workload::Reach;
+        && case.workload.verdict().is_none();
     (is_plain && SCHEMES.contains(&scheme)).then_some(scheme)
 }
 
@@ -205,31 +208,24 @@ fn limits(run: &RunRecord) -> Vec<TableRow> {
         limits.to_owned(),
         "trust alone".to_owned(),
     ));
-    let reach = run.cases.iter().filter(|case| case.parameters.workload == Workload::Reach);
-    let reach: Vec<&CaseRecord> = reach.filter(|case| case.parameters.client == Placement::Large).collect();
-    for target in
-        reach.iter().filter_map(|case| case.parameters.target).collect::<std::collections::BTreeSet<_>>()
-    {
-        let cells = SCHEMES.map(|scheme| {
-            let is_it = |case: &&&CaseRecord| {
-                case.parameters.server == Some(scheme) && case.parameters.target == Some(target)
-            };
-            match reach.iter().find(is_it) {
-                Some(case) => reached(case),
-                None if target == Reached::Kernel && scheme.is_32_bit() => "no such address".to_owned(),
-                None => String::new(),
-            }
+    let asked = |case: &'_ CaseRecord| -> Option<(&'static dyn Verdict, (usize, String))> {
+        let verdict = case.parameters.workload.verdict()?;
+        (case.parameters.client == Placement::Large).then(|| (verdict, verdict.question(&case.parameters)))
+    };
+    let questions: BTreeSet<(usize, String)> =
+        run.cases.iter().filter_map(asked).map(|(_, asked)| asked).collect();
+    for question in questions {
+        let asking = || run.cases.iter().filter(|case| asked(case).is_some_and(|(_, one)| one == question));
+        let Some((first, (verdict, _))) = asking().find_map(|case| Some((case, asked(case)?))) else {
+            continue;
+        };
+        let [user, small, kernel] = SCHEMES.map(|scheme| {
+            let case = asking().find(|case| case.parameters.server == Some(scheme));
+            let impossible = || verdict.impossible(&first.parameters, scheme).unwrap_or_default();
+            case.map_or_else(impossible, answer).to_owned()
         });
-        let [user, small, kernel] = cells;
-        let of_target = reach.iter().filter(|case| case.parameters.target == Some(target));
-        let round_trips = basis_of(of_target.map(|case| case.round_trips));
-        rows.push([
-            format!("a wild read at {} address gets it", target.owner()),
-            user,
-            small,
-            kernel,
-            round_trips,
-        ]);
+        let round_trips = basis_of(asking().map(|case| case.round_trips));
+        rows.push([question.1, user, small, kernel, round_trips]);
     }
     rows
 }
@@ -239,23 +235,17 @@ fn checks_limits(run: &RunRecord) -> Option<bool> {
     run.host.facts.pointer("/segments/limits")?.as_bool()
 }
 
-/// Whether a server got what it read; empty where the case failed.
-fn reached(case: &CaseRecord) -> String {
-    let Some(calls) = case.other_calls else { return String::new() };
-    let parameters = &case.parameters;
-    // Supervisor-mode access prevention concerns pages of user mode only.
-    let has_smap = case.features.iter().any(|feature| feature == "smap");
-    let is_prevented = parameters.target == Some(Reached::Client)
-        && parameters.server == Some(Placement::Kernel)
-        && parameters.client != Placement::Kernel
-        && has_smap;
-    let text = match (calls.answered_meanwhile.total, calls.failed.total) {
-        (0, 0) => "",
-        (0, _) if is_prevented => "no, by SMAP",
-        (0, _) => "no",
-        _ => "yes",
+/// What a case answers instead of how long something takes; empty where it failed.
+fn answer(case: &CaseRecord) -> &'static str {
+    let (Some(calls), Some(verdict)) = (case.other_calls, case.parameters.workload.verdict()) else {
+        return "";
     };
-    text.to_owned()
+    let ending = Ending {
+        answered: calls.answered_meanwhile.total,
+        failed: calls.failed.total,
+        has_smap: case.features.iter().any(|feature| feature == "smap"),
+    };
+    verdict.of(&case.parameters, ending)
 }
 
 /// What must be known of small spaces where nothing checks limits.
@@ -275,6 +265,7 @@ mod tests {
     use super::*;
     use crate::record::run::{CountRecord, OtherCallsRecord};
     use crate::reduce::tests::run_record;
+    use crate::workload::{Reach, Reached, TARGET};
 
     /// Calls of a large client to servers in all three places, and reads of what is not theirs.
     fn run() -> RunRecord {
@@ -294,12 +285,8 @@ mod tests {
         for (server, answered) in [(Placement::Large, 0), (Placement::Small, 1), (Placement::Kernel, 0)] {
             let mut case = run.cases[0].clone();
             case.name = format!("reach/large-{server}/target=client/pcid=off");
-            case.parameters = Parameters {
-                workload: Workload::Reach,
-                server: Some(server),
-                target: Some(Reached::Client),
-                ..case.parameters
-            };
+            case.parameters = Parameters { workload: &Reach, server: Some(server), ..case.parameters }
+                .with(&TARGET, Reached::Client);
             let count = |total| CountRecord { total, per_round_trip: None };
             let calls = OtherCallsRecord { answered_meanwhile: count(answered), failed: count(1 - answered) };
             (case.other_calls, case.features) = (Some(calls), vec!["smap".to_owned()]);
@@ -353,7 +340,7 @@ mod tests {
     #[test]
     fn wild_reads_of_64_bit_programs_have_an_answer_and_no_times() {
         let mut run = run();
-        run.cases.retain(|case| case.parameters.workload == Workload::Reach);
+        run.cases.retain(|case| case.parameters.workload.name() == "reach");
         for case in &mut run.cases {
             case.parameters.client = Placement::User;
             case.parameters.server = Some(Placement::Kernel);

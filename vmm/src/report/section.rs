@@ -3,12 +3,12 @@
 use super::grid::{Column, KEEP};
 use super::many_threads;
 use super::{crowd, format, lenses, schemes, tlb, traced};
-use crate::case::parameter::{Flush, Gate};
-use crate::case::size::MemorySize;
-use crate::machine::guest::HugePages;
+use crate::case::key::Key;
+use crate::case::keys;
+use crate::case::workload::{CountColumn, Does, Figure, Moves};
 use crate::record::channel::ChannelRecord;
 use crate::record::run::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
-use crate::workload::Workload;
+use crate::workload;
 
 /// Cases that stand together in one table.
 #[derive(Clone, Debug)]
@@ -51,40 +51,26 @@ fn prefix(case: &CaseRecord) -> &str {
 /// The cases of one name. Placements of one setting stand together; within a setting the order of the run remains.
 fn cases_of<'a>(run: &'a RunRecord, name: &str) -> Vec<&'a CaseRecord> {
     let mut cases: Vec<&CaseRecord> = run.cases.iter().filter(|case| prefix(case) == name).collect();
-    cases.sort_by_key(|case| {
-        let parameters = &case.parameters;
-        (
-            parameters.serving,
-            parameters.client_pages,
-            parameters.server_pages,
-            parameters.partners,
-            parameters.servers,
-            parameters.words,
-            parameters.vcpus,
-            parameters.huge_pages,
-            parameters.guests,
-            parameters.pcid,
-        )
-    });
+    let sorting = workload::sorting();
+    cases.sort_by_key(|case| sorting.iter().map(|key| key.get(&case.parameters)).collect::<Vec<_>>());
     cases
 }
 
 fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     let rows: Vec<Row<'_>> = cases.iter().flat_map(|case| rows_of(case)).collect();
     let workload = cases[0].parameters.workload;
-    let mut heading = format!("{name}: {}", workload.describe());
+    let mut heading = format!("{name}: {}", workload.sentence());
     let mut columns = Vec::new();
-    for column in setting_columns(&rows) {
+    for (usual, column) in setting_columns(&rows) {
         match constant(&column) {
             Some("") => {}
-            Some("1") if column.heading == "vCPUs" => {}
+            Some(value) if value == usual => {}
             Some(value) => heading.push_str(&format!(" · {} {value}", column.heading.replace('\n', " "))),
             None => columns.push(column),
         }
     }
-    columns.push(column(&rows, format::placements_heading(workload), KEEP, false, |(case, _)| {
-        format::placements(&case.parameters)
-    }));
+    columns
+        .push(column(&rows, workload.way(), KEEP, false, |(case, _)| format::placements(&case.parameters)));
     columns.push(column(&rows, "outcome", KEEP, false, |(case, _)| match case.outcome.is_success() {
         true => String::new(),
         false => "failed".to_owned(),
@@ -92,7 +78,8 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     if rows.iter().any(|(case, _)| case.ticks.len() > 1) {
         columns.push(column(&rows, "timed part", KEEP, false, |(case, channel)| {
             let is_32_bit = case.parameters.has_32_bit();
-            channel.map_or(String::new(), |(name, _)| format::channel(name, is_32_bit).to_owned())
+            let known = channel.and_then(|(name, _)| channel_of(case, name));
+            known.map_or(String::new(), |name| case.parameters.workload.label(name, is_32_bit).to_owned())
         }));
     }
     columns.extend(count_columns(&rows));
@@ -106,8 +93,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
 }
 
 fn rows_of(case: &CaseRecord) -> Vec<Row<'_>> {
-    // The one sample of a wild read says nothing about times.
-    if case.ticks.is_empty() || case.parameters.workload == Workload::Reach {
+    if case.ticks.is_empty() || case.parameters.workload.nature().does == Does::EndsSomehow {
         return vec![(case, None)];
     }
     case.ticks.iter().map(|channel| (case, Some(channel))).collect()
@@ -133,128 +119,82 @@ fn constant(column: &Column) -> Option<&str> {
     column.cells.iter().all(|cell| cell == first).then_some(first)
 }
 
-fn setting_columns(rows: &[Row<'_>]) -> [Column; 20] {
-    let pages = |case: &CaseRecord| match (case.parameters.client_pages, case.parameters.server_pages) {
-        (Some(client), Some(server)) if client == server => format::grouped(u64::from(client)),
-        (Some(client), Some(server)) => {
-            format!("{}+{}", format::grouped(u64::from(client)), format::grouped(u64::from(server)))
-        }
-        (None, Some(server)) => format::grouped(u64::from(server)),
-        _ => String::new(),
+/// Columns of what is set, each with the value that goes without saying.
+fn setting_columns(rows: &[Row<'_>]) -> Vec<(&'static str, Column)> {
+    let setting = |key: &'static Key| {
+        let heading = key.column?;
+        let tells = rows.iter().any(|(case, _)| (heading.tells)(&case.parameters));
+        let cell = |(case, _): &Row<'_>| {
+            let text = if tells { (heading.cell)(key, &case.parameters) } else { String::new() };
+            let is_marked = key.name == keys::VCPUS.name && case.is_overcommitted;
+            if is_marked { text + "°" } else { text }
+        };
+        Some((heading.usual, column(rows, heading.text, KEEP, heading.is_number, cell)))
     };
-    let number = |value: Option<u32>| value.map_or(String::new(), |value| value.to_string());
-    // The smallest slot and INT are the usual ones.
-    let chooses_slot = rows.iter().any(|(case, _)| case.parameters.chosen_slot().is_some());
-    let slot = |case: &CaseRecord| case.parameters.slot_bytes.filter(|_| chooses_slot);
-    let is_other = |gate: Option<Gate>| gate.is_some_and(|gate| gate != Gate::Int);
-    let chooses_gate = rows.iter().any(|(case, _)| is_other(case.parameters.gate));
-    let gate = |case: &CaseRecord| case.parameters.gate.filter(|_| chooses_gate);
-    [
-        column(rows, "servers", KEEP, true, |(case, _)| number(case.parameters.servers)),
-        column(rows, "servers\nmoved", KEEP, true, |(case, _)| number(case.parameters.moved)),
-        column(rows, "partners", KEEP, true, |(case, _)| number(case.parameters.partners)),
-        column(rows, "migration", KEEP, false, |(case, _)| {
-            case.parameters.migration.map_or(String::new(), |migration| migration.name().replace('_', " "))
-        }),
-        column(rows, "flush", KEEP, false, |(case, _)| match case.parameters.flush {
-            Flush::Threshold => String::new(),
-            flush => flush.name().replace('_', " "),
-        }),
-        column(rows, "fault", KEEP, false, |(case, _)| {
-            case.parameters.fault.map_or(String::new(), |fault| fault.name().replace('_', " "))
-        }),
-        column(rows, "faults before\ndemotion", KEEP, true, |(case, _)| number(case.parameters.demote_after)),
-        column(rows, "messages before\npromotion", KEEP, true, |(case, _)| {
-            number(case.parameters.promote_after)
-        }),
-        column(rows, "serving", KEEP, false, |(case, _)| {
-            case.parameters.serving.map_or(String::new(), |serving| serving.name().replace('_', " "))
-        }),
-        column(rows, "shape", KEEP, false, |(case, _)| {
-            case.parameters.shape.map_or(String::new(), |shape| shape.name().to_owned())
-        }),
-        column(rows, "handlers", KEEP, true, |(case, _)| match case.parameters.handlers() {
-            0 => String::new(),
-            handlers => format::grouped(handlers),
-        }),
-        column(rows, "pages", KEEP, true, |(case, _)| pages(case)),
-        column(rows, "words", KEEP, true, |(case, _)| {
-            case.parameters.words.map_or(String::new(), |w| w.to_string())
-        }),
-        column(rows, "server reads", KEEP, false, |(case, _)| {
-            case.parameters.target.map_or(String::new(), |target| format!("{} memory", target.owner()))
-        }),
-        column(rows, "slot", KEEP, true, |(case, _)| {
-            slot(case).map_or(String::new(), |bytes| MemorySize { bytes }.to_string())
-        }),
-        column(rows, "gate", KEEP, false, |(case, _)| {
-            gate(case).map_or(String::new(), |gate| gate.name().to_uppercase())
-        }),
-        column(rows, "vCPUs", KEEP, true, |(case, _)| {
-            let mark = if case.is_overcommitted { "°" } else { "" };
-            format!("{}{mark}", case.parameters.vcpus)
-        }),
-        column(rows, "guests", KEEP, true, |(case, _)| number(case.parameters.guests)),
-        column(rows, "huge pages", KEEP, false, |(case, _)| match case.parameters.huge_pages {
-            HugePages::No => String::new(),
-            kind => kind.name().to_owned(),
-        }),
-        column(rows, "pcid", KEEP, false, |(case, _)| {
-            if case.parameters.pcid { "on" } else { "off" }.to_owned()
-        }),
-    ]
+    let mut keys: Vec<&'static Key> = workload::keys().to_vec();
+    keys.sort_by_key(|key| key.column.map(|heading| heading.order));
+    keys.into_iter().filter_map(setting).collect()
 }
 
-fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
-    let count = |case: &CaseRecord, name: &str| case.without_preemption(name).map(format::count);
-    // The counters span whole round trips, so they stand in the row of the first channel only.
-    let is_whole = |row: &Row<'_>| {
-        row.1.is_none_or(|(name, _)| row.0.parameters.workload.channels().first() == Some(&name.as_str()))
-    };
-    let moving = |name: &'static str| {
-        move |row: &Row<'_>| match row.0.parameters.workload {
-            workload if workload.migrates() && is_whole(row) => count(row.0, name).unwrap_or_default(),
-            _ => String::new(),
+/// Whether a row is the one of its case in which counts of whole round trips stand: that of the first channel.
+pub(super) fn is_whole((case, channel): &Row<'_>) -> bool {
+    channel.is_none_or(|(name, _)| case.parameters.workload.channels().first() == Some(&name.as_str()))
+}
+
+fn channel_of(case: &CaseRecord, name: &str) -> Option<&'static str> {
+    case.parameters.workload.channels().iter().copied().find(|known| *known == name)
+}
+
+/// Columns of counts that only some workloads have.
+pub(super) fn own_columns(rows: &[Row<'_>], is_late: bool) -> Vec<Column> {
+    let mut own: Vec<CountColumn> = Vec::new();
+    for (case, _) in rows {
+        for column in case.parameters.workload.columns().iter().filter(|column| column.is_late == is_late) {
+            if !own.iter().any(|known| known.heading == column.heading) {
+                own.push(*column);
+            }
         }
+    }
+    let cell = |row: &Row<'_>, heading: &str| {
+        let column = row.0.parameters.workload.columns().iter().find(|column| column.heading == heading);
+        column.filter(|_| is_whole(row)).map_or(String::new(), |column| figure(row.0, column.figure))
     };
-    let faulting = |name: &'static str| {
-        move |row: &Row<'_>| match row.0.parameters.workload {
-            Workload::Faults if is_whole(row) => total(row.0, name),
-            _ => String::new(),
-        }
-    };
+    own.iter().map(|one| column(rows, one.heading, one.rank, true, |row| cell(row, one.heading))).collect()
+}
+
+fn figure(case: &CaseRecord, figure: Figure) -> String {
+    let total = |name: &str| case.counters.get(name).map(|count| count.total);
     let others = |field: fn(&OtherCallsRecord) -> CountRecord| {
-        move |row: &Row<'_>| {
-            let is_reach = row.0.parameters.workload == Workload::Reach;
-            let calls = row.0.other_calls.as_ref().filter(|_| is_whole(row) && !is_reach);
-            calls.and_then(|calls| field(calls).per_round_trip).map_or(String::new(), format::count)
-        }
+        let per_round_trip = case.other_calls.as_ref().and_then(|calls| field(calls).per_round_trip);
+        per_round_trip.map_or(String::new(), format::count)
     };
+    match figure {
+        Figure::PerRoundTrip(name) => case.without_preemption(name).map_or(String::new(), format::count),
+        Figure::Total(name) => total(name).map_or(String::new(), format::grouped),
+        Figure::PerLaunch(name) => {
+            format::grouped(total(name).unwrap_or(0) / case.launches.len().max(1) as u64)
+        }
+        Figure::AnsweredMeanwhile => others(|calls| calls.answered_meanwhile),
+        Figure::Failed => others(|calls| calls.failed),
+    }
+}
+
+fn count_columns(rows: &[Row<'_>]) -> Vec<Column> {
+    let count = |case: &CaseRecord, name: &str| case.without_preemption(name).map(format::count);
     let counter = |name: &'static str| {
         move |row: &Row<'_>| {
             if is_whole(row) { count(row.0, name).unwrap_or_default() } else { String::new() }
         }
     };
-    [
-        column(rows, "page-table\nloads", KEEP, true, |row @ (case, _)| {
-            if !is_whole(row) {
-                return String::new();
-            }
-            let loads = count(case, "page_table_loads").unwrap_or_default();
-            if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
-        }),
-        column(rows, "pages\nremapped", 9, true, moving("pages_remapped")),
-        column(rows, "INVLPGs", 9, true, moving("invlpg")),
-        column(rows, "full\nflushes", 9, true, moving("tlb_full_flushes")),
-        column(rows, "calls served\nduring moves", 9, true, others(|calls| calls.answered_meanwhile)),
-        column(rows, "calls\nfailed", 9, true, others(|calls| calls.failed)),
-        column(rows, "faults\n(total)", 9, true, faulting("faults")),
-        column(rows, "restarts\n(total)", 9, true, faulting("restarts")),
-        column(rows, "demotions\n(total)", 9, true, faulting("demotions\n(total)")),
-        column(rows, "frames\ntaken", 9, true, |row| match row.0.parameters.workload {
-            Workload::Slots if is_whole(row) => count(row.0, "frames_taken").unwrap_or_default(),
-            _ => String::new(),
-        }),
+    let mut columns = vec![column(rows, "page-table\nloads", KEEP, true, |row @ (case, _)| {
+        if !is_whole(row) {
+            return String::new();
+        }
+        let loads = count(case, "page_table_loads").unwrap_or_default();
+        if case.expected.agrees == Some(false) { format!("{loads} (!)") } else { loads }
+    })];
+    columns.extend(own_columns(rows, false));
+    columns.extend([
         column(rows, "loads\nelided", 4, true, counter("page_table_loads_elided")),
         // The sum of the two before it, so it goes first.
         column(rows, "thread\nswitches", 1, true, counter("context_switches")),
@@ -270,12 +210,8 @@ fn count_columns(rows: &[Row<'_>]) -> [Column; 13] {
                 _ => String::new(),
             }
         }),
-    ]
-}
-
-/// A count over all round trips.
-fn total(case: &CaseRecord, name: &str) -> String {
-    case.counters.get(name).map_or(String::new(), |count| format::grouped(count.total))
+    ]);
+    columns
 }
 
 /// What a row rests on: samples, and the guests that left them where there were several.
@@ -326,9 +262,11 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
         }),
         column(rows, &format!("p99{mark}\n{unit}"), 6, true, |row| ticks(row, |channel| channel.summary.p99)),
         // What a caller has to be prepared for.
-        column(rows, &format!("worst{mark}\n{unit}"), KEEP, true, |row| match row.0.parameters.workload {
-            workload if workload.migrates() => ticks(row, |channel| channel.summary.max),
-            _ => String::new(),
+        column(rows, &format!("worst{mark}\n{unit}"), KEEP, true, |row| {
+            match row.0.parameters.workload.nature().moves {
+                Moves::EveryRoundTrip => ticks(row, |channel| channel.summary.max),
+                Moves::Never | Moves::Before => String::new(),
+            }
         }),
         column(rows, "median\nns", 2, true, |row| {
             // Nanoseconds of what is no time would only invite comparison.
@@ -337,10 +275,10 @@ fn time_columns(run: &RunRecord, rows: &[Row<'_>]) -> [Column; 9] {
             if is_time { text } else { String::new() }
         }),
         column(rows, "clock\noverhead", 3, true, |(case, channel)| {
-            let is_the_pair = channel.is_some_and(|(name, _)| name == "empty_pair");
+            let has_it = channel.is_none() || case.parameters.workload.nature().does == Does::Calls;
             let median = case
                 .empty_pair_median_ticks
-                .filter(|_| case.parameters.workload != Workload::Reach && !is_the_pair);
+                .filter(|_| has_it && case.parameters.workload.verdict().is_none());
             median.map_or(String::new(), format::grouped)
         }),
         column(rows, &format!("vs{mark}\nall-user"), 8, true, |row| {

@@ -14,7 +14,7 @@ use crate::record::run::Absent;
 use crate::record::run::{LensRecord, RunState};
 use crate::reduce::tests::run_record;
 use crate::tlb::{Counts, Model, SideCounts, WhatIf};
-use crate::workload::Workload;
+use crate::workload;
 
 fn run() -> RunRecord {
     let mut run = run_record();
@@ -174,7 +174,7 @@ fn doubts_stand_once_below_times() {
 #[test]
 fn headings_never_break_inside_a_word() {
     let mut run = emulated_run();
-    for workload in Workload::ALL {
+    for workload in workload::ALL.iter().copied() {
         run.cases.iter_mut().for_each(|case| case.parameters.workload = workload);
         for (ticks, width) in [(Ticks::Meaningful, 110), (Ticks::All, 110), (Ticks::Meaningful, 500)] {
             for mut section in sections(&shown(&run, ticks)) {

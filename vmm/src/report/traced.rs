@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::grid::{Column, KEEP};
 use super::section::{Row, column};
 use super::{format, tlb};
+use crate::case::workload::Does;
 use crate::lens::trace::{self, Summary};
 use crate::record::run::{CaseRecord, RunRecord};
-use crate::workload::Workload;
 
 /// What stands where a trace was wanted and there is none that holds for every round trip.
 const DASH: &str = "–";
@@ -57,7 +57,7 @@ fn cell((case, channel): &Row<'_>, text: &dyn Fn(&CaseRecord, &Summary) -> Optio
 
 /// Two readings of the clock are no round trip.
 fn is_asked(case: &CaseRecord) -> bool {
-    case.parameters.trace_round_trips > 0 && case.parameters.workload != Workload::Empty
+    case.parameters.trace_round_trips > 0 && case.parameters.workload.nature().does != Does::ReadsClock
 }
 
 /// The trace of a case whose round trips are all alike, or the reason why there is none.

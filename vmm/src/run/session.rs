@@ -24,9 +24,9 @@ use crate::reduce::guest::{Ended, Guest, Lost};
 use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::run::fleet::{Fleet, FleetError};
 use crate::statistics::few_launches::BOOTSTRAP_LAUNCHES_MIN;
-use crate::system::plan::{guest_config, traced_guest_config};
 use crate::tlb::stream::Event;
 use crate::tlb::{Model, TlbReport, WhatIf};
+use crate::workload::guest::{guest_config, traced_guest_config};
 
 /// What runs guests: KVM, or a stand-in for tests.
 pub trait GuestRunner {
@@ -220,7 +220,7 @@ impl Runner<'_> {
     ) -> Option<(Traced, Vec<TlbReport>)> {
         let absent = |error: &dyn std::fmt::Display| Some((Err(TraceAbsent::new(error)), Vec::new()));
         let round_trips = case.parameters.trace_round_trips;
-        if case.parameters.workload.is_measured_once() {
+        if case.parameters.workload.nature().is_measured_once {
             return absent(&"it is measured once and not traced");
         }
         if round_trips == 0 {

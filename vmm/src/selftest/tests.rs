@@ -115,7 +115,7 @@ fn what_was_checked_before_it_was_stopped_is_kept() {
             facts: &HostFacts::probe(),
             host: &HostRecord::default(),
             limits: &Limits::any_host(),
-            overrides: &Overrides { launches: Some(1), ..Overrides::default() },
+            overrides: &Overrides::default().with(&crate::case::keys::LAUNCHES, 1u32),
         };
         run(&setup, &mut |_| ()).unwrap()
     };

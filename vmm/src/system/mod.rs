@@ -1,5 +1,10 @@
 //! What a guest is made of: programs, where they run, whom they may call, what they are told.
 
+pub mod participant;
 pub mod placement;
 pub mod plan;
-pub mod topology;
+mod rule;
+pub mod slot;
+
+pub use participant::{PRIORITY, Participant, Target, Threads};
+pub use rule::System;

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use abi::plan::{PlanServer, server_flag};
-use abi::program::{self, workload};
+use abi::program;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::trace::counts::Counts;
 use inkbed::machine::allowed_cpus;
 use inkbed::machine::guest::{GuestRun, Outcome, Pin};
 use inkbed::record::together::together;
-use inkbed::system::plan::guest_config;
+use inkbed::workload::guest::guest_config;
 
-use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, server};
+use crate::harness::{BOTH_PLACES, Place, boot, call, case_of, client, config, counted, server};
 use crate::trace::{ROUND_TRIPS, traced};
 
 /// Handler threads of an L4Linux server for each CPU, by the talk's arithmetic.
@@ -139,8 +139,7 @@ fn path(place: Place, vcpus: u32, threads: u32) -> Option<Counts> {
         (plan.cpu_count, plan.thread_count, plan.stack_pages) = (vcpus, threads, 1);
         plan.flags |= server_flag::THREAD_ENDPOINTS;
     };
-    let servers =
-        [client(Place::User, workload::CALL, ROUND_TRIPS + 1, 0), server(program::NULL, place).with(spread)];
+    let servers = [client(Place::User, call(0), ROUND_TRIPS + 1), server(program::NULL, place).with(spread)];
     let mut config = config(&servers);
     config.vcpus = vcpus;
     config.memory_bytes = (64 << 20) + u64::from(threads) * (16 << 10) + u64::from(vcpus) * (128 << 10);

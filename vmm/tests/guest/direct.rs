@@ -1,22 +1,18 @@
 //! The transfer mode `direct`: the caller's thread runs the server's entry function itself.
 
 use abi::call::status;
-use abi::program::{self, client, crash, scenario, workload};
+use abi::program::{self, crash, scenario};
+use abi::workload::touch;
 
-use crate::harness::{BOTH_PLACES, Place, Server, counted, finish, scenario, server};
+use crate::harness::{BOTH_PLACES, Place, client, counted, direct_call, finish, scenario, server};
 
 const ROUND_TRIPS: u64 = 25;
-
-fn direct_client(place: Place, workload: u64, words: u64) -> Server {
-    crate::harness::client(place, workload, ROUND_TRIPS, words)
-        .with(|plan| plan.arguments[client::DIRECT] = 1)
-}
 
 #[test]
 fn a_direct_call_switches_nothing() {
     for place in BOTH_PLACES {
         for (program, words) in [(program::NULL, 0), (program::ECHO, 4)] {
-            let client = direct_client(place, workload::CALL, words);
+            let client = client(place, direct_call(words), ROUND_TRIPS);
             let Some(run) = finish(&[client, server(program, Place::Kernel)]) else { return };
             let counted = counted(&run);
             assert_eq!(counted.ipc_direct, ROUND_TRIPS, "{program} from {place:?}");
@@ -29,7 +25,7 @@ fn a_direct_call_switches_nothing() {
 #[test]
 fn a_server_in_user_space_is_called_as_always() {
     for place in BOTH_PLACES {
-        let client = direct_client(place, workload::CALL, 4);
+        let client = client(place, direct_call(4), ROUND_TRIPS);
         let Some(run) = finish(&[client, server(program::ECHO, Place::User)]) else { return };
         let counted = counted(&run);
         assert_eq!((counted.ipc_direct, counted.ipc_fast), (0, 2 * ROUND_TRIPS), "{place:?}");
@@ -39,7 +35,7 @@ fn a_server_in_user_space_is_called_as_always() {
 #[test]
 fn long_messages_are_copied_between_threads() {
     for place in BOTH_PLACES {
-        let client = direct_client(place, workload::CALL, 512);
+        let client = client(place, direct_call(512), ROUND_TRIPS);
         let Some(run) = finish(&[client, server(program::ECHO, Place::Kernel)]) else { return };
         let counted = counted(&run);
         assert_eq!((counted.ipc_direct, counted.context_switches), (0, 2 * ROUND_TRIPS), "{place:?}");
@@ -48,8 +44,8 @@ fn long_messages_are_copied_between_threads() {
 
 #[test]
 fn a_direct_entry_has_the_servers_memory() {
-    let client =
-        direct_client(Place::User, workload::TOUCH_AND_CALL, 0).with(|plan| plan.working_set_pages = 4);
+    let arguments = touch::Arguments { pages: 0, direct: 1 }.encode();
+    let client = client(Place::User, arguments, ROUND_TRIPS).with(|plan| plan.working_set_pages = 4);
     let touch = server(program::TOUCH, Place::Kernel).with(|plan| {
         plan.working_set_pages = 16;
         plan.arguments[program::touch::PAGES] = 16;

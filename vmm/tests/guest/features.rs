@@ -1,12 +1,12 @@
 //! What only some CPUs have: PCIDs, SMEP, SMAP, 1 GiB pages.
 
 use abi::plan::flag;
-use abi::program::{self, crash, scenario, workload};
+use abi::program::{self, crash, scenario};
 use abi::report::feature;
 use inkbed::machine::guest::Outcome;
 
 use crate::harness::{
-    Place, boot, client, config, counted, finish, finish_config, has_feature, scenario, server,
+    Place, boot, call, client, config, counted, finish, finish_config, has_feature, scenario, server,
 };
 
 const ROUND_TRIPS: u64 = 25;
@@ -14,7 +14,7 @@ const ROUND_TRIPS: u64 = 25;
 /// With PCIDs the same loads happen, but the TLB survives them; without hardware the plan is refused, not ignored.
 #[test]
 fn pcids_keep_the_tlb_over_loads() {
-    let servers = [client(Place::User, workload::CALL, ROUND_TRIPS, 0), server(program::NULL, Place::User)];
+    let servers = [client(Place::User, call(0), ROUND_TRIPS), server(program::NULL, Place::User)];
     let mut config = config(&servers);
     config.plan_flags = flag::PCID;
     let Some(run) = boot(&config) else { return };
@@ -59,7 +59,7 @@ fn supervisor_mode_protection_is_on_where_the_cpu_has_it() {
 /// The physical map is made of 1 GiB pages where the CPU has them, and covers more than one of them.
 #[test]
 fn large_guests_work_with_and_without_gibibyte_pages() {
-    let servers = [client(Place::User, workload::CALL, 5, 512), server(program::ECHO, Place::Kernel)];
+    let servers = [client(Place::User, call(512), 5), server(program::ECHO, Place::Kernel)];
     let mut config = config(&servers);
     config.memory_bytes = 5 << 30;
     let Some(run) = finish_config(&config) else { return };

@@ -2,7 +2,8 @@
 
 use abi::flush::{DEFAULT_PAGES, FlushReport, source};
 use abi::plan::{flag, server_flag, trust};
-use abi::program::{self, client as argument, method, touch, workload};
+use abi::program::{self, touch};
+use abi::workload::{method, migrate};
 use inkbed::machine::guest::GuestRun;
 
 use crate::harness::{Place, Server, client, config, counted, finish_config, server};
@@ -22,10 +23,8 @@ fn migration(pages: u32, partners: u32, how: u64) -> Vec<Server> {
         plan.working_set_pages = pages;
         plan.arguments[touch::PAGES] = pages.into();
     });
-    let driver = client(Place::User, workload::MIGRATE, ROUND_TRIPS, 0).with(|plan| {
-        plan.arguments[argument::MOVED] = u64::from(partners) + 1;
-        plan.arguments[argument::METHOD] = how;
-    });
+    let arguments = migrate::Arguments { servers: u64::from(partners) + 1, method: how }.encode();
+    let driver = client(Place::User, arguments, ROUND_TRIPS);
     let mut servers = vec![driver, hub];
     servers.extend((0..partners).map(|_| movable(program::NULL)));
     servers

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use abi::plan::{PlanRight, PlanServer, placement, server_flag, trust};
-use abi::program::{self, client, scenario};
+use abi::program::{self, scenario};
 use abi::report::{Counters, feature};
+use abi::workload::{Arguments, Loop};
 use inkbed::case::Case;
 use inkbed::experiment::check::Limits;
 use inkbed::experiment::expand::expand;
@@ -64,14 +65,37 @@ pub fn server(name: &str, place: Place) -> Server {
 }
 
 /// The client that drives a measured loop.
-pub fn client(place: Place, workload: u64, round_trips: u64, words: u64) -> Server {
+pub fn client(place: Place, arguments: Arguments, round_trips: u64) -> Server {
     let mut server = server(program::CLIENT, place).reaching(&[1]);
     server.plan.flags = server_flag::DRIVER;
-    server.plan.arguments[client::WORKLOAD] = workload;
-    server.plan.arguments[client::WARM_UP] = 2;
-    server.plan.arguments[client::ROUND_TRIPS] = round_trips;
-    server.plan.arguments[client::WORDS] = words;
+    server.plan.arguments = arguments;
+    Loop { warm_up: 2, round_trips, ..Loop::default() }.put(&mut server.plan.arguments);
     server
+}
+
+/// Arguments of a client whose calls have so many words.
+pub fn call(words: u64) -> Arguments {
+    abi::workload::call::Arguments { words, direct: 0 }.encode()
+}
+
+/// Arguments of a client that calls by direct transfer.
+pub fn direct_call(words: u64) -> Arguments {
+    abi::workload::call::Arguments { words, direct: 1 }.encode()
+}
+
+/// Arguments of a client that alternates with another one.
+pub fn alternate(words: u64) -> Arguments {
+    abi::workload::alternate::Arguments { words }.encode()
+}
+
+/// Arguments of a client that reads the clock.
+pub fn empty() -> Arguments {
+    abi::workload::empty::Arguments {}.encode()
+}
+
+/// Arguments of a client that makes the system call that does nothing.
+pub fn null_system_call() -> Arguments {
+    abi::workload::null_system_call::Arguments {}.encode()
 }
 
 /// The program that plays a scenario and drives the case.

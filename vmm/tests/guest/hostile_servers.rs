@@ -165,7 +165,7 @@ fn judge(seed: u64, features: Features) -> u64 {
 fn features() -> Option<Features> {
     let is_taken = |place, flags| {
         let mut config = config(&[
-            crate::harness::client(Place::Kernel, program::workload::EMPTY, 1, 0),
+            crate::harness::client(Place::Kernel, crate::harness::empty(), 1),
             server(program::NULL, place),
         ]);
         config.plan_flags = flags;

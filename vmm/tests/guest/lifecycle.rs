@@ -5,8 +5,9 @@ use std::time::Duration;
 use abi::address::{PAGE_SIZE, REGION_SIZE, SLOT_BASE};
 use abi::call::status;
 use abi::plan::{flag, placement, server_flag, trust};
-use abi::program::{self, client as argument, scenario, workload};
+use abi::program::{self, scenario};
 use abi::region::WORKING_SET_OFFSET;
+use abi::workload::{Loop, slots};
 use inkbed::machine::guest::Outcome;
 
 use crate::harness::{Place, Server, boot, client, config, counted, finish, finish_config, scenario, server};
@@ -167,10 +168,10 @@ fn more_servers_than_slots_are_refused_with_the_reason() {
 fn more_than_a_thousand_servers_live_in_the_kernel_at_once() {
     const COUNT: u64 = 1_030;
     let targets: Vec<u32> = (1..=COUNT as u32).collect();
-    let driver = client(Place::User, workload::RESTART, COUNT, 0).reaching(&targets).with(|plan| {
-        plan.arguments[argument::MOVED] = COUNT;
-        plan.arguments[argument::METHOD] = abi::plan::placement::KERNEL.into();
-        plan.arguments[argument::WARM_UP] = 0;
+    let arguments =
+        slots::Arguments { servers: COUNT, placement: abi::plan::placement::KERNEL.into() }.encode();
+    let driver = client(Place::User, arguments, COUNT).reaching(&targets).with(|plan| {
+        Loop { round_trips: COUNT, ..Loop::default() }.put(&mut plan.arguments);
     });
     let mut servers = vec![driver];
     servers.extend((0..COUNT).map(|_| server(program::NULL, Place::Kernel)));

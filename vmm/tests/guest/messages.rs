@@ -1,7 +1,8 @@
 //! Messages: integrity at every size, rights, bad tags and buffers, sends, notifications.
 
 use abi::call::status;
-use abi::program::{self, client, scenario, workload};
+use abi::program::{self, scenario};
+use abi::workload::touch;
 
 use crate::harness::{BOTH_PLACES, Place, client, finish, scenario, server};
 
@@ -77,7 +78,7 @@ fn notifications_arrive_together() {
 #[test]
 fn the_clock_server_splits_a_round_trip() {
     for place in BOTH_PLACES {
-        let client = client(Place::User, workload::DIRECTIONS, 10, 0);
+        let client = client(Place::User, abi::workload::directions::Arguments {}.encode(), 10);
         let Some(run) = finish(&[client, server(program::CLOCK, place)]) else { return };
         assert_eq!(run.channel_count, 3);
         assert_eq!(run.samples.len(), 30);
@@ -92,10 +93,8 @@ fn the_clock_server_splits_a_round_trip() {
 
 #[test]
 fn both_sides_touch_their_working_sets() {
-    let client = client(Place::User, workload::TOUCH_AND_CALL, 5, 0).with(|plan| {
-        plan.working_set_pages = 64;
-        plan.arguments[client::PAGES] = 64;
-    });
+    let arguments = touch::Arguments { pages: 64, direct: 0 }.encode();
+    let client = client(Place::User, arguments, 5).with(|plan| plan.working_set_pages = 64);
     let touch = |pages, touched| {
         server(program::TOUCH, Place::Kernel).with(|plan| {
             plan.working_set_pages = pages;

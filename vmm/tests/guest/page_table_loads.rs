@@ -1,8 +1,10 @@
 //! Invariant 2: the exact number of page-table loads of a round trip, for every pair of placements.
 
-use abi::program::{self, workload};
+use abi::program;
 
-use crate::harness::{BOTH_PLACES, Place, client, counted, finish, server};
+use crate::harness::{
+    BOTH_PLACES, Place, alternate, call, client, counted, empty, finish, null_system_call, server,
+};
 
 const ROUND_TRIPS: u64 = 25;
 
@@ -15,7 +17,7 @@ fn loads(client_place: Place, server_place: Place) -> u64 {
 fn a_call_loads_two_page_tables_between_user_spaces_and_none_with_a_server_in_the_kernel() {
     for client_place in BOTH_PLACES {
         for server_place in BOTH_PLACES {
-            let client = client(client_place, workload::CALL, ROUND_TRIPS, 0);
+            let client = client(client_place, call(0), ROUND_TRIPS);
             let Some(run) = finish(&[client, server(program::NULL, server_place)]) else { return };
             let counted = counted(&run);
             let loads = loads(client_place, server_place) * ROUND_TRIPS;
@@ -35,7 +37,7 @@ fn a_call_loads_two_page_tables_between_user_spaces_and_none_with_a_server_in_th
 
 #[test]
 fn two_threads_of_one_space_load_none() {
-    let client = client(Place::User, workload::CALL, ROUND_TRIPS, 0);
+    let client = client(Place::User, call(0), ROUND_TRIPS);
     let server = server(program::NULL, Place::User).with(|plan| plan.space = 0);
     let Some(run) = finish(&[client, server]) else { return };
     let counted = counted(&run);
@@ -46,7 +48,7 @@ fn two_threads_of_one_space_load_none() {
 #[test]
 fn serving_two_spaces_in_turn_costs_each_of_them_its_load_and_a_user_server_its_own() {
     for (place, loads) in [(Place::Kernel, 2), (Place::User, 6)] {
-        let client = client(Place::User, workload::ALTERNATE, ROUND_TRIPS, 0).reaching(&[1, 2]);
+        let client = client(Place::User, alternate(0), ROUND_TRIPS).reaching(&[1, 2]);
         let relay = server(program::RELAY, Place::User).reaching(&[1]);
         let Some(run) = finish(&[client, server(program::NULL, place), relay]) else { return };
         let counted = counted(&run);
@@ -59,7 +61,7 @@ fn serving_two_spaces_in_turn_costs_each_of_them_its_load_and_a_user_server_its_
 /// A chain through two servers in the kernel: the client's space stays resident all the way.
 #[test]
 fn a_chain_of_servers_in_the_kernel_loads_none() {
-    let client = client(Place::User, workload::CALL, ROUND_TRIPS, 2);
+    let client = client(Place::User, call(2), ROUND_TRIPS);
     let relay = server(program::RELAY, Place::Kernel).reaching(&[2]);
     let Some(run) = finish(&[client, relay, server(program::ECHO, Place::Kernel)]) else { return };
     let counted = counted(&run);
@@ -69,9 +71,9 @@ fn a_chain_of_servers_in_the_kernel_loads_none() {
 /// A null system call and an empty clock pair switch nobody.
 #[test]
 fn without_a_partner_nothing_is_switched() {
-    for (workload, calls) in [(workload::EMPTY, 0), (workload::NULL_SYSTEM_CALL, ROUND_TRIPS)] {
+    for (arguments, calls) in [(empty(), 0), (null_system_call(), ROUND_TRIPS)] {
         for place in BOTH_PLACES {
-            let Some(run) = finish(&[client(place, workload, ROUND_TRIPS, 0).reaching(&[])]) else { return };
+            let Some(run) = finish(&[client(place, arguments, ROUND_TRIPS).reaching(&[])]) else { return };
             let counted = counted(&run);
             // MEASURE_BEGIN counts itself before its mark, MEASURE_END too.
             assert_eq!(counted.system_calls, calls + 1, "{place:?}");

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use abi::call::REGISTER_WORDS;
-use abi::program::{self, client as client_argument, workload};
+use abi::program;
 use inkbed::lens::trace::path_length::{PathLength, has_goal};
 use inkbed::lens::trace::present;
 use inkbed::lens::trace::{Summary, phase::Phase};
 
-use crate::harness::{Place, Server, client, config, server};
+use crate::harness::{Place, Server, alternate, client, config, direct_call, server};
 use crate::trace::{ROUND_TRIPS, pair, traced};
 
 /// The reference, inside the test: it runs on machines without the repository, too.
@@ -33,8 +33,8 @@ fn cases() -> Vec<(String, Vec<Server>)> {
                 let servers = pair(client_place, server_place, words).to_vec();
                 cases.push((format!("{from} to {to}, {words} words"), servers));
                 if server_place == Place::Kernel && fits_registers {
-                    let mut servers = pair(client_place, server_place, words).to_vec();
-                    servers[0].plan.arguments[client_argument::DIRECT] = 1;
+                    let [_, server] = pair(client_place, server_place, words);
+                    let servers = vec![client(client_place, direct_call(words), ROUND_TRIPS + 1), server];
                     cases.push((format!("{from} to {to}, direct, {words} words"), servers));
                 }
             }
@@ -43,7 +43,7 @@ fn cases() -> Vec<(String, Vec<Server>)> {
         servers[1] = servers[1].clone().with(|plan| plan.space = 0);
         cases.push((format!("same space, {words} words"), servers));
         for (place, name) in places.into_iter().filter(|_| fits_registers) {
-            let client = client(Place::User, workload::ALTERNATE, ROUND_TRIPS + 1, words).reaching(&[1, 2]);
+            let client = client(Place::User, alternate(words), ROUND_TRIPS + 1).reaching(&[1, 2]);
             let relay = server(program::RELAY, Place::User).reaching(&[1]);
             let program = if words == 0 { program::NULL } else { program::ECHO };
             let servers = vec![client, server(program, place), relay];

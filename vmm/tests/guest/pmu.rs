@@ -4,7 +4,7 @@
 //! has one right result; and where KVM emulates ring 0, it counts the instructions that KVM says it has emulated.
 
 use abi::pmu::SELF_TEST_INSTRUCTIONS;
-use abi::program::{self, workload};
+use abi::program;
 use inkbed::lens::pmu::software::model::weight;
 use inkbed::lens::pmu::software::{
     Defect, KERNEL_INSTRUCTIONS, SoftwareKind, SoftwarePmu, Source, USER_INSTRUCTIONS,
@@ -14,7 +14,7 @@ use inkbed::lens::{LensRequest, Measured, Reading, measure};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome};
 
-use crate::harness::{Place, Server, client, config, server};
+use crate::harness::{Place, Server, call, client, config, server};
 use crate::kvm::require_kvm;
 
 const ROUND_TRIPS: u64 = 10;
@@ -28,7 +28,7 @@ const KINDS: [SoftwareKind; 5] = [
 ];
 
 fn servers() -> [Server; 2] {
-    [client(Place::User, workload::CALL, ROUND_TRIPS, 0), server(program::NULL, Place::Kernel)]
+    [client(Place::User, call(0), ROUND_TRIPS), server(program::NULL, Place::Kernel)]
 }
 
 /// Boots the usual guest, which must finish, and counts what is asked for; `None` where this machine boots none.

@@ -1,7 +1,7 @@
 //! Time slices that end in the middle of what is measured: they fail no healthy case, and hide no wrong one.
 
 use abi::plan::flag;
-use abi::program::{self, scenario, workload};
+use abi::program::{self, scenario};
 use inkbed::case::Case;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::Measured;
@@ -10,9 +10,9 @@ use inkbed::machine::guest::{GuestConfig, GuestRun, Outcome, Pin};
 use inkbed::record::run::{CaseRecord, HostRecord};
 use inkbed::reduce::case::{case_record, channels};
 use inkbed::reduce::launch::Reduced;
-use inkbed::system::plan::guest_config;
+use inkbed::workload::guest::guest_config;
 
-use crate::harness::{BOTH_PLACES, Place, boot, case_of, client, config, counted, scenario, server};
+use crate::harness::{BOTH_PLACES, Place, boot, call, case_of, client, config, counted, scenario, server};
 
 /// Cases in which a server begins while its client is measured, so that a slice can end then: first calls without a warm-up,
 /// and servers that are stopped and started again.
@@ -63,7 +63,7 @@ fn no_timer_interrupt_falls_into_an_experiment() {
         let (record, counted) = (reported(&case, &run), counted(&run));
         assert!(record.succeeded(), "{}: {:?} {:?}", case.name, record.outcome, record.agreements);
         assert_eq!(counted.preemptions, 0, "{}", case.name);
-        if !case.parameters.workload.has_time_slices() {
+        if !case.parameters.workload.nature().has_time_slices {
             assert_eq!(counted.timer_interrupts, 0, "{}", case.name);
         }
         assert_eq!(counted.context_switches_by_lifecycle, 0, "{}", case.name);
@@ -97,7 +97,7 @@ fn slices_that_end_in_a_round_trip_add_only_what_is_theirs() {
 
 /// A client in user space that calls a server in this place, beside a thread that spins.
 fn beside_a_spinner(place: Place, round_trips: u64) -> Option<GuestRun> {
-    let driver = client(Place::User, workload::CALL, round_trips, 0);
+    let driver = client(Place::User, call(0), round_trips);
     let spinner = scenario(Place::User, scenario::SPIN, 1 << 40).with(|plan| plan.flags = 0);
     let mut config = config(&[driver, server(program::NULL, place), spinner.reaching(&[])]);
     config.plan_flags = flag::time_slice_microseconds(SHORT_SLICES[1]);

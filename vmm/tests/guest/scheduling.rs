@@ -1,8 +1,8 @@
 //! Preemption by the timer, and what must survive it.
 
-use abi::program::{self, scenario, workload};
+use abi::program::{self, scenario};
 
-use crate::harness::{BOTH_PLACES, Place, client, counted, finish, scenario, server};
+use crate::harness::{BOTH_PLACES, Place, call, client, counted, finish, scenario, server};
 
 /// A thread that makes no system call is interrupted so that another one of its priority can go on, in every placement.
 #[test]
@@ -34,7 +34,7 @@ fn registers_survive_preemption_and_calls() {
 
 #[test]
 fn a_thread_of_lower_priority_does_not_run_while_others_can() {
-    let driver = client(Place::User, workload::CALL, 200, 0);
+    let driver = client(Place::User, call(0), 200);
     let spinner = scenario(Place::User, scenario::SPIN, 1 << 40).with(|plan| {
         plan.flags = 0;
         plan.priority -= 1;

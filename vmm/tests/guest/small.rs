@@ -3,13 +3,15 @@
 use abi::address::{PAGE_SIZE, SMALL_BASE};
 use abi::call::status;
 use abi::plan::{flag, server_flag};
-use abi::program::{self, crash, scenario, workload};
+use abi::program::{self, crash, scenario};
 use abi::region::working_set_offset_32;
 use abi::report::{FAULT_EXIT, feature};
 use inkbed::lens::trace::phase::Phase;
 use inkbed::machine::guest::{GuestRun, Outcome};
 
-use crate::harness::{Place, Server, boot, client, config, counted, has_feature, scenario, server};
+use crate::harness::{
+    Place, Server, alternate, boot, call, client, config, counted, empty, has_feature, scenario, server,
+};
 use crate::trace::{pair, traced};
 
 const ROUND_TRIPS: u64 = 25;
@@ -54,7 +56,7 @@ fn a_call_into_a_small_space_loads_segments_and_no_page_table() {
     for (place, page_tables, segments) in [(Place::Small, 0, 2), (Place::Kernel, 0, 0), (Place::Large, 2, 0)]
     {
         for words in [0, 4] {
-            let client = client(Place::Large, workload::CALL, ROUND_TRIPS, words);
+            let client = client(Place::Large, call(words), ROUND_TRIPS);
             // A small space takes servers of any trust group: 4 and, with a message, 2.
             let server = server(program::ECHO, place).with(|plan| {
                 if place == Place::Small {
@@ -88,7 +90,7 @@ fn a_chain_through_small_spaces_loads_page_tables_for_large_ones_only() {
         ([Place::Kernel, Place::Small], 0, 2),
     ];
     for ([relay, echo], page_tables, segments) in cases {
-        let client = client(Place::Large, workload::CALL, ROUND_TRIPS, 4);
+        let client = client(Place::Large, call(4), ROUND_TRIPS);
         let servers = [client, server(program::RELAY, relay).reaching(&[2]), server(program::ECHO, echo)];
         let Some(run) = finish(&servers) else { return };
         let (counted, case) = (counted(&run), format!("{relay:?}, {echo:?}"));
@@ -101,7 +103,7 @@ fn a_chain_through_small_spaces_loads_page_tables_for_large_ones_only() {
 /// A small server serves two large spaces in turn: each costs its own load, the server none.
 #[test]
 fn a_small_server_stays_in_whatever_space_is_resident() {
-    let client = client(Place::Large, workload::ALTERNATE, ROUND_TRIPS, 0).reaching(&[1, 2]);
+    let client = client(Place::Large, alternate(0), ROUND_TRIPS).reaching(&[1, 2]);
     let relay = server(program::RELAY, Place::Large).reaching(&[1]);
     let Some(run) = finish(&[client, server(program::NULL, Place::Small), relay]) else { return };
     assert_eq!(counted(&run).page_table_loads, 2 * ROUND_TRIPS);
@@ -280,7 +282,7 @@ fn slots_are_given_back_and_used_again() {
 #[test]
 fn plans_that_make_no_sense_are_refused() {
     let null = |place| server(program::NULL, place);
-    let driver = |place| client(place, workload::CALL, 1, 0);
+    let driver = |place| client(place, call(0), 1);
     let with_module_of =
         |place: Place, other: Place| null(place).with(|plan| plan.module = null(other).plan.module);
     let cases = [
@@ -356,8 +358,7 @@ fn the_limit_keeps_a_32_bit_program_from_reading_a_small_space() {
 
 #[test]
 fn what_segments_do_is_found_out_where_it_is_asked_for() {
-    let mut config =
-        config(&[client(Place::User, workload::EMPTY, 1, 0), server(program::NULL, Place::User)]);
+    let mut config = config(&[client(Place::User, empty(), 1), server(program::NULL, Place::User)]);
     config.plan_flags = flag::PROBE_SEGMENTS;
     let Some(run) = boot(&config) else { return };
     assert_eq!(run.outcome, Outcome::Finished { status: 0 });

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use abi::call::{number, status};
 use abi::plan::{server_flag, trust};
-use abi::program::{self, crash, scenario, workload};
+use abi::program::{self, crash, scenario};
 use abi::report::Counters;
 use iced_x86::code_asm::{edi, esi, rax};
 use inkbed::machine::guest::{GuestRun, Outcome};
 
 use crate::harness::{
-    BOTH_PLACES, Place, Server, boot, client, config, counted, finish_config, scenario, server,
+    self, BOTH_PLACES, Place, Server, boot, client, config, counted, finish_config, scenario, server,
 };
 use crate::raw;
 
@@ -30,7 +30,7 @@ fn who_has_no_right_to_it_stops_no_cpu() {
             a.je(again)?;
             a.ud2()
         });
-        let client = client(Place::User, workload::CALL, CALLS, 0);
+        let client = client(Place::User, harness::call(0), CALLS);
         let hostile = on(1, raw::raw(Place::User));
         let mut config = config(&[client, server(program::NULL, Place::Kernel), hostile]);
         raw::set_code(&mut config, 2, &code);
@@ -58,7 +58,7 @@ fn a_cpu_that_is_called_before_it_runs_comes() {
         a.set_label(&mut again)?;
         a.jmp(again)
     });
-    let client = client(Place::User, workload::CALL, 30, 0);
+    let client = client(Place::User, harness::call(0), 30);
     let mut config = config(&[client, server(program::NULL, Place::User), broken, spinner]);
     raw::set_code(&mut config, 3, &code);
     (config.vcpus, config.deadline) = (2 + SPINNERS, Some(Duration::from_secs(30)));
@@ -115,7 +115,7 @@ fn a_remote_call_takes_two_interrupts_and_no_load() {
     const CALLS: u64 = 50;
     for client_place in BOTH_PLACES {
         for server_place in BOTH_PLACES {
-            let driver = client(client_place, workload::CALL, CALLS, 0);
+            let driver = client(client_place, harness::call(0), CALLS);
             let servers = [driver, on(1, server(program::NULL, server_place))];
             let Some(run) = finish_on(2, &servers) else { return };
             let Counters { ipc_remote, ipis, page_table_loads, standstills, .. } = counted(&run);
@@ -134,7 +134,7 @@ fn a_server_with_a_thread_on_each_cpu_serves_all_of_them_locally() {
         for place in BOTH_PLACES {
             let spread =
                 |server: Server| server.with(|plan| (plan.cpu_count, plan.thread_count) = (vcpus, vcpus));
-            let driver = client(Place::User, workload::CALL, CALLS, 4);
+            let driver = client(Place::User, harness::call(4), CALLS);
             let servers = [spread(driver), spread(server(program::ECHO, place))];
             let Some(run) = finish_on(vcpus, &servers) else { return };
             let all = counted(&run);
@@ -154,7 +154,7 @@ fn a_server_with_a_thread_on_each_cpu_serves_all_of_them_locally() {
 fn one_thread_serves_callers_of_all_cpus() {
     const CALLS: u64 = 40;
     for place in BOTH_PLACES {
-        let driver = client(Place::User, workload::CALL, CALLS, 4)
+        let driver = client(Place::User, harness::call(4), CALLS)
             .with(|plan| (plan.cpu_count, plan.thread_count) = (3, 3));
         let Some(run) = finish_on(3, &[driver, server(program::ECHO, place)]) else { return };
         assert_eq!((run.round_trips, run.samples.len() as u64), (3 * CALLS, 3 * CALLS));

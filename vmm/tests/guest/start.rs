@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use abi::plan::trust;
-use abi::program::{self, crash, scenario, workload};
+use abi::program::{self, crash, scenario};
 use inkbed::machine::guest::Outcome;
 
-use crate::harness::{Place, boot, client, config, finish_config, scenario, server};
+use crate::harness::{Place, boot, call, client, config, finish_config, scenario, server};
 
 #[test]
 fn all_cpus_come_up_and_report() {
     for vcpus in [1, 4] {
-        let servers = [client(Place::User, workload::CALL, 5, 0), server(program::NULL, Place::Kernel)];
+        let servers = [client(Place::User, call(0), 5), server(program::NULL, Place::Kernel)];
         let mut config = config(&servers);
         config.vcpus = vcpus;
         let Some(run) = finish_config(&config) else { return };
@@ -26,7 +26,7 @@ fn all_cpus_come_up_and_report() {
 fn only_critical_and_trusted_servers_may_run_in_the_kernel() {
     for group in [trust::CRITICAL_UNTRUSTED, trust::NONCRITICAL_TRUSTED, trust::NONCRITICAL_UNTRUSTED] {
         let null = server(program::NULL, Place::Kernel).with(|plan| plan.trust_group = group);
-        let servers = [client(Place::User, workload::CALL, 5, 0), null];
+        let servers = [client(Place::User, call(0), 5), null];
         let Some(run) = boot(&config(&servers)) else { return };
         let Outcome::Refused { message } = run.outcome else { panic!("{:?}", run.outcome) };
         assert!(message.contains("server 1") && message.contains("trust group 1"), "{message}");
@@ -36,7 +36,7 @@ fn only_critical_and_trusted_servers_may_run_in_the_kernel() {
 #[test]
 fn a_guest_without_enough_memory_says_so() {
     let big = server(program::TOUCH, Place::User).with(|plan| plan.working_set_pages = 200_000);
-    let servers = [client(Place::User, workload::CALL, 5, 0), big];
+    let servers = [client(Place::User, call(0), 5), big];
     let Some(run) = boot(&config(&servers)) else { return };
     let Outcome::Refused { message } = run.outcome else { panic!("{:?}", run.outcome) };
     assert!(message.contains("--memory"), "{message}");
@@ -44,8 +44,7 @@ fn a_guest_without_enough_memory_says_so() {
 
 #[test]
 fn a_program_that_is_none_is_refused() {
-    let mut config =
-        config(&[client(Place::User, workload::CALL, 5, 0), server(program::NULL, Place::Kernel)]);
+    let mut config = config(&[client(Place::User, call(0), 5), server(program::NULL, Place::Kernel)]);
     config.modules[0].bytes = b"#!/bin/sh\necho not an ELF file\n".as_slice().into();
     let Some(run) = boot(&config) else { return };
     let Outcome::Refused { message } = run.outcome else { panic!("{:?}", run.outcome) };

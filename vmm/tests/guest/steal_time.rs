@@ -1,9 +1,9 @@
 //! What the host takes away: KVM's steal time reaches the guest, and marks only what was stolen.
 
-use abi::program::{self, workload};
+use abi::program;
 use abi::report::{SAMPLE_DISTURBED, STEAL_FLOOR_NS, feature};
 
-use crate::harness::{Place, client, config, finish, finish_config, has_feature, server};
+use crate::harness::{Place, call, client, config, finish, finish_config, has_feature, server};
 
 /// Leaf of KVM's features, and the bit of the steal-time record in EAX (Documentation/virt/kvm/x86/cpuid.rst).
 const KVM_FEATURES_LEAF: u32 = 0x4000_0001;
@@ -18,7 +18,7 @@ fn kvm_offers_steal_time() -> bool {
 /// Older kernels leave the bit "there is a hypervisor" to the VMM, and without it no guest looks further.
 #[test]
 fn a_guest_finds_the_steal_time_that_kvm_offers() {
-    let servers = [client(Place::User, workload::CALL, 5, 0), server(program::NULL, Place::User)];
+    let servers = [client(Place::User, call(0), 5), server(program::NULL, Place::User)];
     let Some(run) = finish(&servers) else { return };
     assert_eq!(run.features & feature::STEAL_TIME != 0, kvm_offers_steal_time());
 }
@@ -29,7 +29,7 @@ fn a_guest_finds_the_steal_time_that_kvm_offers() {
 fn a_call_that_waits_for_another_cpu_is_not_disturbed_by_that() {
     const CALLS: u64 = 200;
     let far = server(program::NULL, Place::User).with(|plan| plan.first_cpu = 1);
-    let mut config = config(&[client(Place::User, workload::CALL, CALLS, 0), far]);
+    let mut config = config(&[client(Place::User, call(0), CALLS), far]);
     config.vcpus = 2;
     let Some(run) = finish_config(&config) else { return };
     let Some(waited_ns) = run.run_delay_ns.filter(|_| has_feature(&run, feature::STEAL_TIME)) else { return };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use abi::call::{REGISTER_WORDS, number};
-use abi::program::{self, client as argument, workload};
+use abi::program;
 use abi::report::feature;
+use abi::workload::{Loop, slots};
 use iced_x86::code_asm::*;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::trace::gap::Gap;
@@ -12,11 +13,14 @@ use inkbed::lens::trace::phase::Phase;
 use inkbed::lens::trace::{self, Summary, Trace, TraceError};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome, Pin};
-use inkbed::system::plan::traced_guest_config;
 use inkbed::tlb::stream::Event;
 use inkbed::tlb::{BUILT_IN, Model, WhatIf};
+use inkbed::workload::guest::traced_guest_config;
 
-use crate::harness::{BOTH_PLACES, Place, Server, case_of, client, config, finish, server};
+use crate::harness::{
+    BOTH_PLACES, Place, Server, alternate, call, case_of, client, config, empty, finish, null_system_call,
+    server,
+};
 use crate::kvm::require_kvm;
 use crate::raw::{self, Assembled, assemble, call_stub};
 
@@ -31,7 +35,7 @@ pub fn traced(config: &GuestConfig) -> Option<Result<Trace, TraceError>> {
 /// A client that calls a server with so many words.
 pub fn pair(client_place: Place, server_place: Place, words: u64) -> [Server; 2] {
     let program = if words == 0 { program::NULL } else { program::ECHO };
-    [client(client_place, workload::CALL, ROUND_TRIPS + 1, words), server(program, server_place)]
+    [client(client_place, call(words), ROUND_TRIPS + 1), server(program, server_place)]
 }
 
 /// The trace of these servers, without a gap.
@@ -101,7 +105,7 @@ fn slow_paths_and_several_calls_in_one_round_trip() {
     assert_eq!(trace.summary.counts.context_switches, 2);
 
     for (place, loads) in [(Place::Kernel, 2), (Place::User, 6)] {
-        let client = client(Place::User, workload::ALTERNATE, ROUND_TRIPS + 1, 0).reaching(&[1, 2]);
+        let client = client(Place::User, alternate(0), ROUND_TRIPS + 1).reaching(&[1, 2]);
         let relay = server(program::RELAY, Place::User).reaching(&[1]);
         let Some(trace) = trace_of(&[client, server(program::NULL, place), relay]) else { return };
         assert_eq!(trace.summary.round_trips, ROUND_TRIPS, "{place:?}");
@@ -134,7 +138,7 @@ fn kvm_emulates_as_many_instructions_as_the_trace_says() {
 #[test]
 fn a_null_system_call_is_a_round_trip_without_a_switch() {
     for place in BOTH_PLACES {
-        let client = client(place, workload::NULL_SYSTEM_CALL, ROUND_TRIPS + 1, 0).reaching(&[]);
+        let client = client(place, null_system_call(), ROUND_TRIPS + 1).reaching(&[]);
         let Some(trace) = trace_of(&[client]) else { return };
         assert_eq!(trace.summary.varying, 0, "{place:?}");
         assert_eq!(trace.summary.counts.context_switches, 0, "{place:?}");
@@ -172,11 +176,12 @@ fn listing_and_folded_stacks_show_every_instruction_once() {
 /// another CPU. CPUs with work of their own do no harm.
 #[test]
 fn what_cannot_be_counted_is_refused() {
-    let Some(refused) = traced(&config(&[client(Place::User, workload::EMPTY, 3, 0).reaching(&[])])) else {
+    const UNKNOWN: abi::workload::Arguments = [99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let Some(refused) = traced(&config(&[client(Place::User, empty(), 3).reaching(&[])])) else {
         return;
     };
     assert!(matches!(refused, Err(TraceError::NoRoundTrip)));
-    let failing = client(Place::User, 99, 3, 0).reaching(&[]);
+    let failing = client(Place::User, UNKNOWN, 3).reaching(&[]);
     assert!(matches!(traced(&config(&[failing])), Some(Err(TraceError::Outcome(_)))));
     let mut two = config(&pair(Place::User, Place::User, 0));
     two.vcpus = 2;
@@ -187,8 +192,8 @@ fn what_cannot_be_counted_is_refused() {
 
 /// A server that goes on like this at its second call.
 fn ends_with(end: impl Fn(&mut CodeAssembler) -> Assembled, warm_up: u64) -> GuestConfig {
-    let driver = client(Place::User, workload::CALL, ROUND_TRIPS + 1, 0)
-        .with(|plan| plan.arguments[argument::WARM_UP] = warm_up);
+    let driver = client(Place::User, call(0), ROUND_TRIPS + 1)
+        .with(|plan| Loop { warm_up, ..Loop::of(&plan.arguments) }.put(&mut plan.arguments));
     let mut config = config(&[driver, raw::raw(Place::Kernel)]);
     let code = assemble(64, |a| {
         let mut again = a.create_label();
@@ -291,14 +296,10 @@ fn nothing_takes_longer_with_a_thousand_servers() {
     for (place, placement) in
         [(Place::User, abi::plan::placement::USER), (Place::Kernel, abi::plan::placement::KERNEL)]
     {
-        for workload in [workload::CALL, workload::RESTART] {
+        let restart = slots::Arguments { servers: 1, placement: placement.into() }.encode();
+        for arguments in [call(0), restart] {
             let instructions = |count: usize| {
-                let driver = client(Place::User, workload, ROUND_TRIPS + 1, 0).with(|plan| {
-                    if workload == workload::RESTART {
-                        plan.arguments[argument::MOVED] = 1;
-                        plan.arguments[argument::METHOD] = placement.into();
-                    }
-                });
+                let driver = client(Place::User, arguments, ROUND_TRIPS + 1);
                 let mut servers = vec![driver];
                 servers.extend((0..count).map(|_| server(program::NULL, place)));
                 let mut config = config(&servers);
@@ -308,7 +309,7 @@ fn nothing_takes_longer_with_a_thousand_servers() {
                 Some(trace.summary.counts.instructions)
             };
             let counts = [1, 10, 100, 1_000].map(instructions);
-            assert!(counts.iter().all(|count| *count == counts[0]), "{place:?}, {workload}: {counts:?}");
+            assert!(counts.iter().all(|count| *count == counts[0]), "{place:?}, {arguments:?}: {counts:?}");
         }
     }
 }

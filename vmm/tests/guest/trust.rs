@@ -2,11 +2,11 @@
 
 use abi::call::status;
 use abi::plan::{server_flag, trust};
-use abi::program::{self, client as argument, scenario, workload};
+use abi::program::{self, scenario};
 use inkbed::machine::guest::Outcome;
 
 use crate::harness::{
-    BOTH_PLACES, Place, Server, boot, client, config, counted, finish, finish_config, scenario, server,
+    BOTH_PLACES, Place, Server, boot, call, client, config, counted, finish, finish_config, scenario, server,
 };
 
 /// Bit of a page fault's error code: in ring 3.
@@ -77,8 +77,7 @@ fn a_server_that_cannot_start_uses_its_budget_up() {
 fn a_server_that_has_proved_stable_moves_in_with_its_group() {
     const ROUND_TRIPS: u64 = 10;
     for words in [0, 16] {
-        let driver = client(Place::User, workload::CALL, ROUND_TRIPS, words)
-            .with(|plan| plan.arguments[argument::WARM_UP] = 2);
+        let driver = client(Place::User, call(words), ROUND_TRIPS);
         let proving = |program| movable(program, Place::User).with(|plan| plan.promote_after = 5);
         let last = if words == 0 { program::NULL } else { program::ECHO };
         let servers = [driver, proving(program::RELAY).reaching(&[2]), proving(last)];
@@ -105,7 +104,7 @@ fn servers_on_another_cpu_are_promoted_and_demoted_alike() {
     };
     let stable = movable(program::NULL, Place::User)
         .with(|plan| (plan.promote_after, plan.first_cpu, plan.working_set_pages) = (5, 1, 2));
-    let Some(run) = on_two_cpus(&[client(Place::User, workload::CALL, 10, 0), stable]) else { return };
+    let Some(run) = on_two_cpus(&[client(Place::User, call(0), 10), stable]) else { return };
     let all = counted(&run);
     assert_eq!((all.promotions, all.faults), (1, 0));
     assert!(all.ipc_remote >= 10 && all.pages_remapped > 0, "{all:?}");
@@ -127,7 +126,7 @@ fn a_plan_that_would_promote_the_untrusted_is_refused() {
             plan.promote_after = 1;
             plan.trust_group = group;
         });
-        let Some(run) = boot(&config(&[client(Place::User, workload::CALL, 1, 0), hopeful])) else { return };
+        let Some(run) = boot(&config(&[client(Place::User, call(0), 1), hopeful])) else { return };
         let Outcome::Refused { message } = &run.outcome else { panic!("{:?}", run.outcome) };
         assert!(message.contains("trust group 1"), "{message}");
     }

@@ -70,7 +70,10 @@ pub fn loads_remark(case: &CaseRecord) -> String {
 }
 
 /// Cases of a workload that came out as they should.
-pub fn cases(run: &RunRecord, workload: Workload) -> impl Iterator<Item = &CaseRecord> {
+pub fn cases<'a>(
+    run: &'a RunRecord,
+    workload: &'static dyn Workload,
+) -> impl Iterator<Item = &'a CaseRecord> {
     run.cases.iter().filter(move |case| case.parameters.workload == workload && case.outcome.is_success())
 }
 

@@ -6,17 +6,17 @@ use super::*;
 use crate::case::tests::{image, parameters};
 use crate::machine::guest::{Pin, ServerFault};
 use crate::reduce::tests::guest_run;
-use crate::system::plan::guest_config;
-use crate::workload::Workload;
+use crate::workload::Call;
+use crate::workload::guest::guest_config;
 
 fn new() -> (Check, u64) {
     let begin_ns = now_ns();
-    let config = guest_config(&parameters(Workload::Call), &image(), &Pin::None).unwrap();
+    let config = guest_config(&parameters(&Call), &image(), &Pin::None).unwrap();
     (Check::new(&config, begin_ns), begin_ns)
 }
 
 fn created(at_ns: u64) -> Notice {
-    let size = parameters(Workload::Call).memory_bytes;
+    let size = parameters(&Call).memory_bytes;
     Notice::Created { at_ns, entered_ns: at_ns, memory: vec![(1 << 40, size)] }
 }
 

@@ -6,6 +6,7 @@ use crate::report::html::figure::{Definition, Figure, Panels, Plot};
 use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
+use crate::workload::handlers::HANDLERS_PER_CPU;
 
 pub(super) const FIGURE: Definition =
     Definition { name: "boot", question: "How long does a guest take to start, with many vCPUs?", draw };
@@ -42,7 +43,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
             .filter_map(|case| Some(Point::new(f64::from(case.parameters.vcpus), start_ms(case)?)))
             .collect();
         let Some((fixed, each)) = fit(&starts) else { continue };
-        let heading = match cases[0].parameters.handlers_per_cpu {
+        let heading = match cases[0].parameters.number(&HANDLERS_PER_CPU) {
             Some(handlers) => format!("{handlers} handlers on each vCPU"),
             None => "a thread of one server on each vCPU".to_owned(),
         };

@@ -1,12 +1,13 @@
 //! What each server of a chain saves that moves into the kernel.
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels};
 use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
-use crate::workload::Workload;
+use crate::workload::{Chain, MOVED, PROMOTE_AFTER};
 
 pub(super) const FIGURE: Definition = Definition {
     name: "chain-steps",
@@ -15,14 +16,15 @@ pub(super) const FIGURE: Definition = Definition {
 };
 
 fn draw(run: &RunRecord) -> Option<Figure> {
-    let is_step =
-        |case: &&CaseRecord| case.parameters.moved.is_some() && case.parameters.promote_after.is_none();
-    let steps: Vec<&CaseRecord> = pick::cases(run, Workload::Chain).filter(is_step).collect();
+    let is_step = |case: &&CaseRecord| {
+        case.parameters.number(&MOVED).is_some() && case.parameters.number(&PROMOTE_AFTER).is_none()
+    };
+    let steps: Vec<&CaseRecord> = pick::cases(run, &Chain).filter(is_step).collect();
     let groups = pick::by_pcid(steps);
     let (_, first) = groups.first()?;
     let loads: Vec<Point> = points(first, pick::loads);
     let (from, to) = (loads.first()?, loads.last()?);
-    let servers = first.first()?.parameters.servers?;
+    let servers = first.first()?.parameters.number(&keys::SERVERS)?;
     let mut claim = format!(
         "Each server that moves saves {} page-table loads: from {} with none of {servers} in the kernel to {} with {}",
         count((from.y - to.y) / (to.x - from.x).max(1.0)),
@@ -54,7 +56,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
 }
 
 fn points(cases: &[&CaseRecord], of: fn(&CaseRecord) -> Option<f64>) -> Vec<Point> {
-    let point = |case: &&CaseRecord| Some(Point::new(f64::from(case.parameters.moved?), of(case)?));
+    let point = |case: &&CaseRecord| Some(Point::new(case.parameters.number(&MOVED)? as f64, of(case)?));
     let mut points: Vec<Point> = cases.iter().filter_map(point).collect();
     points.sort_by(|one, other| one.x.total_cmp(&other.x));
     points

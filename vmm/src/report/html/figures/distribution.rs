@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
@@ -12,7 +13,7 @@ use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
 use crate::report::html::percentile;
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
-use crate::workload::Workload;
+use crate::workload::{Call, Empty, NullSystemCall, Workload};
 
 pub(super) const FIGURE: Definition =
     Definition { name: "distribution", question: "How are the times of single calls distributed?", draw };
@@ -26,18 +27,15 @@ const STEPS_MAX: usize = 300;
 fn draw(run: &RunRecord) -> Option<Figure> {
     let is_plain = |case: &&CaseRecord| {
         let parameters = &case.parameters;
-        matches!(parameters.workload, Workload::Call | Workload::Empty | Workload::NullSystemCall)
-            && parameters.words.unwrap_or(0) == 0
+        let kinds: [&'static dyn Workload; 3] = [&Call, &Empty, &NullSystemCall];
+        kinds.contains(&parameters.workload)
+            && parameters.number(&keys::WORDS).unwrap_or(0) == 0
             && !parameters.pcid
             && parameters.guests.is_none_or(|guests| guests == 1)
             && !case.ticks.is_empty()
     };
     let of_kind = |is_call: bool| {
-        let cases = run
-            .cases
-            .iter()
-            .filter(is_plain)
-            .filter(move |case| (case.parameters.workload == Workload::Call) == is_call);
+        let cases = run.cases.iter().filter(is_plain).filter(move |case| is_of(case, &Call) == is_call);
         let with_samples = cases.filter_map(|case| Some((case, all(case)?)));
         with_samples.take(LINES_MAX).collect::<Vec<_>>()
     };
@@ -81,13 +79,18 @@ fn claim(run: &RunRecord, case: &CaseRecord, samples: &Histogram<u64>, unit: &st
 }
 
 fn name(case: &CaseRecord) -> (String, Ink) {
-    match case.parameters.workload {
-        Workload::Call => pick::by_placement(case),
-        Workload::Empty => {
-            (format!("Clock pair, {}", case.parameters.client), pick::placement_ink(case.parameters.client))
-        }
-        _ => (format!("System call, {}", case.parameters.client), Ink::Other),
+    let client = case.parameters.client;
+    if is_of(case, &Call) {
+        pick::by_placement(case)
+    } else if is_of(case, &Empty) {
+        (format!("Clock pair, {client}"), pick::placement_ink(client))
+    } else {
+        (format!("System call, {client}"), Ink::Other)
     }
+}
+
+fn is_of(case: &CaseRecord, workload: &'static dyn Workload) -> bool {
+    case.parameters.workload == workload
 }
 
 /// All launches of a case together.

@@ -5,7 +5,7 @@ use crate::report::html::bars::{Bar, Bars, Group, count};
 use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
-use crate::workload::Workload;
+use crate::workload::{DEMOTE_AFTER, FAULT, Faults};
 
 pub(super) const FIGURE: Definition = Definition {
     name: "faults",
@@ -21,14 +21,14 @@ const PARTS: [(Ink, &str, &str); 3] = [
 ];
 
 fn draw(run: &RunRecord) -> Option<Figure> {
-    let cases: Vec<&CaseRecord> = pick::cases(run, Workload::Faults).collect();
+    let cases: Vec<&CaseRecord> = pick::cases(run, &Faults).collect();
     let has_ticks = cases.iter().any(|case| !case.ticks.is_empty());
     let mut groups: Vec<Group> = Vec::new();
     for case in &cases {
         let bar = if has_ticks { ticks(run, case) } else { counts(case) };
-        let (Some(bar), Some(fault)) = (bar, case.parameters.fault) else { continue };
-        let fault = fault.name().replace('_', " ");
-        let heading = match case.parameters.demote_after {
+        let Some(bar) = bar else { continue };
+        let fault = FAULT.text(&case.parameters).replace('_', " ");
+        let heading = match case.parameters.number(&DEMOTE_AFTER) {
             Some(faults) => format!("{fault}, out of the kernel after {faults}"),
             None => fault,
         };

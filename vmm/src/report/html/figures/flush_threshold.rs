@@ -1,6 +1,6 @@
 //! From how many pages on a full TLB flush beats INVLPG page by page.
 
-use crate::case::parameter::Flush;
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
 use crate::report::html::bars::count;
@@ -8,7 +8,8 @@ use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::lines::{Axis, Form, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
-use crate::workload::Workload;
+use crate::workload::Migrate;
+use crate::workload::migration::{Flush, flush};
 
 pub(super) const FIGURE: Definition = Definition {
     name: "flush-threshold",
@@ -17,7 +18,7 @@ pub(super) const FIGURE: Definition = Definition {
 };
 
 fn draw(run: &RunRecord) -> Option<Figure> {
-    let is_asked = run.cases.iter().any(|case| case.parameters.flush == Flush::ByPage);
+    let is_asked = run.cases.iter().any(|case| flush(&case.parameters) == Flush::ByPage);
     if !is_asked {
         return None;
     }
@@ -61,16 +62,15 @@ fn curves(case: &CaseRecord) -> Option<Figure> {
 
 /// What moves of a server take under each rule.
 fn by_moves(run: &RunRecord) -> Option<Figure> {
-    let cases: Vec<&CaseRecord> =
-        pick::cases(run, Workload::Migrate).filter(|case| !case.parameters.pcid).collect();
-    let name = |case: &CaseRecord| match case.parameters.flush {
+    let cases: Vec<&CaseRecord> = pick::cases(run, &Migrate).filter(|case| !case.parameters.pcid).collect();
+    let name = |case: &CaseRecord| match flush(&case.parameters) {
         Flush::ByPage => ("page by page".to_owned(), Ink::Switch),
         Flush::Full => ("all at once".to_owned(), Ink::Path),
         Flush::Threshold => ("by the threshold".to_owned(), Ink::Other),
     };
     let lines = |of: fn(&CaseRecord) -> Option<f64>| {
         pick::series(cases.iter().copied(), name, |case| {
-            Some(Point::new(f64::from(case.parameters.server_pages?), of(case)?))
+            Some(Point::new(case.parameters.number(&keys::SERVER_PAGES)? as f64, of(case)?))
         })
     };
     let threshold =

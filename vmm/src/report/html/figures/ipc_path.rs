@@ -1,12 +1,13 @@
 //! What a call costs by the placement of client and server.
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
 use crate::report::html::bars::{Bar, Bars, Group, count};
 use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::pick::{self, Measure};
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::Call;
 
 pub(super) const FIGURE: Definition = Definition {
     name: "ipc-path",
@@ -55,8 +56,10 @@ fn draw(run: &RunRecord) -> Option<Figure> {
 
 /// Calls without a message.
 fn cases(run: &RunRecord) -> impl Iterator<Item = &CaseRecord> {
-    let is_plain = |case: &&CaseRecord| case.parameters.words == Some(0) && case.parameters.guests.is_none();
-    pick::cases(run, Workload::Call).filter(is_plain)
+    let is_plain = |case: &&CaseRecord| {
+        case.parameters.number(&keys::WORDS) == Some(0) && case.parameters.guests.is_none()
+    };
+    pick::cases(run, &Call).filter(is_plain)
 }
 
 fn claim(calls: &[&CaseRecord], measure: &Measure, counts_loads: bool) -> Option<String> {

@@ -1,10 +1,11 @@
 //! How long a call takes, where ticks are time.
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::intervals::{Intervals, Measured};
 use crate::report::html::pick;
-use crate::workload::Workload;
+use crate::workload::Call;
 
 pub(super) const FIGURE: Definition = Definition {
     name: "ipc-time",
@@ -19,12 +20,12 @@ fn draw(run: &RunRecord) -> Option<Figure> {
     }
     let is_plain = |case: &&CaseRecord| {
         let parameters = &case.parameters;
-        parameters.words == Some(0)
+        parameters.number(&keys::WORDS) == Some(0)
             && parameters.guests.is_none()
             && !parameters.pcid
             && !parameters.has_32_bit()
     };
-    let rows: Vec<Measured> = pick::cases(run, Workload::Call).filter(is_plain).filter_map(row).collect();
+    let rows: Vec<Measured> = pick::cases(run, &Call).filter(is_plain).filter_map(row).collect();
     let of = |label: &str| Some(rows.iter().find(|row| row.label == label)?.median);
     let (kernel, user) = (of("user → kernel")?, of("user → user")?);
     let claim = format!(

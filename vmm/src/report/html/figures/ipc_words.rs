@@ -1,11 +1,12 @@
 //! How the cost of a call grows with its message.
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels};
 use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick::{self, Measure};
-use crate::workload::Workload;
+use crate::workload::Call;
 
 pub(super) const FIGURE: Definition =
     Definition { name: "ipc-words", question: "How does the cost of a call grow with its message?", draw };
@@ -13,7 +14,7 @@ pub(super) const FIGURE: Definition =
 fn draw(run: &RunRecord) -> Option<Figure> {
     let measure = pick::instructions(run)?;
     let calls: Vec<&CaseRecord> =
-        pick::cases(run, Workload::Call).filter(|case| case.parameters.words.is_some()).collect();
+        pick::cases(run, &Call).filter(|case| case.parameters.number(&keys::WORDS).is_some()).collect();
     let panels: Vec<_> = pick::by_pcid(calls.iter().copied())
         .into_iter()
         .filter_map(|(heading, cases)| Some((heading.to_owned(), lines(&cases, &measure)?)))
@@ -45,7 +46,9 @@ fn draw(run: &RunRecord) -> Option<Figure> {
 
 /// One line for each pair of placements that has several sizes.
 fn lines(cases: &[&CaseRecord], measure: &Measure) -> Option<Lines> {
-    let point = |case: &CaseRecord| Some(Point::new(case.parameters.words? as f64, (measure.of)(case)?));
+    let point = |case: &CaseRecord| {
+        Some(Point::new(case.parameters.number(&keys::WORDS)? as f64, (measure.of)(case)?))
+    };
     let mut series = pick::series(cases.iter().copied(), pick::by_placement, point);
     series.retain(|series| series.points.len() > 2);
     let x =

@@ -1,6 +1,5 @@
 //! How long a caller is without an answer while its server moves.
 
-use crate::case::parameter::Migration;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::{Bar, Bars, Group, count, measured};
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
@@ -8,7 +7,8 @@ use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
 use crate::report::html::timeline::{Row, Stretch, Timeline};
-use crate::workload::Workload;
+use crate::workload::Migrate;
+use crate::workload::migration::{self, Flush, MIGRATION, Migration};
 
 pub(super) const GAP: Definition = Definition {
     name: "migrate-gap",
@@ -24,13 +24,15 @@ pub(super) const PARTNERS: Definition = Definition {
 
 fn moves(run: &RunRecord) -> impl Iterator<Item = &CaseRecord> {
     let is_plain = |case: &&CaseRecord| {
-        !case.parameters.pcid && !case.parameters.has_32_bit() && case.parameters.flush == Default::default()
+        !case.parameters.pcid
+            && !case.parameters.has_32_bit()
+            && migration::flush(&case.parameters) == Flush::Threshold
     };
-    pick::cases(run, Workload::Migrate).filter(is_plain)
+    pick::cases(run, &Migrate).filter(is_plain)
 }
 
 fn by_method(case: &CaseRecord) -> (String, Ink) {
-    match case.parameters.migration {
+    match case.parameters.word(&MIGRATION) {
         Some(Migration::Group) => ("as a group".to_owned(), Ink::Path),
         Some(Migration::OneByOne) => ("one by one".to_owned(), Ink::Switch),
         Some(Migration::Relocate) => ("relocated".to_owned(), Ink::Slow),
@@ -40,7 +42,7 @@ fn by_method(case: &CaseRecord) -> (String, Ink) {
 
 fn gap(run: &RunRecord) -> Option<Figure> {
     let alone = |case: &&CaseRecord| {
-        case.parameters.partners == Some(0) && case.parameters.server_pages.unwrap_or(0) == 0
+        case.parameters.number(&migration::PARTNERS) == Some(0) && case.parameters.server_pages() == 0
     };
     let mut methods: Vec<(String, Ink, &CaseRecord)> = Vec::new();
     for case in moves(run).filter(alone) {
@@ -109,8 +111,9 @@ fn partners(run: &RunRecord) -> Option<Figure> {
         series.retain(|line| line.points.len() > 2);
         series
     };
-    let point =
-        |case: &CaseRecord, of: Option<f64>| Some(Point::new(f64::from(case.parameters.partners?), of?));
+    let point = |case: &CaseRecord, of: Option<f64>| {
+        Some(Point::new(case.parameters.number(&migration::PARTNERS)? as f64, of?))
+    };
     let gaps = lines(&|case| {
         let (y, interval) = pick::median(case, "gap_in")?;
         Some(Point { interval, ..point(case, Some(y))? })

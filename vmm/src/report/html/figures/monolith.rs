@@ -1,6 +1,5 @@
 //! One server with many handlers against many servers with one.
 
-use crate::case::parameter::HandlerShape;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
@@ -8,7 +7,8 @@ use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::handlers::{self, HandlerShape, SHAPE};
+use crate::workload::{HandlerCall, HandlerFault};
 
 pub(super) const FAULT: Definition = Definition {
     name: "monolith-fault",
@@ -23,12 +23,12 @@ pub(super) const SIZE: Definition = Definition {
 };
 
 fn handlers(case: &CaseRecord) -> Option<f64> {
-    Some(f64::from(case.parameters.handlers_per_cpu? * case.parameters.vcpus))
+    Some(handlers::count(&case.parameters)).filter(|count| *count > 0).map(|count| count as f64)
 }
 
 /// The shapes are what these figures compare; a placement has its colour elsewhere.
 fn by_shape(case: &CaseRecord) -> (String, Ink) {
-    match case.parameters.shape {
+    match case.parameters.word(&SHAPE) {
         Some(HandlerShape::Natural) => ("many servers".to_owned(), Ink::Path),
         _ => ("one server".to_owned(), Ink::Switch),
     }
@@ -50,7 +50,7 @@ fn axis(series: &[Series]) -> Axis {
 fn fault(run: &RunRecord) -> Option<Figure> {
     // The one that faults is not among the others that are called.
     let dead = |case: &CaseRecord| Some(case.other_calls?.failed.per_round_trip? + 1.0);
-    let series = lines(pick::cases(run, Workload::HandlerFault), dead);
+    let series = lines(pick::cases(run, &HandlerFault), dead);
     let (one, many) = (pick::last(&series, "one server")?, pick::last(&series, "many servers")?);
     let claim = format!(
         "One fault ends {} of {} handlers in one server, and {} where each is a server of its own",
@@ -61,8 +61,8 @@ fn fault(run: &RunRecord) -> Option<Figure> {
     let plot = Lines::new(axis(&series), Axis::logarithmic("handlers that die of one fault"), series);
     let note = "Servers in the kernel; in user space it is the same.".to_owned();
     let is_same = {
-        let user = pick::cases(run, Workload::HandlerFault)
-            .filter(|case| case.parameters.server == Some(Placement::User));
+        let user =
+            pick::cases(run, &HandlerFault).filter(|case| case.parameters.server == Some(Placement::User));
         let point = |case: &CaseRecord| Some(Point::new(handlers(case)?, dead(case)?));
         let user = pick::series(user, by_shape, point);
         user.iter().zip(&plot.series).all(|(one, other)| one.points == other.points)
@@ -72,7 +72,7 @@ fn fault(run: &RunRecord) -> Option<Figure> {
 }
 
 fn size(run: &RunRecord) -> Option<Figure> {
-    let calls = || pick::cases(run, Workload::HandlerCall);
+    let calls = || pick::cases(run, &HandlerCall);
     let memory = lines(calls(), |case| {
         (case.guest_memory_bytes > 0).then(|| case.guest_memory_bytes as f64 / f64::from(1 << 20))
     });

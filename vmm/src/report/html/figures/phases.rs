@@ -1,5 +1,6 @@
 //! Where the instructions of a round trip are spent.
 
+use crate::case::keys;
 use crate::lens::trace::phase::Phase;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
@@ -7,7 +8,7 @@ use crate::report::html::bars::{Bar, Bars, Group, count};
 use crate::report::html::figure::{Definition, Figure};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
-use crate::workload::Workload;
+use crate::workload::{Alternate, Call, Relay, Workload};
 
 pub(super) const FIGURE: Definition =
     Definition { name: "phases", question: "In which phases of a round trip are its instructions?", draw };
@@ -25,9 +26,13 @@ const PARTS: [(Ink, &str, &[Phase]); 8] = [
 ];
 
 fn draw(run: &RunRecord) -> Option<Figure> {
-    let is_call = |workload| matches!(workload, Workload::Call | Workload::Relay | Workload::Alternate);
-    let is_shown =
-        |case: &&CaseRecord| is_call(case.parameters.workload) && case.parameters.words.unwrap_or(0) == 0;
+    let is_call = |workload: &'static dyn Workload| {
+        let calls: [&'static dyn Workload; 3] = [&Call, &Relay, &Alternate];
+        calls.contains(&workload)
+    };
+    let is_shown = |case: &&CaseRecord| {
+        is_call(case.parameters.workload) && case.parameters.number(&keys::WORDS).unwrap_or(0) == 0
+    };
     let traced: Vec<(&CaseRecord, _)> = run
         .cases
         .iter()
@@ -52,7 +57,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
             remark: pick::loads_remark(case),
             ink: pick::ink(&case.parameters),
         };
-        let heading = case.parameters.workload.describe();
+        let heading = case.parameters.workload.sentence();
         match groups.iter_mut().find(|group| group.heading == heading) {
             Some(group) => group.bars.push(bar),
             None => groups.push(Group { heading: heading.to_owned(), bars: vec![bar] }),

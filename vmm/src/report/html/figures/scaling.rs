@@ -1,6 +1,5 @@
 //! What IPC does to many CPUs: within each and across.
 
-use crate::case::parameter::Serving;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
@@ -8,7 +7,7 @@ use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick;
 use crate::report::html::theme::Ink;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::{SERVING, Scaling, Serving};
 
 pub(super) const MESSAGES: Definition = Definition {
     name: "scaling-messages",
@@ -24,18 +23,15 @@ pub(super) const THROUGHPUT: Definition = Definition {
 
 fn cases(run: &RunRecord, is_remote: bool, server: Placement) -> Vec<&CaseRecord> {
     let of_way = |case: &&CaseRecord| {
-        let is_across = matches!(case.parameters.serving, Some(Serving::Central | Serving::Across));
-        case.parameters.serving.is_some()
-            && is_across == is_remote
-            && !case.parameters.pcid
-            && case.parameters.server == Some(server)
+        let is_across = matches!(case.parameters.word(&SERVING), Some(Serving::Central | Serving::Across));
+        is_across == is_remote && !case.parameters.pcid && case.parameters.server == Some(server)
     };
-    pick::cases(run, Workload::Scaling).filter(of_way).collect()
+    pick::cases(run, &Scaling).filter(of_way).collect()
 }
 
 /// Who serves is what these figures compare; a placement has its colour elsewhere.
 fn name(case: &CaseRecord) -> (String, Ink) {
-    let (name, ink) = match case.parameters.serving {
+    let (name, ink) = match case.parameters.word(&SERVING) {
         Some(Serving::Pairs) => ("a server each", Ink::Other),
         Some(Serving::PerCpu) => ("a thread each", Ink::Path),
         Some(Serving::Central) => ("one server", Ink::Switch),

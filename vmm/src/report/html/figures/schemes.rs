@@ -1,5 +1,6 @@
 //! What small spaces save, and what the kernel.
 
+use crate::case::keys;
 use crate::case::parameter::{Gate, Transfer};
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
@@ -7,7 +8,7 @@ use crate::report::html::bars::{Bar, Bars, Group};
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
 use crate::report::html::pick;
 use crate::system::placement::Placement;
-use crate::workload::Workload;
+use crate::workload::{Alternate, Call, Relay, Touch, Workload};
 
 pub(super) const FIGURE: Definition =
     Definition { name: "schemes", question: "What do small spaces save, and what does the kernel?", draw };
@@ -16,12 +17,8 @@ const SCHEMES: [(Placement, &str); 3] =
     [(Placement::Large, "own space"), (Placement::Small, "small space"), (Placement::Kernel, "kernel")];
 
 /// What is compared: whose round trips they are.
-const ROUND_TRIPS: [(Workload, &str); 4] = [
-    (Workload::Call, "call"),
-    (Workload::Relay, "by a relay"),
-    (Workload::Alternate, "two clients"),
-    (Workload::Touch, "with pages touched"),
-];
+static ROUND_TRIPS: [(&'static dyn Workload, &str); 4] =
+    [(&Call, "call"), (&Relay, "by a relay"), (&Alternate, "two clients"), (&Touch, "with pages touched")];
 
 /// Its name and its number of a case.
 type Count = (&'static str, fn(&CaseRecord) -> Option<f64>);
@@ -38,7 +35,11 @@ const COUNTS: [Count; 3] = [
 ];
 
 /// The case of a scheme, with nothing unusual.
-fn case(run: &RunRecord, workload: Workload, scheme: Placement) -> Option<&CaseRecord> {
+fn case<'a>(
+    run: &'a RunRecord,
+    workload: &'static dyn Workload,
+    scheme: Placement,
+) -> Option<&'a CaseRecord> {
     let is_plain = |case: &&CaseRecord| {
         let parameters = &case.parameters;
         parameters.client == Placement::Large
@@ -47,7 +48,7 @@ fn case(run: &RunRecord, workload: Workload, scheme: Placement) -> Option<&CaseR
             && parameters.other_client.is_none_or(|other| other == Placement::Large)
             && parameters.transfer == Transfer::Switch
             && parameters.gate.is_none_or(|gate| gate == Gate::Int)
-            && parameters.words.unwrap_or(0) == 0
+            && parameters.number(&keys::WORDS).unwrap_or(0) == 0
             && !parameters.pcid
     };
     pick::cases(run, workload).find(is_plain)
@@ -69,9 +70,9 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         (!groups.is_empty()).then(|| ((*name).to_owned(), Bars { groups, ..Bars::default() }))
     };
     let panels: Vec<(String, Bars)> = COUNTS.iter().filter_map(panel).collect();
-    let of = |scheme, count: usize| COUNTS[count].1(case(run, Workload::Call, scheme)?).map(format::count);
+    let of = |scheme, count: usize| COUNTS[count].1(case(run, &Call, scheme)?).map(format::count);
     let call = |scheme| {
-        let loads = COUNTS[0].1(case(run, Workload::Call, scheme)?)?;
+        let loads = COUNTS[0].1(case(run, &Call, scheme)?)?;
         Some(format!("{} and takes {} instructions", pick::page_tables(loads), of(scheme, 1)?))
     };
     let claim = format!(

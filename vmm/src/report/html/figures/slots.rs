@@ -1,17 +1,18 @@
 //! Whether a call costs more when there are a thousand servers.
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
 use crate::report::html::lines::{Axis, Lines, Point};
 use crate::report::html::pick;
-use crate::workload::Workload;
+use crate::workload::Slots;
 
 pub(super) const FIGURE: Definition =
     Definition { name: "slots", question: "Does a call cost more when there are a thousand servers?", draw };
 
 fn draw(run: &RunRecord) -> Option<Figure> {
-    let cases: Vec<&CaseRecord> = pick::cases(run, Workload::Slots)
+    let cases: Vec<&CaseRecord> = pick::cases(run, &Slots)
         .filter(|case| !case.parameters.pcid && !case.parameters.has_32_bit())
         .collect();
     let has_ticks = cases.iter().any(|case| !case.ticks.is_empty());
@@ -25,7 +26,9 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         ),
     };
     let line = |of: fn(&CaseRecord) -> Option<f64>| {
-        let point = move |case: &CaseRecord| Some(Point::new(f64::from(case.parameters.servers?), of(case)?));
+        let point = move |case: &CaseRecord| {
+            Some(Point::new(case.parameters.number(&keys::SERVERS)? as f64, of(case)?))
+        };
         pick::series(cases.iter().copied(), pick::by_placement, point)
     };
     let costs = line(cost);

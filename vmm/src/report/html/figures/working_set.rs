@@ -1,11 +1,12 @@
 //! How the cost of a call grows with the pages that client and server touch.
 
+use crate::case::keys;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::html::bars::count;
 use crate::report::html::figure::{Definition, Figure, Panels, Plot};
 use crate::report::html::lines::{Axis, Lines, Point, Series};
 use crate::report::html::pick;
-use crate::workload::Workload;
+use crate::workload::Touch;
 
 pub(super) const FIGURE: Definition = Definition {
     name: "working-set",
@@ -15,7 +16,7 @@ pub(super) const FIGURE: Definition = Definition {
 
 fn draw(run: &RunRecord) -> Option<Figure> {
     let cases: Vec<&CaseRecord> =
-        pick::cases(run, Workload::Touch).filter(|case| !case.parameters.has_32_bit()).collect();
+        pick::cases(run, &Touch).filter(|case| !case.parameters.has_32_bit()).collect();
     let models: Vec<String> = models(&cases);
     let mut panels: Vec<(String, Box<dyn Plot>)> = Vec::new();
     let mut claim = None;
@@ -81,7 +82,7 @@ fn series(cases: &[&CaseRecord], of: &dyn Fn(&CaseRecord) -> Option<f64>) -> Vec
         let interval = pick::median(case, "round_trip")
             .filter(|(median, _)| *median == y)
             .and_then(|(_, interval)| interval);
-        Some(Point { x: f64::from(case.parameters.client_pages?), y, interval })
+        Some(Point { x: case.parameters.number(&keys::CLIENT_PAGES)? as f64, y, interval })
     };
     pick::series(cases.iter().copied(), pick::by_placement, point)
 }

@@ -3,12 +3,12 @@
 use core::hint::spin_loop;
 
 use abi::pace::{Pace, ticks_in};
-use abi::program::{client, together};
+use abi::workload::{Loop, status, together};
 use rt::Start;
 use rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use rt::clock::now;
 
-use super::Failure;
+use crate::measure::Failure;
 
 /// Where the threads of this client meet.
 pub struct Together {
@@ -41,13 +41,13 @@ impl Together {
         threads: u64,
         call: &mut dyn FnMut() -> Result<(), Failure>,
     ) -> Result<u64, Failure> {
-        let (most, wanted_ns) = (start.argument(client::ROUND_TRIPS), start.argument(client::MEASURE_NS));
+        let Loop { round_trips: most, measure_ns: wanted_ns, .. } = Loop::of(&start.info().arguments);
         if wanted_ns == 0 {
             return Ok(most);
         }
         let wanted = ticks_in(wanted_ns, start.info().tsc_hz);
         if wanted == 0 {
-            return Err(Failure(client::STATUS_BAD_ARGUMENT));
+            return Err(Failure(status::BAD_ARGUMENT));
         }
         call_until_all(&self.is_there, threads, call)?;
         let pace = pace(wanted, most, call)?;
@@ -62,7 +62,7 @@ impl Together {
     pub fn begin(&self, start: &Start, threads: u64, round_trips: u64) -> u64 {
         // Without a warm-up there may be servers that have not begun yet.
         rt::yield_now();
-        if start.argument(client::TOGETHER) & together::SPIN == 0 {
+        if Loop::of(&start.info().arguments).together & together::SPIN == 0 {
             rt::call::measure_begin(threads, round_trips);
         } else if start.thread == 0 {
             self.arrived.fetch_add(1, Ordering::AcqRel);
@@ -92,7 +92,7 @@ impl Together {
         if threads == 1 {
             return Ok(());
         }
-        let keeps_calling = start.argument(client::TOGETHER) & together::KEEP_CALLING != 0;
+        let keeps_calling = Loop::of(&start.info().arguments).together & together::KEEP_CALLING != 0;
         rt::call::part_measured(began, now(), keeps_calling);
         self.finished.fetch_add(1, Ordering::AcqRel);
         while keeps_calling && self.finished.load(Ordering::Acquire) < threads {
@@ -108,7 +108,7 @@ impl Together {
         start: &Start,
         call: &mut dyn FnMut() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if start.argument(client::TOGETHER) & together::UNTIL_ALL_GUESTS == 0 {
+        if Loop::of(&start.info().arguments).together & together::UNTIL_ALL_GUESTS == 0 {
             return Ok(());
         }
         let between_looks = start.info().tsc_hz / LOOKS_PER_SECOND;

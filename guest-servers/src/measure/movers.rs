@@ -1,45 +1,12 @@
-//! Moving, stopping and breaking servers while they are called.
+//! Moving servers while they are called.
 
-use abi::call::{migrate, status};
-use abi::program::{client, method};
+use abi::call::migrate;
+use abi::workload::{method, status};
 use rt::clock::{StealTime, mark, now, sample};
 use rt::place::{INSIDE, MOVE_IN, OUTSIDE};
-use rt::{Error, Message, Start, call};
 
-use super::load::Load;
-use super::{Failure, empty_call};
-
-/// Stops the server behind a handle, starts it again, calls it twice.
-pub fn restart(steal_time: &StealTime, handle: u64, placement: u32) -> Result<[u64; 4], Failure> {
-    let server = handle + 1;
-    let (stop, stopped) = sample(steal_time, || rt::call::stop(server));
-    stopped?;
-    let (start, started) = sample(steal_time, || rt::call::start(server, placement));
-    started?;
-    let (first, answer) = sample(steal_time, || call(handle, Message::EMPTY));
-    answer?;
-    let (second, answer) = sample(steal_time, || call(handle, Message::EMPTY));
-    answer?;
-    Ok([stop, start, first, second])
-}
-
-/// Has server 1, behind handle 0, fault, and waits until it answers again: by itself, or because it is started.
-pub fn fault(steal_time: &StealTime, label: u32, placement: u32) -> Result<[u64; 3], Failure> {
-    let (error, answer) = sample(steal_time, || call(0, Message::word(label, 0)));
-    if answer != Err(Error(status::PARTNER_DEAD)) {
-        return Err(Failure(client::STATUS_WRONG_ANSWER));
-    }
-    let (back, answer) = sample(steal_time, || {
-        call(0, Message::EMPTY).or_else(|_| {
-            rt::call::start(1, placement).or_else(|_| rt::call::start(1, OUTSIDE))?;
-            call(0, Message::EMPTY)
-        })
-    });
-    answer?;
-    let (next, answer) = sample(steal_time, empty_call);
-    answer?;
-    Ok([error, back, next])
-}
+use crate::load::Load;
+use crate::measure::{Failure, empty_call};
 
 /// How long to wait for a server that is busy when it is to be relocated: the deadline of the case ends it, on a busy host as well.
 const DEADLINE_CYCLES: u64 = u64::MAX;
@@ -51,12 +18,12 @@ pub struct Movers {
 }
 
 impl Movers {
-    pub fn new(start: &Start) -> Result<Movers, Failure> {
-        let method = start.argument(client::METHOD);
+    /// Servers 1 to `last`, each moved by this one of [`method`].
+    pub fn new(last: u64, method: u64) -> Result<Movers, Failure> {
         if method > method::RESTART {
-            return Err(Failure(client::STATUS_BAD_ARGUMENT));
+            return Err(Failure(status::BAD_ARGUMENT));
         }
-        Ok(Movers { last: start.argument(client::MOVED), method })
+        Ok(Movers { last, method })
     }
 
     /// Moves all of them; it is a failure if one stays.
@@ -70,7 +37,7 @@ impl Movers {
             }
             moved
         };
-        if moved == self.last { Ok(()) } else { Err(Failure(client::STATUS_WRONG_ANSWER)) }
+        if moved == self.last { Ok(()) } else { Err(Failure(status::WRONG_ANSWER)) }
     }
 
     /// Moves one; returns the number moved.

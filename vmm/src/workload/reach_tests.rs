@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::case::tests::parameters;
-use crate::workload::Workload;
+use crate::workload::Reach;
 use Placement::{Kernel, Large, Small, User};
 use Reached::{Client, Neighbour};
 
@@ -13,10 +13,10 @@ fn read(client: Placement, server: Placement, target: Reached) -> (u64, u64) {
     let case = Parameters {
         client,
         server: Some(server),
-        target: Some(target),
         slot_bytes: (server == Small).then_some(SLOT),
-        ..parameters(Workload::Reach)
-    };
+        ..parameters(&Reach)
+    }
+    .with(&TARGET, target);
     let (address, expected) = super::target(&case).unwrap();
     assert_eq!(expected as u32, abi::VERSION);
     (address.wrapping_sub(START_INFO_OFFSET), expected >> 32)
@@ -52,12 +52,8 @@ fn a_neighbour_is_read_behind_the_slots_of_those_before_it() {
 fn the_kernels_memory_is_read_where_it_is_mapped_whatever_lies_there() {
     for client in [User, Kernel, Large] {
         for server in [User, Kernel] {
-            let case = Parameters {
-                client,
-                server: Some(server),
-                target: Some(Reached::Kernel),
-                ..parameters(Workload::Reach)
-            };
+            let case = Parameters { client, server: Some(server), ..parameters(&Reach) }
+                .with(&TARGET, Reached::Kernel);
             assert_eq!(super::target(&case).unwrap(), (PHYSICAL_MAP_BASE, 0), "{client} {server}");
         }
     }
