@@ -62,6 +62,7 @@ fn a_trace_has_a_table_a_listing_and_folded_stacks() {
         std::fs::read_to_string(files().find(is_it).unwrap()).unwrap()
     };
     assert!(text("listing").contains("mov cr3"));
+    assert!(text("svg").starts_with("<svg") && text("svg").contains("ring, phase, function"));
     assert!(text("folded").lines().all(|line| line.starts_with("ring ")));
 }
 

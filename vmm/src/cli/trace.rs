@@ -21,6 +21,8 @@ use crate::machine::guest::Outcome;
 use crate::printable::{block, json, line};
 use crate::record::atomic::{Flush, write_atomically};
 use crate::record::store;
+use crate::report::html::flame::Flame;
+use crate::report::html::theme::Paper;
 use crate::run::host::Host;
 use crate::run::plan::Plan;
 use crate::run::session::no_trace;
@@ -30,6 +32,9 @@ use crate::workload::guest::traced_guest_config;
 
 /// Cases side by side in one table.
 const CASES_PER_TABLE: usize = 8;
+
+/// Width of flame graphs, pixels.
+const FLAME_WIDTH: f64 = 1_100.0;
 
 /// All counts, as JSON.
 #[derive(Debug, Default, Serialize)]
@@ -143,7 +148,11 @@ fn text(counted: &Counted) -> String {
 fn write_case(folder: &Path, name: &str, trace: &Trace) -> anyhow::Result<()> {
     let plain = name.replace('/', ".");
     write(&folder.join(format!("{plain}.listing")), &trace.listing())?;
-    write(&folder.join(format!("{plain}.folded")), &trace.folded())?;
+    let folded = trace.folded();
+    write(&folder.join(format!("{plain}.folded")), &folded)?;
+    if let Some(figure) = Flame::of_folded(&folded).figure(name) {
+        write(&folder.join(format!("{plain}.svg")), &figure.standalone(FLAME_WIDTH, Paper::LightOrDark))?;
+    }
     write(&folder.join(format!("{plain}.tlb")), &tlb_models(trace)?)
 }
 

@@ -171,8 +171,8 @@ impl Bars {
             canvas.rectangle((from, y), (to - from - gap, BAR_HEIGHT), &format!("f-{}", ink.class()), &hint);
             let text = self.number(*value);
             if bar.parts.len() > 1 && *value > 0.0 && to - from > text_width(&text) + 6.0 {
-                let class = if has_dark_fill(*ink) { "on-dark" } else { "on-light" };
-                canvas.text(((from + to) / 2.0, y + BAR_HEIGHT * 0.72), Anchor::Middle, class, &text);
+                let class = format!("o-{}", ink.class());
+                canvas.text(((from + to) / 2.0, y + BAR_HEIGHT * 0.72), Anchor::Middle, &class, &text);
             }
             sum += value;
         }
@@ -181,11 +181,6 @@ impl Bars {
         let after = x + text_width(&bar.text) * STRONG + 8.0;
         canvas.text((after, y + BAR_HEIGHT * 0.72), Anchor::Start, "soft", &bar.remark);
     }
-}
-
-/// Whether numbers on it are written in white.
-fn has_dark_fill(ink: Ink) -> bool {
-    matches!(ink, Ink::User | Ink::OneSpace | Ink::Small | Ink::Kernel | Ink::Direct | Ink::Slow | Ink::Other)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod bars;
 pub mod canvas;
 pub mod figure;
 pub mod figures;
+pub mod flame;
 pub mod intervals;
 pub mod lines;
 pub mod page;

@@ -6,6 +6,7 @@ use super::theme::Ink;
 use crate::case::Parameters;
 use crate::case::parameter::Transfer;
 use crate::lens::trace::Summary;
+use crate::lens::trace::phase::Phase;
 use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
 use crate::system::placement::Placement;
@@ -173,4 +174,18 @@ pub fn last(series: &[Series], name: &str) -> Option<Point> {
 /// A number of ticks: exact where it counts instructions, else measured.
 pub fn ticks_text(run: &RunRecord, value: f64) -> String {
     if run.host.tsc_counts_instructions { count(value) } else { measured(value) }
+}
+
+/// The colour of a phase, the same in every figure.
+pub const fn phase_ink(phase: Phase) -> Ink {
+    match phase {
+        Phase::Client | Phase::Server | Phase::Detour => Ink::Program,
+        Phase::ClientStub | Phase::ServerStub => Ink::Stub,
+        Phase::Entry => Ink::Entry,
+        Phase::FastPath => Ink::Path,
+        Phase::Switch => Ink::Switch,
+        Phase::Direct => Ink::Direct,
+        Phase::SlowPath => Ink::Slow,
+        Phase::Exit => Ink::Exit,
+    }
 }

@@ -129,13 +129,35 @@ const PLAIN: [[&str; 5]; 2] = [
     ["#e9ebee", "#a9b0ba", "#2c3036", "#7b828c", "#16181c"],
 ];
 
+/// Black or white, whichever stands out more from an area of this colour.
+fn readable_on(colour: &str) -> &'static str {
+    let [dark, light] = ["#15181b", "#ffffff"];
+    if contrast(colour, dark) > contrast(colour, light) { dark } else { light }
+}
+
+/// The ratio of contrast that WCAG 2 defines, of two colours such as `#0072b2`.
+fn contrast(one: &str, other: &str) -> f64 {
+    let [one, other] = [one, other].map(luminance);
+    (one.max(other) + 0.05) / (one.min(other) + 0.05)
+}
+
+fn luminance(colour: &str) -> f64 {
+    let channel = |at: usize| {
+        let part = colour.get(at..at + 2).and_then(|part| u8::from_str_radix(part, 16).ok()).unwrap_or(0);
+        let part = f64::from(part) / 255.0;
+        if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+}
+
 /// The style sheet of figures.
 pub fn style(paper: Paper) -> String {
     let sheet = |index: usize| {
         let [text, soft, grid, axis, background] = PLAIN[index];
         let inks = Ink::ALL.iter().map(|ink| {
             let (class, colour, text) = (ink.class(), ink.colours()[index], ink.text_colours()[index]);
-            format!(".plot .f-{class}{{fill:{colour}}}.plot .s-{class}{{stroke:{colour}}}.plot .t-{class}{{fill:{text}}}"
+            let on = readable_on(colour);
+            format!(".plot .f-{class}{{fill:{colour}}}.plot .s-{class}{{stroke:{colour}}}.plot .t-{class}{{fill:{text}}}.plot .o-{class}{{fill:{on}}}"
             )
         });
         format!(
@@ -149,10 +171,32 @@ pub fn style(paper: Paper) -> String {
         dashes.map(|ink| format!(".plot .d-{}{{stroke-dasharray:{}}}", ink.class(), ink.dashes())).collect();
     let fixed = ".plot{font-family:system-ui,'DejaVu Sans',sans-serif;font-variant-numeric:tabular-nums}\
                  .plot .line{fill:none;stroke-width:2}.plot .thin{fill:none;stroke-width:1}.plot .band{opacity:.18}\
-                 .plot .strong{font-weight:600}.plot .on-dark{fill:#fff}.plot .on-light{fill:#1b1e22}.plot .halo{stroke-width:3;paint-order:stroke;stroke-linejoin:round}";
+                 .plot .strong{font-weight:600}.plot .halo{stroke-width:3;paint-order:stroke;stroke-linejoin:round}";
     let dark = match paper {
         Paper::Light => String::new(),
         Paper::LightOrDark => format!("@media screen and (prefers-color-scheme:dark){{{}}}", sheet(1)),
     };
     format!("{fixed}{dashes}{}{dark}", sheet(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 4.5 is what WCAG asks of text, 3 of what is drawn.
+    #[test]
+    fn text_and_lines_stand_out_from_both_papers() {
+        for (index, [text, soft, _, _, paper]) in PLAIN.into_iter().enumerate() {
+            assert!(contrast(text, paper) > 7.0 && contrast(soft, paper) > 4.5, "{text} {soft}");
+            for ink in Ink::ALL {
+                let (fill, text) = (ink.colours()[index], ink.text_colours()[index]);
+                // Programs and stubs are areas only, and no text is in their colour.
+                if !matches!(ink, Ink::Program | Ink::Stub | Ink::Entry | Ink::Exit) {
+                    assert!(contrast(text, paper) > 4.5, "{ink:?}: {text} on {paper}");
+                }
+                assert!(contrast(fill, readable_on(fill)) > 4.5, "{ink:?}: text on {fill}");
+            }
+        }
+        assert!((contrast("#000000", "#ffffff") - 21.0).abs() < 1e-9);
+    }
 }

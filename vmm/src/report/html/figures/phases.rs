@@ -6,7 +6,7 @@ use crate::record::run::{CaseRecord, RunRecord};
 use crate::report::format;
 use crate::report::html::bars::{Bar, Bars, Group, count};
 use crate::report::html::figure::{Definition, Figure};
-use crate::report::html::pick;
+use crate::report::html::pick::{self, phase_ink};
 use crate::report::html::theme::Ink;
 use crate::workload::{Alternate, Call, Relay, Workload};
 
@@ -15,14 +15,14 @@ pub(super) const FIGURE: Definition =
 
 /// In the order in which a call goes through them; what stands on both sides of the kernel is one.
 const PARTS: [(Ink, &str, &[Phase]); 8] = [
-    (Ink::Program, "client and server", &[Phase::Client, Phase::Server]),
-    (Ink::Stub, "stubs", &[Phase::ClientStub, Phase::ServerStub]),
-    (Ink::Entry, "kernel entry", &[Phase::Entry]),
-    (Ink::Path, "fast path", &[Phase::FastPath]),
-    (Ink::Switch, "switch", &[Phase::Switch]),
-    (Ink::Direct, "direct call", &[Phase::Direct]),
-    (Ink::Slow, "slow path", &[Phase::SlowPath]),
-    (Ink::Exit, "kernel exit", &[Phase::Exit]),
+    (phase_ink(Phase::Client), "client and server", &[Phase::Client, Phase::Server]),
+    (phase_ink(Phase::ClientStub), "stubs", &[Phase::ClientStub, Phase::ServerStub]),
+    (phase_ink(Phase::Entry), "kernel entry", &[Phase::Entry]),
+    (phase_ink(Phase::FastPath), "fast path", &[Phase::FastPath]),
+    (phase_ink(Phase::Switch), "switch", &[Phase::Switch]),
+    (phase_ink(Phase::Direct), "direct call", &[Phase::Direct]),
+    (phase_ink(Phase::SlowPath), "slow path", &[Phase::SlowPath]),
+    (phase_ink(Phase::Exit), "kernel exit", &[Phase::Exit]),
 ];
 
 fn draw(run: &RunRecord) -> Option<Figure> {
