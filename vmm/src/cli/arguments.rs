@@ -227,7 +227,7 @@ pub struct ListArguments {
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: inkbed report --html results/* -o report.html")]
+#[command(after_help = "Example: inkbed report --html results/ipc results/chain -o report.html")]
 pub struct ReportArguments {
     /// Folders that `inkbed run` wrote, finished or not
     #[arg(required = true, value_name = "DIR")]
