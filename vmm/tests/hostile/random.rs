@@ -181,11 +181,13 @@ fn stream(a: &mut CodeAssembler, random: &mut ChaCha8Rng) -> Assembled {
 fn liar(random: &mut ChaCha8Rng) -> Hostile {
     let asked = 20;
     let mut fields = vec![
+        (offset_of!(Report, round_trips_announced), asked),
         (offset_of!(Report, round_trips), asked),
         (offset_of!(Report, sample_count), asked),
         (offset_of!(Report, channel_count), 1),
     ];
     let lies = [
+        (offset_of!(Report, round_trips_announced), random.random_range(0..asked)),
         (offset_of!(Report, round_trips), random.random_range(0..asked)),
         (offset_of!(Report, round_trips) + 4, value(random) | 1),
         (offset_of!(Report, sample_count), value(random) % asked),
