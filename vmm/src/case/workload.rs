@@ -94,6 +94,11 @@ pub trait Workload: Sync {
         channel
     }
 
+    /// Why no trace is taken of its round trips; `None` where one can be.
+    fn why_not_traced(&self) -> Option<&'static str> {
+        self.nature().is_measured_once.then_some("it is measured once and not traced")
+    }
+
     /// What its cases answer instead of how long something takes.
     fn verdict(&self) -> Option<&'static dyn Verdict> {
         None

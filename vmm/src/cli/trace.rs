@@ -71,8 +71,8 @@ pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     counted.absent.extend(unavailable);
     let mut end = End::Success;
     for case in &planned.cases {
-        if case.parameters.workload.nature().is_measured_once {
-            counted.absent.insert(case.name.clone(), "it is measured once and not traced".to_owned());
+        if let Some(reason) = case.parameters.workload.why_not_traced() {
+            counted.absent.insert(case.name.clone(), reason.to_owned());
             continue;
         }
         let config = traced_guest_config(&case.parameters, arguments.round_trips, &image, &pin)?;

@@ -220,8 +220,8 @@ impl Runner<'_> {
     ) -> Option<(Traced, Vec<TlbReport>)> {
         let absent = |error: &dyn std::fmt::Display| Some((Err(TraceAbsent::new(error)), Vec::new()));
         let round_trips = case.parameters.trace_round_trips;
-        if case.parameters.workload.nature().is_measured_once {
-            return absent(&"it is measured once and not traced");
+        if let Some(reason) = case.parameters.workload.why_not_traced() {
+            return absent(&reason);
         }
         if round_trips == 0 {
             return absent(&"not asked for (`trace_round_trips`)");

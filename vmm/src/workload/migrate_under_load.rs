@@ -73,6 +73,11 @@ impl Workload for MigrateUnderLoad {
         }
     }
 
+    /// Who calls all the while gives the CPU back only when its time slice ends.
+    fn why_not_traced(&self) -> Option<&'static str> {
+        Some("its two threads take turns by the timer, which does not interrupt a traced guest")
+    }
+
     fn system(&self, case: &Parameters) -> System {
         let mut system = migration::system(self, case);
         system.client().threads.count = 2;

@@ -144,3 +144,14 @@ fn the_command_line_takes_every_key_that_says_so() {
         assert!(key.standing != Standing::EveryCase || key.multiplies);
     }
 }
+
+/// A trace takes no interrupts: whoever waits for the end of another's time slice would be traced for ever.
+#[test]
+fn who_waits_for_a_time_slice_is_not_traced() {
+    let untraced: Vec<&str> = ALL
+        .iter()
+        .filter(|workload| workload.why_not_traced().is_some_and(|reason| reason.contains("timer")))
+        .map(|workload| workload.name())
+        .collect();
+    assert_eq!(untraced, ["migrate_under_load"]);
+}

@@ -208,6 +208,15 @@ fn ends_with(end: impl Fn(&mut CodeAssembler) -> Assembled, warm_up: u64) -> Gue
     config
 }
 
+/// No instruction leads from a server that faults to the kernel. Before the first mark the same fault does no harm to the trace.
+#[test]
+fn a_server_that_faults_between_the_marks_is_told() {
+    let Some(traced) = traced(&ends_with(|a| a.ud2(), 1)) else { return };
+    let Err(error) = traced else { panic!("the server has answered") };
+    let TraceError::Faults { first } = &error else { panic!("{error}") };
+    assert!(first.contains("invalid opcode"), "{first}");
+}
+
 /// A guest that waits for ever is found out in a trace, too, long before its deadline: before the marks it is a deadlock, and
 /// between them an instruction that cannot be followed.
 #[test]
