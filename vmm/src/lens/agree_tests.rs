@@ -28,6 +28,7 @@ pub(crate) fn summary() -> Summary {
         counts: counts(1, 0),
         instructions_max: 230,
         varying: 0,
+        varying_footprint: 0,
         detour_instructions: 38,
         system_calls: Vec::new(),
         clock_ticks: Some(170),

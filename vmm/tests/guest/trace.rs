@@ -208,6 +208,18 @@ fn ends_with(end: impl Fn(&mut CodeAssembler) -> Assembled, warm_up: u64) -> Gue
     config
 }
 
+/// The samples of a round trip, three numbers, lie on one cache line or on two. That is no other way through the kernel.
+#[test]
+fn where_the_samples_lie_is_no_other_path() {
+    let case = case_of("workload = \"directions\"\nserver = \"user\"");
+    let config = traced_guest_config(&case.parameters, 8, &GuestImage::embedded(), &Pin::None).unwrap();
+    let Some(trace) = traced(&config) else { return };
+    let summary = trace.unwrap_or_else(|error| panic!("{error}")).summary;
+    assert_eq!((summary.round_trips, summary.varying), (8, 0));
+    // Of eight times 24 bytes two cross a line, whichever round trip is the first.
+    assert!(matches!(summary.varying_footprint, 2 | 6), "{}", summary.varying_footprint);
+}
+
 /// No instruction leads from a server that faults to the kernel. Before the first mark the same fault does no harm to the trace.
 #[test]
 fn a_server_that_faults_between_the_marks_is_told() {

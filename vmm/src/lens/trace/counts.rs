@@ -38,6 +38,14 @@ pub struct Counts {
     pub footprint: Footprint,
 }
 
+impl Counts {
+    /// Whether the other stretch executes the same; it may touch other memory.
+    pub fn executes_as(&self, other: &Counts) -> bool {
+        let footprint = self.footprint.clone();
+        *self == Counts { footprint, ..other.clone() }
+    }
+}
+
 /// Counts, and the detour that is left out of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {

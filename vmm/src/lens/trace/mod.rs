@@ -90,8 +90,12 @@ pub struct Summary {
     pub counts: Counts,
     /// Instructions of the longest.
     pub instructions_max: u64,
-    /// Round trips that differ from [`Summary::counts`] in any count. In steady state there are none.
+    /// Round trips that differ from [`Summary::counts`] in what they execute. In steady state there are none.
     pub varying: u64,
+    /// Round trips that execute the same and touch another number of lines or pages, as where a client's samples lie on one
+    /// cache line or on two. No count of instructions depends on it.
+    #[serde(default)]
+    pub varying_footprint: u64,
     /// Instructions of the SYSCALL detour in that round trip, which are in no other count.
     pub detour_instructions: u64,
     /// The client's system calls in that round trip, in order.
@@ -215,7 +219,14 @@ fn summarise(
     Some(Summary {
         round_trips: counted.len() as u64,
         instructions_max: counted.iter().map(|counted| counted.counts.instructions).max()?,
-        varying: counted.iter().filter(|counted| counted.counts != shortest.counts).count() as u64,
+        varying: counted.iter().filter(|counted| !counted.counts.executes_as(&shortest.counts)).count()
+            as u64,
+        varying_footprint: counted
+            .iter()
+            .filter(|counted| {
+                counted.counts.executes_as(&shortest.counts) && counted.counts != shortest.counts
+            })
+            .count() as u64,
         counts: shortest.counts,
         detour_instructions: shortest.detour_instructions,
         system_calls: Vec::new(),

@@ -58,6 +58,7 @@ pub fn table<'a>(cases: impl IntoIterator<Item = (&'a str, &'a Summary)>) -> Tab
     row("servers' code, cache lines", &count(|counts| counts.footprint.servers.code_lines), false);
     row("servers' data, cache lines", &count(|counts| counts.footprint.servers.data_lines), false);
     row("pages", &count(|counts| counts.footprint.page_count()), false);
+    row("round trips with other lines or pages", &|summary| summary.varying_footprint.to_string(), true);
     row("(SYSCALL detour)", &|summary| summary.detour_instructions.to_string(), true);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -107,6 +108,7 @@ mod tests {
             counts,
             instructions_max: 206,
             varying: 0,
+            varying_footprint: 0,
             detour_instructions: 38,
             system_calls: Vec::new(),
             clock_ticks: None,
