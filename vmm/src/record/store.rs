@@ -193,11 +193,7 @@ impl ResultsFolder {
 
     /// Writes the record of a run that begins.
     pub fn begin(&self, run: &RunRecord) -> Result<(), StoreError> {
-        self.write(RECORD_FILE, Flush::Now, |writer| write_json(writer, run))?;
-        let path = self.path.join(JOURNAL_FILE);
-        let journal = Journal::begin(&path).map_err(io_error("write", &path))?;
-        self.journal.replace(Some(journal));
-        Ok(())
+        self.write(RECORD_FILE, Flush::Now, |writer| write_json(writer, run))
     }
 
     /// Adds launches to a run that has begun: those of case `index` from number `launches_before` on. They are on the disk when it
@@ -208,10 +204,13 @@ impl ResultsFolder {
         case: &mut CaseRecord,
         launches_before: usize,
     ) -> Result<(), StoreError> {
-        let mut journal = self.journal.borrow_mut();
-        let Some(journal) = journal.as_mut() else { return Ok(()) };
         let path = self.path.join(JOURNAL_FILE);
-        journal.append(index, case, launches_before).map_err(io_error("write", &path))
+        let mut begun = self.journal.borrow_mut();
+        let journal = match begun.take() {
+            Some(journal) => journal,
+            None => Journal::begin(&path).map_err(io_error("write", &path))?,
+        };
+        begun.insert(journal).append(index, case, launches_before).map_err(io_error("write", &path))
     }
 
     /// Writes `results.json` of a run that has ended, then what is only another form of it.
