@@ -7,6 +7,7 @@
 //!
 //! * [`address`]: the guest's virtual address map.
 //! * [`boot`]: what the VMM hands to the kernel.
+//! * [`placement`]: where servers run.
 //! * [`plan`]: which servers to start, where, with which rights.
 //! * [`report`]: what the kernel hands back: state, counters, faults, last words, samples.
 //! * [`flush`]: the flush threshold that the kernel found, with its evidence.
@@ -16,6 +17,7 @@
 //! * [`call`]: system calls, tags and status codes.
 //! * [`region`]: the layout of the 4 GiB region that every server lives in.
 //! * [`program`]: the arguments that each server program understands.
+//! * [`replay`]: what the programs of a replayed recording are told.
 //! * [`workload`]: what the client measures, and its arguments.
 #![forbid(unsafe_code)]
 #![no_std]
@@ -25,11 +27,13 @@ pub mod boot;
 pub mod call;
 pub mod flush;
 pub mod pace;
+pub mod placement;
 pub mod plan;
 pub mod pmu;
 pub mod port;
 pub mod program;
 pub mod region;
+pub mod replay;
 pub mod report;
 pub mod workload;
 

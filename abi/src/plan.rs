@@ -139,18 +139,18 @@ pub mod server_flag {
     pub const RIGHTS_PER_CPU: u32 = 1 << 3;
 }
 
-/// Where a server runs: values of [`PlanServer::placement`].
+/// Where a server runs: values of [`PlanServer::placement`], the numbers of [`crate::placement::Placement`].
 pub mod placement {
-    /// In a user address space, privilege level 3.
-    pub const USER: u32 = 0;
-    /// In a slot of the kernel's half, privilege level 0.
-    pub const KERNEL: u32 = 1;
-    /// A 32-bit program in a slot of the region of small spaces, which every user space has ([`crate::address::SMALL_BASE`]):
-    /// compatibility mode, privilege level 3, on segments that begin and end with the slot. Not for the driver of the case.
-    pub const SMALL: u32 = 2;
-    /// A 32-bit program in a user address space of its own: compatibility mode, privilege level 3, on segments from 0 up to
-    /// the region of small spaces.
-    pub const LARGE: u32 = 3;
+    use crate::placement::Placement;
+
+    /// Of [`Placement::User`].
+    pub const USER: u32 = Placement::User.number();
+    /// Of [`Placement::Kernel`].
+    pub const KERNEL: u32 = Placement::Kernel.number();
+    /// Of [`Placement::Small`].
+    pub const SMALL: u32 = Placement::Small.number();
+    /// Of [`Placement::Large`].
+    pub const LARGE: u32 = Placement::Large.number();
 }
 
 /// The talk's four groups: values of [`PlanServer::trust_group`].

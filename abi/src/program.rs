@@ -26,9 +26,16 @@ pub const SCENARIO: &str = "scenario";
 /// Drives a case of random operations by many threads, and checks each; see [`stress`].
 pub const STRESS: &str = "stress";
 
+/// Touches its working set for every call, passes the call on to the next service of its way, then answers: [`crate::replay`].
+pub const SERVICE: &str = "service";
+/// A process of a replayed recording that is not the first: see [`process`].
+pub const PROCESS: &str = "process";
+
 /// All programs, in the order in which they are built.
-pub const ALL: [&str; 12] =
-    [NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, POINTERS, CLOCK, CRASH, CLIENT, SCENARIO, STRESS];
+pub const ALL: [&str; 14] = [
+    NULL, ECHO, TOUCH, COUNTER, RELAY, HUB, POINTERS, CLOCK, CRASH, CLIENT, SCENARIO, STRESS, SERVICE,
+    PROCESS,
+];
 
 /// What the name of a program's 32-bit build has behind that of the program: `null-32`.
 pub const SUFFIX_32: &str = "-32";
@@ -64,10 +71,20 @@ pub mod stress {
     pub const FRAMES_LOST: u64 = 2;
 }
 
+/// Arguments of `process`.
+pub mod process {
+    /// Number of the process in the recording.
+    pub const NUMBER: usize = 0;
+    /// Bytes of the table ([`crate::replay`]).
+    pub const TABLE_BYTES: usize = 1;
+}
+
 /// Arguments of `touch`.
 pub mod touch {
     /// Pages to touch (one 8-byte read-modify-write each) for every call.
     pub const PAGES: usize = 0;
+    /// Not 0: it answers with what it is asked, as `echo` does; else with an empty message.
+    pub const ECHO: usize = 1;
 }
 
 /// Messages of `counter`.

@@ -26,6 +26,8 @@ pub struct Loop {
 const NUMBER: usize = 0;
 /// Place of the first of the workload's own arguments.
 const OWN: usize = 5;
+/// Most arguments of a workload's own.
+pub const OWN_COUNT: usize = ARGUMENT_COUNT - OWN;
 
 impl Loop {
     /// Writes them where every workload finds them.
@@ -44,6 +46,19 @@ impl Loop {
 /// The number of the workload that these arguments are for.
 pub fn number(arguments: &Arguments) -> u64 {
     arguments[NUMBER]
+}
+
+/// The workload's own arguments, or those of a client in place of `client`.
+pub fn own(arguments: &Arguments) -> &[u64] {
+    &arguments[OWN..]
+}
+
+/// Replaces them; what there is no room for is left out.
+pub fn replace_own(arguments: &mut Arguments, own: &[u64]) {
+    arguments[OWN..].fill(0);
+    for (place, argument) in arguments[OWN..].iter_mut().zip(own) {
+        *place = *argument;
+    }
 }
 
 /// How the threads of `client` that measure on several CPUs begin and end.
@@ -148,8 +163,10 @@ workloads! { ($)
     5 touch {
         /// Pages of its own working set.
         pages,
-        /// Not 0: by [`crate::call::number::CALL_DIRECT`].
-        direct
+        /// Not 0: by [`crate::call::number::CALL_DIRECT`], without words.
+        direct,
+        /// Words of the message and of the answer.
+        words
     }
     /// Calls handle 0; moves the servers into the kernel; calls twice; moves them out; calls. Six samples: a call before, the move
     /// in, the gap from the last answer before to the first one after it, a call after; the move out, its gap.
@@ -214,5 +231,10 @@ workloads! { ($)
     14 chain {
         /// Servers 1 to this one move.
         moved
+    }
+    /// Each round trip makes all requests of a recording, in their order: see [`crate::replay`].
+    15 replay {
+        /// Bytes of the table.
+        table_bytes
     }
 }

@@ -87,8 +87,13 @@ pub fn give_rights(from: &Thread, targets: &[&'static Thread]) {
 
 /// The only CPU of a kernel, on which `running` runs, its space resident.
 pub fn cpu_running(running: &'static Thread) -> &'static Cpu {
+    cpu_running_in(running, settings())
+}
+
+/// The same in a kernel with these settings.
+pub fn cpu_running_in(running: &'static Thread, settings: Settings) -> &'static Cpu {
     let cpu: &'static Cpu = Box::leak(Box::new(Cpu::running(running)));
-    cpu.set_kernel(kernel(Box::leak(Box::new([cpu]))));
+    cpu.set_kernel(kernel_with(settings, Box::leak(Box::new([cpu]))));
     cpu
 }
 
@@ -111,13 +116,21 @@ pub fn cpus(count: u32) -> Vec<&'static Cpu> {
 
 /// A kernel with these CPUs, without plan and driver.
 pub fn kernel(cpus: &'static [&'static Cpu]) -> &'static Kernel {
-    let settings = Settings {
+    kernel_with(settings(), cpus)
+}
+
+/// What the kernels of tests are told, if nothing else.
+pub fn settings() -> Settings {
+    Settings {
         has_driver: false,
         flush_threshold_pages: abi::flush::DEFAULT_PAGES,
         has_pcids: false,
         has_time_slices: true,
         when_proved_stable: policy::promote_soon,
-    };
+    }
+}
+
+fn kernel_with(settings: Settings, cpus: &'static [&'static Cpu]) -> &'static Kernel {
     let pmu = Pmu::new(&PmuPlan::default());
     Box::leak(Box::new(Kernel::new(report_for(cpus.len()), settings, pmu, Cpus::new(cpus))))
 }

@@ -4,7 +4,7 @@
 #![no_main]
 
 use abi::program::touch;
-use rt::memory::working_set;
+use rt::memory::{WorkingSet, working_set};
 use rt::{Message, Start, reply_and_wait, wait};
 
 rt::server!(serve);
@@ -20,9 +20,24 @@ fn serve(start: Start) -> ! {
     rt::call::set_direct_entry(answer);
     let pages = working_set(&start);
     let count = start.argument(touch::PAGES) as usize;
+    if start.argument(touch::ECHO) != 0 {
+        echo(&start, pages, count);
+    }
     let _ = wait();
     loop {
         rt::memory::touch(pages, count);
         let _ = reply_and_wait(Message::EMPTY);
+    }
+}
+
+/// Returns every message as it came.
+fn echo(start: &Start, pages: &WorkingSet, count: usize) -> ! {
+    // Without a buffer long messages get an error, short ones are served all the same.
+    let _ = rt::memory::message_buffer(start);
+    let mut received = wait();
+    loop {
+        rt::memory::touch(pages, count);
+        let answer = received.map_or(Message::EMPTY, |received| received.message);
+        received = reply_and_wait(answer);
     }
 }

@@ -1,10 +1,13 @@
 //! The guest that this VMM carries inside: the kernel and every server program, built by `build.rs`.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use abi::program::SUFFIX_32;
 use object::LittleEndian;
-use object::elf::{EM_386, EM_X86_64, FileHeader32, FileHeader64, Machine};
+use object::elf::{ELFMAG, EM_386, EM_X86_64, FileHeader32, FileHeader64, Machine};
 use object::read::elf::FileHeader;
 use sha2::{Digest, Sha256};
 
@@ -21,7 +24,7 @@ pub struct GuestImage {
     /// The kernel.
     pub kernel: Elf,
     /// The server programs, in the order of [`abi::program::ALL`]: the 64-bit builds, then the 32-bit ones, whose names end
-    /// with [`abi::program::SUFFIX_32`].
+    /// with [`abi::program::SUFFIX_32`]; behind them others by name.
     pub servers: Vec<Elf>,
 }
 
@@ -34,7 +37,25 @@ pub enum GuestImageError {
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// The folder cannot be read.
+    #[error("cannot read the folder {}: {source}; give --servers the folder with your programs", folder.display())]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It holds no program.
+    #[error(
+        "there is no program in {}; give --servers the folder that holds their ELF files, each named as its program: \
+         letters, digits, `-` and `_`",
+        folder.display()
+    )]
+    NoProgram {
+        /// Which folder.
+        folder: PathBuf,
     },
     /// The file is something else than an ELF file for x86 of the width that its name tells.
     #[error("{} is no {width}-bit ELF file for x86: {reason}", path.display())]
@@ -56,10 +77,9 @@ impl GuestImage {
         GuestImage { kernel: elf("guest-kernel", embedded::KERNEL), servers }
     }
 
-    /// Names of its programs; that each may exist for 64 and for 32 bits is not the name's affair.
+    /// Names of its programs; those of builds for 32 bits end with [`abi::program::SUFFIX_32`].
     pub fn programs(&self) -> Vec<String> {
-        let names = self.servers.iter().map(|elf| elf.name.clone());
-        names.filter(|name| !name.ends_with(SUFFIX_32)).collect()
+        self.servers.iter().map(|elf| elf.name.clone()).collect()
     }
 
     /// The same servers under the kernel in the file `path`.
@@ -67,15 +87,22 @@ impl GuestImage {
         Ok(GuestImage { kernel: read_elf(path)?, servers: self.servers })
     }
 
-    /// The same kernel with the servers of the folder `folder`, one file per program, named like it. A 32-bit build that the
-    /// folder does not have stays as it is.
-    pub fn with_servers(self, folder: &Path) -> Result<GuestImage, GuestImageError> {
-        let replace = |elf: Elf| {
-            let path = folder.join(&elf.name);
-            if elf.name.ends_with(SUFFIX_32) && !path.exists() { Ok(elf) } else { read_elf(&path) }
-        };
-        let servers = self.servers.into_iter().map(replace).collect::<Result<_, _>>()?;
-        Ok(GuestImage { kernel: self.kernel, servers })
+    /// The same with the programs of a folder: every ELF file there whose name may be one of a program. They take the place of
+    /// programs with the same name; others are new.
+    pub fn with_servers(mut self, folder: &Path) -> Result<GuestImage, GuestImageError> {
+        let files = elf_files(folder, &self.programs())
+            .map_err(|source| GuestImageError::Folder { folder: folder.to_owned(), source })?;
+        if files.is_empty() {
+            return Err(GuestImageError::NoProgram { folder: folder.to_owned() });
+        }
+        for path in files {
+            let elf = read_elf(&path)?;
+            match self.servers.iter_mut().find(|known| known.name == elf.name) {
+                Some(known) => *known = elf,
+                None => self.servers.push(elf),
+            }
+        }
+        Ok(self)
     }
 
     /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
@@ -89,6 +116,32 @@ impl GuestImage {
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// Whether a program may be called so: such names go into those of cases, and no file of a compiler's has one but its programs.
+pub fn is_program_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64 && name.chars().all(is_plain)
+}
+
+/// The files of programs in a folder, by name. What is called as a known program is meant to be one, whatever it is.
+fn elf_files(folder: &Path, known: &[String]) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let is_meant = known.iter().any(|known| known == name);
+        if is_program_name(name) && path.is_file() && (is_meant || begins_as_elf(&path)) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn begins_as_elf(path: &Path) -> bool {
+    let mut start = [0; ELFMAG.len()];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == ELFMAG
 }
 
 /// Most bytes of a kernel or a program, debug information included.
@@ -145,7 +198,33 @@ mod tests {
         fs::write(&path, b"#!/bin/sh\n").unwrap();
         let error = GuestImage::embedded().with_kernel(&path).unwrap_err().to_string();
         assert!(error.contains("kernel") && error.contains("no 64-bit ELF"), "{error}");
+        // Called as a program, so it is meant to be one.
+        fs::rename(&path, folder.path().join("null")).unwrap();
         let error = GuestImage::embedded().with_servers(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("null"), "{error}");
+        assert!(error.contains("null") && error.contains("no 64-bit ELF"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_replaces_programs_and_adds_others() {
+        let built_in = GuestImage::embedded();
+        let bytes = |image: &GuestImage, name: &str| {
+            image.servers.iter().find(|elf| elf.name == name).map(|elf| elf.bytes.to_vec())
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let error = built_in.clone().with_servers(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("no program in") && error.contains("--servers"), "{error}");
+        let echo = bytes(&built_in, "echo").unwrap();
+        // What else lies in a folder of a compiler's: a list, a library, a script, a folder.
+        for (name, content) in
+            [("null", &echo[..]), ("mine", &echo), ("mine.d", b"x"), ("lib.so", &echo), ("make", b"#!")]
+        {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        fs::create_dir(folder.path().join("deps")).unwrap();
+        let image = built_in.clone().with_servers(folder.path()).unwrap();
+        assert_eq!(image.programs(), [built_in.programs(), vec!["mine".to_owned()]].concat());
+        assert_eq!((bytes(&image, "null"), bytes(&image, "mine")), (Some(echo.clone()), Some(echo)));
+        assert_eq!(bytes(&image, "touch"), bytes(&built_in, "touch"));
+        assert_ne!(image.sha256(), built_in.sha256());
     }
 }

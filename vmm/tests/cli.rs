@@ -36,7 +36,22 @@ fn experiment(change: impl FnOnce(&str) -> String) -> tempfile::NamedTempFile {
 
 #[test]
 fn help_names_all_commands_and_exit_codes() {
-    let commands = ["run", "trace", "boot", "doctor", "selftest", "list", "report", "completions", "man"];
+    let commands = [
+        "run",
+        "trace",
+        "boot",
+        "record",
+        "requests",
+        "advise",
+        "doctor",
+        "selftest",
+        "list",
+        "show",
+        "report",
+        "compare",
+        "completions",
+        "man",
+    ];
     let assert =
         inkbed().arg("--help").assert().success().stdout(predicate::str::contains("130  interrupted"));
     let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
@@ -83,19 +98,114 @@ fn no_command_shows_help_and_is_a_wrong_use() {
 }
 
 #[test]
-fn the_experiments_are_listed_with_their_questions() {
-    inkbed().arg("list").assert().success().stdout(
-        predicate::str::contains("ipc (bench-config/ipc.toml")
+fn the_experiments_are_listed_with_their_questions_everywhere() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    inkbed().current_dir(&elsewhere).arg("list").assert().success().stdout(
+        predicate::str::contains("ipc (up to")
             .and(predicate::str::contains("working-set"))
             .and(predicate::str::contains("What does an IPC call cost")),
     );
-    let output = inkbed().args(["list", "--json"]).output().unwrap();
+    let output = inkbed().current_dir(&elsewhere).args(["list", "--json"]).output().unwrap();
+    let built_in: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!built_in.as_array().unwrap().is_empty());
+    let output = inkbed().args(["list", "--json", "bench-config"]).output().unwrap();
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), built_in.as_array().unwrap().len());
     for entry in list.as_array().unwrap() {
         let text = fs::read_to_string(workspace().join(entry["file"].as_str().unwrap())).unwrap();
         let first_line = text.lines().next().unwrap();
         assert_eq!(first_line, format!("# {}", entry["question"].as_str().unwrap()));
     }
+}
+
+#[test]
+fn a_built_in_experiment_runs_everywhere_and_can_be_changed() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let inkbed = || {
+        let mut command = inkbed();
+        command.current_dir(&elsewhere);
+        command
+    };
+    let text = fs::read_to_string(workspace().join("bench-config/chain.toml")).unwrap();
+    inkbed().args(["show", "chain"]).assert().success().stdout(text.clone());
+    inkbed()
+        .args(["show", "chian"])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("did you mean `chain`?"));
+    let cases = |arguments: &[&str]| inkbed().args(["run", "--dry-run"]).args(arguments).output().unwrap();
+    let built_in = cases(&["chain"]);
+    assert!(built_in.status.success() && !built_in.stdout.is_empty());
+    inkbed().args(["run", "--dry-run", "chan"]).assert().code(2).stderr(
+        predicate::str::contains("did you mean the experiment `chain`?")
+            .and(predicate::str::contains("inkbed list")),
+    );
+    // A folder of that name is no experiment, and a file of that name wins.
+    fs::create_dir(elsewhere.path().join("chain")).unwrap();
+    assert_eq!(cases(&["chain"]).stdout, built_in.stdout);
+    fs::write(elsewhere.path().join("faults"), text).unwrap();
+    assert_eq!(cases(&["faults"]).stdout, built_in.stdout);
+}
+
+/// Two committed runs, and a copy of one in which a count is another.
+#[test]
+fn runs_are_compared_and_conditions_decide_the_exit_code() {
+    let run = workspace().join("results/ipc-kvm-pvm");
+    let compare = |second: &Path, arguments: &[&str]| {
+        inkbed().arg("compare").arg(&run).arg(second).args(arguments).assert()
+    };
+    let condition = ["--fail-if", "page_table_loads>0"];
+    compare(&run, &condition).success().stdout(predicate::str::contains("are the same"));
+
+    let changed = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(run.join("results.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let is_call = |case: &&mut serde_json::Value| case["name"] == "call/user-user/words=0/pcid=off";
+    let case = record["cases"].as_array_mut().unwrap().iter_mut().find(is_call).unwrap();
+    case["counters"]["page_table_loads"]["per_round_trip"] = 3.into();
+    fs::write(changed.path().join("results.json"), record.to_string()).unwrap();
+    let changed = changed.path();
+    compare(changed, &[])
+        .success()
+        .stdout(predicate::str::contains("page table loads").and(predicate::str::contains("+1")));
+    compare(changed, &condition).code(6).stderr(predicate::str::contains("has 3, 2 before"));
+    // What is met is told, whatever else cannot be.
+    compare(changed, &["--fail-if", "segment_loads>0", "--fail-if", "page_table_loads>0"]).code(6);
+    compare(changed, &["--fail-if", "page_table_loads>0", "--fail-if", "segment_loads>0"]).code(6);
+    compare(changed, &["--fail-if", "page_table_loads>1"]).success();
+    let json = compare(changed, &["--format", "json"]).success().get_output().stdout.clone();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["differences"][0]["second"], 3.0);
+
+    // Another experiment has no case of these.
+    compare(&workspace().join("results/chain-kvm-pvm"), &[]).code(5);
+    compare(changed, &["--fail-if", "loads>0"])
+        .code(2)
+        .stderr(predicate::str::contains("there is no count `loads`"));
+    compare(&changed.join("nowhere"), &[]).code(4);
+}
+
+#[test]
+fn all_experiments_are_named_with_fewer_cases_where_it_is_to_be_quick() {
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let output = inkbed().args(["run", "--all", "--dry-run"]).args(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    let (all, quick) = (names(&[]), names(&["--quick"]));
+    assert!(quick.len() < all.len() && quick.iter().any(|name| name.starts_with("one/")), "{quick:?}");
+    // What the user says counts more.
+    assert!(
+        names(&["--quick", "--vcpus", "3", "--case", "one/"]).iter().all(|name| name.contains("vcpus=3"))
+    );
+    let file = experiment(str::to_owned);
+    inkbed()
+        .args(["run", "--quick"])
+        .arg(file.path())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--samples 10"));
+    inkbed().args(["run", "--all", "ipc"]).assert().code(2);
 }
 
 #[test]

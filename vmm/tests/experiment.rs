@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use inkbed::lens::trace::Summary;
 use inkbed::record::run::{CaseRecord, RunRecord, RunState};
-use inkbed::record::store::read_record;
+use inkbed::record::store::{PAGE_FILE, read_record};
+use inkbed::report::html::figures;
 use kvm::require_kvm;
 
 fn bench_config(name: &str) -> PathBuf {
@@ -74,6 +75,37 @@ fn page_tables_are_loaded_exactly_when_the_rule_says() {
     }
 }
 
+/// The page is that of this very run: it has the run's figures and links to the files beside it.
+#[test]
+fn a_run_leaves_its_page() {
+    if !require_kvm() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("calls");
+    let arguments = ["--case", "call/user-*words=0/pcid=off", "--samples", "8", "--set", "launches=1"];
+    let output = run(&bench_config("path-length.toml"), &out, &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let document = scraper::Html::parse_document(&fs::read_to_string(out.join(PAGE_FILE)).unwrap());
+    let select = |text: &str| scraper::Selector::parse(text).unwrap();
+    let record = read_record(&out).unwrap();
+    let drawn = figures::of(&record);
+    assert!(
+        drawn.iter().any(|(definition, _)| definition.name == "flame"),
+        "a traced call has a flame graph"
+    );
+    let claims: Vec<String> =
+        document.select(&select("figure svg.wide title")).map(|title| title.text().collect()).collect();
+    for (definition, figure) in
+        drawn.iter().filter(|(definition, _)| ["flame", "phases"].contains(&definition.name))
+    {
+        assert!(claims.contains(&figure.claim), "{}: {claims:?}", definition.name);
+    }
+    let links: Vec<&str> =
+        document.select(&select("a[href]")).filter_map(|link| link.value().attr("href")).collect();
+    assert!(links.contains(&"results.json"), "{links:?}");
+}
+
 #[test]
 fn pages_are_touched_in_both_placements_and_launches_are_separate_guests() {
     if !require_kvm() {
@@ -84,7 +116,16 @@ fn pages_are_touched_in_both_placements_and_launches_are_separate_guests() {
     let arguments = ["--samples", "3", "--case", "pages=4/", "--case", "pages=256/", "--set", "launches=2"];
     let output = run(&bench_config("working-set.toml"), &out, &arguments).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
+    // In a pipe each case has one line that counts it, and the last one leaves nothing to wait for.
+    let lines: Vec<String> =
+        stderr(&output).lines().filter(|line| line.starts_with('[')).map(str::to_owned).collect();
+    for (number, line) in (1..).zip(&lines) {
+        assert!(line.starts_with(&format!("[{number}/{}] ", lines.len())), "{lines:#?}");
+        assert!(line.ends_with(" left"), "{lines:#?}");
+    }
+    assert!(lines.last().is_some_and(|line| line.ends_with(", 0.0 s left")), "{lines:#?}");
     let run = read_record(&out).unwrap();
+    assert_eq!(lines.len(), run.cases.len());
     let cases = without_pcid(&run);
     assert_eq!(loads(cases["touch/user-user/pages=256"]), 2.0);
     assert_eq!(loads(cases["touch/user-kernel/pages=256"]), 0.0);

@@ -2,9 +2,11 @@
 //!
 //! `INKBED_BLESS=1 cargo test -p inkbed --test generated_docs` writes them anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use inkbed::system::placement::Placement;
 use inkbed::workload::docs;
 
 /// The text between the marks of a table, or where it is to be.
@@ -37,4 +39,15 @@ fn the_tables_of_experiment_files_are_those_of_the_code() {
 #[test]
 fn the_parameters_of_results_files_are_those_of_the_code() {
     compare("results-files.md", "parameters", &docs::recorded());
+}
+
+#[test]
+fn the_table_of_placements_has_a_row_for_each() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/experiment-files.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, section) = text.split_once("\n## Placements\n").expect("the section on placements");
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let names: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+    assert_eq!(names, Placement::NAMES.iter().copied().collect());
 }

@@ -20,7 +20,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every reference run, with its name.
+/// Every reference run, with its name, and a run with stacks of functions, which reference runs do not have yet.
 fn runs() -> Vec<(String, Source)> {
     let committed = Command::new("git").args(["ls-files", "results"]).current_dir(workspace()).output();
     let listed =
@@ -33,6 +33,7 @@ fn runs() -> Vec<(String, Source)> {
     };
     let mut folders: Vec<PathBuf> = entries.filter(is_reference).collect();
     folders.sort();
+    folders.push(workspace().join("vmm/tests/data/path-length"));
     let run = |folder: PathBuf| {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         let run = read_record(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,12 +1,15 @@
 //! The lines of Python in `docs/results-files.md` do what the text says.
 
+#[path = "support/python.rs"]
+mod python;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use inkbed::record::store::{ResultsFolder, read_record};
 use inkbed::report::FORMS;
+use python::{printed, require_python};
 
 fn crate_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -19,19 +22,10 @@ fn documented_lines() -> String {
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
-fn python(folder: &Path, program: &str) -> Option<String> {
-    let output = Command::new("python3").current_dir(folder).args(["-c", program]).output().ok()?;
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    if errors.contains("No module named 'numpy'") {
-        return None;
-    }
-    assert!(output.status.success(), "{errors}");
-    Some(String::from_utf8(output.stdout).unwrap())
-}
-
 /// A case with three channels: the columns that the lines find have the medians that the record has.
 #[test]
 fn the_documented_lines_give_each_channel_its_column() {
+    let Some(python) = require_python(&["numpy"], "python3-numpy") else { return };
     let old = crate_folder().join("tests/data/version-1");
     let mut run = read_record(&old).unwrap();
     run.cases.retain(|case| case.ticks.len() == 3);
@@ -42,10 +36,7 @@ fn the_documented_lines_give_each_channel_its_column() {
     fs::copy(old.join(samples), results.path().join(samples)).unwrap();
 
     let medians = "print(json.dumps({name: int(numpy.sort(column)[(len(column) + 1) // 2 - 1]) for name, column in columns.items()}))";
-    let Some(text) = python(results.path(), &format!("{}{medians}\n", documented_lines())) else {
-        println!("skipped: this machine has no python3 with numpy (Debian: apt install python3-numpy)");
-        return;
-    };
+    let text = printed(python, results.path(), &format!("{}{medians}\n", documented_lines()));
     let found: BTreeMap<String, u64> = serde_json::from_str(&text).unwrap();
     let recorded: BTreeMap<String, u64> =
         run.cases[0].ticks.iter().map(|(name, channel)| (name.clone(), channel.summary.median)).collect();

@@ -6,6 +6,7 @@ mod kvm;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use inkbed::lens::trace::timeline::Timeline;
 use kvm::require_kvm;
 use predicates::prelude::*;
 
@@ -58,11 +59,13 @@ fn a_trace_has_a_table_a_listing_and_folded_stacks() {
     assert_eq!(case["counts"]["kinds"]["page_table_loads"], 2);
     let files = || std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
     let text = |extension: &str| {
-        let is_it = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
+        let is_it = |path: &PathBuf| path.to_string_lossy().ends_with(&format!(".{extension}"));
         std::fs::read_to_string(files().find(is_it).unwrap()).unwrap()
     };
     assert!(text("listing").contains("mov cr3"));
     assert!(text("svg").starts_with("<svg") && text("svg").contains("ring, phase, function"));
+    let timeline: Timeline = serde_json::from_str(&text("timeline.json")).unwrap();
+    assert!(timeline.trace_events.iter().any(|event| event.cat == "system call"));
     assert!(text("folded").lines().all(|line| line.starts_with("ring ")));
 }
 

@@ -154,10 +154,10 @@ impl Loader {
         }
         if let Some((home, base)) = home {
             let is_rehung = arch::hang_home(home.home(), base, placement);
-            let space = (placement != Placement::Kernel).then_some(home);
+            let space = (!placement.is_in_kernel()).then_some(home);
             return Ok(Place { is_rehung, ..Place::new(base, space) });
         }
-        if placement == Placement::Kernel {
+        if placement.is_in_kernel() {
             let base = self
                 .slots
                 .take()
@@ -184,7 +184,7 @@ impl Loader {
         arch::release_region(region, self.memory);
         if server.placement() == Placement::Small {
             self.small_slots.give_back(server.base(), server.slot_size());
-        } else if server.home.is_none() && server.placement() == Placement::Kernel {
+        } else if server.home.is_none() && server.placement().is_in_kernel() {
             self.slots.give_back(server.base());
         }
     }
@@ -195,6 +195,7 @@ impl Regions for Loader {
         let plan = &self.plan[server.index as usize];
         if placement_of(plan).is_32_bit() != placement.is_32_bit()
             || placement == Placement::Small && server.slot_size() == 0
+            || server.home.is_some() && !placement.moves()
         {
             return Err(status::BAD_ARGUMENT);
         }
@@ -250,9 +251,9 @@ impl Regions for Loader {
     fn take_away(&self, alone: &Alone<'_>, server: &'static Server) {
         let (root, base) = (server.root(), server.base());
         let region = match server.placement() {
-            Placement::User | Placement::Kernel => arch::detach_region(root, base),
             Placement::Large if server.home.is_none() => arch::detach_large(root),
             Placement::Small | Placement::Large => arch::detach_slot(root, base, server.slot_size()),
+            _ => arch::detach_region(root, base),
         };
         let reach = Reach::of(server.space());
         flush::regions(alone, core::iter::once((server, reach)), server.pages.page_count());

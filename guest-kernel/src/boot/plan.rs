@@ -75,12 +75,7 @@ pub fn is_migratable(plan: &PlanServer) -> bool {
 
 /// Where the server is to run.
 pub fn placement_of(plan: &PlanServer) -> Placement {
-    match plan.placement {
-        placement::KERNEL => Placement::Kernel,
-        placement::SMALL => Placement::Small,
-        placement::LARGE => Placement::Large,
-        _ => Placement::User,
-    }
+    Placement::of_number(plan.placement.into()).unwrap_or(Placement::User)
 }
 
 /// Whether the server may ever be in a small space.
@@ -184,7 +179,7 @@ pub fn traits_of(plan: &PlanServer) -> Traits {
 
 /// What the VMM should have made sure of, for a machine of `cpu_count` CPUs.
 pub fn check(plan: &PlanServer, cpu_count: u32) -> Result<(), &'static str> {
-    if plan.placement > placement::LARGE {
+    if Placement::of_number(plan.placement.into()).is_none() {
         return Err("there is no such placement");
     }
     if !(trust::CRITICAL_TRUSTED..=trust::NONCRITICAL_UNTRUSTED).contains(&plan.trust_group) {
@@ -192,6 +187,9 @@ pub fn check(plan: &PlanServer, cpu_count: u32) -> Result<(), &'static str> {
     }
     if !may_run(plan.trust_group, placement_of(plan)) {
         return Err("only trust group 1 (critical and trusted) may run in the kernel");
+    }
+    if is_migratable(plan) && !placement_of(plan).moves() {
+        return Err("it may migrate, and nobody is moved from its placement");
     }
     if !(1..=THREADS_MAX).contains(&plan.thread_count) {
         return Err("its number of threads is out of range");

@@ -27,7 +27,9 @@ pub struct SharedPages {
     interface_32: u64,
     /// First of the frames with KVM's steal-time records.
     steal_time: u64,
-    /// CPUs that have one.
+    /// How many frames these are: as many where KVM keeps no record, so that every machine maps and moves the same pages.
+    steal_time_pages: u64,
+    /// CPUs that have a record.
     pub steal_time_cpus: u32,
 }
 
@@ -74,21 +76,24 @@ impl From<OutOfMemory> for RegionError {
 }
 
 impl SharedPages {
-    /// Makes the shared pages, with space for a steal-time record for each of so many CPUs, the gate of 32-bit programs if
-    /// there are any, and the entry stubs of system calls from the kernel's half.
+    /// Makes the shared pages, with space for a steal-time record for each of so many CPUs, which KVM keeps or not, the gate of
+    /// 32-bit programs if there are any, and the entry stubs of system calls from the kernel's half.
     pub fn new(
         memory: &Memory,
-        steal_time_cpus: u32,
+        cpus: u32,
+        has_steal_time: bool,
         gate: Option<Gate>,
         entry_stub_of: fn(u32) -> u64,
     ) -> Result<SharedPages, OutOfMemory> {
-        let steal_time_cpus = steal_time_cpus.min(CLOCK_COUNT_MAX);
+        let cpus = cpus.min(CLOCK_COUNT_MAX);
+        let steal_time_pages = steal_time_pages(cpus);
         Ok(SharedPages {
             user_interface: arch::user_interface(memory)?,
             kernel_interface: arch::kernel_interface(memory, entry_stub_of)?,
             interface_32: gate.map_or(Ok(0), |gate| arch::interface_32(memory, gate))?,
-            steal_time: memory.frames(steal_time_pages(steal_time_cpus))?,
-            steal_time_cpus,
+            steal_time: memory.frames(steal_time_pages)?,
+            steal_time_pages,
+            steal_time_cpus: if has_steal_time { cpus } else { 0 },
         })
     }
 
@@ -147,13 +152,12 @@ impl Region<'_> {
     /// Maps what the kernel gives to every server, and the start information.
     pub fn add_kernel_pages(&self, pages: &SharedPages, info: &StartInfo) -> Result<(), OutOfMemory> {
         let interface = match self.placement {
-            Placement::User => pages.user_interface,
-            Placement::Kernel => pages.kernel_interface,
-            Placement::Small | Placement::Large => pages.interface_32,
+            placement if placement.is_32_bit() => pages.interface_32,
+            placement if placement.is_in_kernel() => pages.kernel_interface,
+            _ => pages.user_interface,
         };
         self.map(KERNEL_INTERFACE_OFFSET, Frames::Shared(interface), 1, Access::EXECUTE)?;
-        let clock_pages = steal_time_pages(pages.steal_time_cpus);
-        self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), clock_pages, Access::READ)?;
+        self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), pages.steal_time_pages, Access::READ)?;
         self.map(START_INFO_OFFSET, Frames::Own, 1, Access::READ)?;
         let frame = arch::frame_of(self.root, self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
         let target: *mut StartInfo = with_exposed_provenance_mut(physical_pointer(frame).expose_provenance());

@@ -77,10 +77,11 @@ pub fn load(
     }
     let no_memory = |_: OutOfMemory| StartError::OutOfMemory { server: 0 };
     let memory = Memory::make(boot.free_memory).map_err(no_memory)?;
-    let steal_time_cpus = if features & feature::STEAL_TIME != 0 { boot.cpu_count } else { 0 };
+    let has_steal_time = features & feature::STEAL_TIME != 0;
     let compatibility = plan::Compatibility::of(plan, servers, features)?;
-    let pages = SharedPages::new(memory, steal_time_cpus, compatibility.gate, entries.entry_stub_of)
-        .map_err(no_memory)?;
+    let pages =
+        SharedPages::new(memory, boot.cpu_count, has_steal_time, compatibility.gate, entries.entry_stub_of)
+            .map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
     let home_count =
         servers.iter().filter(|plan| is_migratable(plan) && !placement_of(plan).is_32_bit()).count();

@@ -77,6 +77,8 @@ impl Cpu {
     /// Makes it one of the CPUs of a kernel.
     pub fn set_kernel(&self, kernel: &'static Kernel) {
         self.kernel.set(Some(kernel));
+        // Whoever shares a priority then waits until the running thread blocks, as it otherwise waits for the timer.
+        self.ready.set_time_slice(!kernel.settings.has_time_slices);
     }
 
     /// What all CPUs share; `None` until the plan is being loaded.
@@ -308,9 +310,15 @@ impl Cpu {
         self.ready.set_time_slice(false);
     }
 
+    /// Whether the timer will interrupt this CPU: it ends a time slice that is running.
+    pub fn awaits_timer(&self) -> bool {
+        self.ready.has_time_slice() && self.kernel().is_none_or(|kernel| kernel.settings.has_time_slices)
+    }
+
     /// Stops the timer if nobody is ready whom it could serve: its slice was that of a thread that has blocked since.
     pub fn stop_unneeded_timer(&self, running: &Thread) {
-        if self.ready.occupied() >> running.priority() == 0 && self.ready.set_time_slice(false) {
+        if self.ready.occupied() >> running.priority() == 0 && self.awaits_timer() {
+            self.ready.set_time_slice(false);
             arch::stop_timer();
             // Not STI, NOP, CLI: a KVM that emulates ring 0 looks for interrupts only now and then.
             self.wait_until(|| !arch::timer_is_pending());

@@ -16,7 +16,8 @@ pub struct RunQueue {
     pressure: Cell<u64>,
     /// Bit p is set exactly when `queues[p]` holds a thread.
     occupied: Cell<u64>,
-    /// Whether the timer will end the running thread's time slice.
+    /// Whether a time slice is running: others of its priority wait until the timer ends it, or, in a plan without time slices,
+    /// until the thread blocks.
     time_slice: Cell<bool>,
     queues: [Queue; PRIORITY_COUNT],
 }

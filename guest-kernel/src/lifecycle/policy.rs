@@ -41,7 +41,7 @@ pub fn promote_now(cpu: &Cpu) -> bool {
 pub fn after_fault(alone: &Alone<'_>, server: &'static Server, placement: Placement) {
     let next = match server.policy.judge_fault(placement) {
         Verdict::StaysDead => return,
-        Verdict::Forgiven => Placement::Kernel,
+        Verdict::Forgiven => placement,
         Verdict::Demoted => {
             demote(alone.cpu(), server);
             Placement::User

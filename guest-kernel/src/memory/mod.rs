@@ -4,11 +4,10 @@
 mod frames;
 mod pages;
 mod physical;
-mod placement;
 pub mod slot;
 pub mod small_slot;
 
+pub use abi::placement::Placement;
 pub use frames::{AllZero, Memory, OutOfMemory};
 pub use pages::{PageRange, PageRanges};
 pub use physical::physical_pointer;
-pub use placement::Placement;

@@ -251,14 +251,14 @@ impl Server {
     /// Registers a direct entry, 0 for none, with the endpoint of one of its threads.
     pub fn set_direct_entry(&self, address: u64, endpoint: &Endpoint) {
         self.direct_entry.set(address);
-        if self.placement() == Placement::Kernel {
+        if self.placement().is_in_kernel() {
             endpoint.set_direct_entry(address);
         }
     }
 
     /// Has the direct entry count at all its endpoints if it is in the kernel, and at none else.
     pub fn apply_direct_entry(&self) {
-        let address = if self.placement() == Placement::Kernel { self.direct_entry.get() } else { 0 };
+        let address = if self.placement().is_in_kernel() { self.direct_entry.get() } else { 0 };
         self.endpoints().iter().for_each(|endpoint| endpoint.set_direct_entry(address));
     }
 
@@ -291,9 +291,9 @@ impl Server {
     /// Bytes of its region.
     pub fn region_size(&self) -> u64 {
         match self.placement() {
-            Placement::User | Placement::Kernel => REGION_SIZE,
             Placement::Small => self.slot_size(),
             Placement::Large => LARGE_SIZE,
+            _ => REGION_SIZE,
         }
     }
 

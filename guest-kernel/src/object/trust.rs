@@ -11,7 +11,7 @@ use crate::memory::Placement;
 
 /// The talk's rule: only group 1, critical and trusted, may run in the kernel.
 pub fn may_run(group: u32, placement: Placement) -> bool {
-    placement != Placement::Kernel || group == trust::CRITICAL_TRUSTED
+    !placement.is_in_kernel() || group == trust::CRITICAL_TRUSTED
 }
 
 /// What the plan has the kernel decide about a server by itself.
@@ -52,7 +52,7 @@ impl Policy {
     /// Counts a fault in this placement.
     pub fn judge_fault(&self, placement: Placement) -> Verdict {
         let left = self.faults_left.get();
-        if placement != Placement::Kernel || left == 0 {
+        if !placement.is_in_kernel() || left == 0 {
             return Verdict::StaysDead;
         }
         self.faults_left.set(left - 1);

@@ -2,6 +2,7 @@
 //!
 //! This is the top of what happens in the kernel: operations on threads change states and queues, and then somebody is chosen here.
 
+pub mod budget;
 pub mod fault;
 
 use abi::port::exit_code;
@@ -102,18 +103,17 @@ pub fn run_next(cpu: &'static Cpu) -> &'static Thread {
 /// single CPU that is plain, with several the VMM sees it by the time that none of them runs.
 fn idle(cpu: &Cpu) {
     let ends_here = |kernel: &Kernel| kernel.settings.has_driver && kernel.cpus.count() == 1;
-    if !cpu.ready().has_time_slice() && cpu.kernel().is_some_and(ends_here) {
+    if !cpu.awaits_timer() && cpu.kernel().is_some_and(ends_here) {
         arch::exit(exit_code::DEADLOCK);
     }
     arch::wait_for_interrupt();
 }
 
-/// Begins a time slice if another thread of the running one's priority is ready: the only case for one. The timer ends it,
-/// unless the plan has it last until the running thread blocks.
+/// Begins a time slice, which the timer ends, if another thread of the running one's priority is ready: the only case for one. In
+/// a plan without time slices one is running all the time ([`Cpu::set_kernel`]).
 fn arm_timer_if_shared(cpu: &Cpu, running: &Thread) {
     let shared = cpu.ready().occupied() >> running.priority() & 1 != 0;
-    let has_end = || cpu.kernel().is_none_or(|kernel| kernel.settings.has_time_slices);
-    if shared && !cpu.ready().set_time_slice(true) && has_end() {
+    if shared && !cpu.ready().set_time_slice(true) {
         arch::arm_timer();
     }
 }

@@ -5,9 +5,10 @@ use abi::report::Fault;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cpu::kernel::Settings;
 use crate::ipc::fast;
 use crate::system_call;
-use crate::testing::{cpu_running, give_rights, thread, wait};
+use crate::testing::{cpu_running, cpu_running_in, give_rights, settings, thread, wait};
 
 const EMPTY: Tag = Tag(0);
 
@@ -130,6 +131,25 @@ fn one_reason_within_another_is_counted_once() {
         cpu.because_of_lifecycle(load);
     });
     assert_eq!((loads(cpu), cpu.counters().by_lifecycle.get().loads), ([0, 1], 2));
+}
+
+/// Whoever has nothing to run on a CPU that awaits no timer has found a deadlock.
+#[test]
+fn threads_that_share_a_cpu_await_the_timer_only_in_a_plan_with_time_slices() {
+    for has_time_slices in [false, true] {
+        let first = thread();
+        let cpu = cpu_running_in(first, Settings { has_time_slices, ..settings() });
+        assert!(!cpu.awaits_timer());
+        cpu.ready().push_back(thread());
+        cpu.ready().push_back(first);
+        run_next(cpu);
+        assert_eq!(cpu.awaits_timer(), has_time_slices);
+        cpu.stop_unneeded_timer(first);
+        assert_eq!(cpu.awaits_timer(), has_time_slices, "the other one still needs it");
+        cpu.ready().pop();
+        cpu.stop_unneeded_timer(first);
+        assert!(!cpu.awaits_timer());
+    }
 }
 
 /// What a thread of the system below does when it runs.

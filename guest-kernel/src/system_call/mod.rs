@@ -3,7 +3,6 @@
 mod measure;
 
 use abi::call::{Tag, number, status};
-use abi::plan::placement;
 use abi::port::exit_code;
 use abi::region::IMAGE_SIZE_MAX;
 use abi::report::{FAULT_EXIT, Fault};
@@ -188,13 +187,7 @@ fn stop(alone: &Alone<'_>, thread: &Thread, server: &'static Server) -> Result<(
 }
 
 fn start(alone: &Alone<'_>, thread: &Thread, server: &'static Server, place: u64) -> Result<(), u64> {
-    let placement = match u32::try_from(place) {
-        Ok(placement::USER) => Placement::User,
-        Ok(placement::KERNEL) => Placement::Kernel,
-        Ok(placement::SMALL) => Placement::Small,
-        Ok(placement::LARGE) => Placement::Large,
-        _ => return Err(status::BAD_ARGUMENT),
-    };
+    let placement = Placement::of_number(place).ok_or(status::BAD_ARGUMENT)?;
     let started = start_stop::start(alone, server, placement);
     tell_frames_in_use(alone.cpu(), thread);
     started

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod hostile;
 pub mod memory;
 pub mod place;
+pub mod replay;
 pub mod start;
 #[cfg(target_arch = "x86")]
 mod string_32;

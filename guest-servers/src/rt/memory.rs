@@ -33,8 +33,24 @@ pub fn message_buffer(start: &Start) -> Result<&'static [Cell<u64>; WORDS], Erro
     Ok(unsafe { &*BUFFER.0.get().cast() })
 }
 
+/// Pages of a working set.
+pub type WorkingSet = [[Cell<u64>; WORDS_PER_PAGE]];
+
+/// The table of a program whose image has one: so many bytes of it.
+pub fn table(start: &Start, bytes: u64) -> &'static [u8] {
+    let bytes = bytes.min(abi::replay::SIZE_MAX) as usize;
+    // SAFETY: whoever tells the program how long the table is has put a segment of that length there, for reading. If there is
+    // none, the program faults, which is its own affair.
+    unsafe {
+        core::slice::from_raw_parts(
+            with_exposed_provenance((start.base + abi::replay::OFFSET) as usize),
+            bytes,
+        )
+    }
+}
+
 /// The pages of the working set.
-pub fn working_set(start: &Start) -> &'static [[Cell<u64>; WORDS_PER_PAGE]] {
+pub fn working_set(start: &Start) -> &'static WorkingSet {
     let address = (start.base + start.working_set_offset()) as usize;
     // SAFETY: the kernel has mapped this many pages there, zero at first; each server touches them through cells, from
     // one thread only.
@@ -45,7 +61,7 @@ pub fn working_set(start: &Start) -> &'static [[Cell<u64>; WORDS_PER_PAGE]] {
 
 /// Reads and writes one word of each of the first `count` pages.
 #[inline(always)]
-pub fn touch(pages: &[[Cell<u64>; WORDS_PER_PAGE]], count: usize) {
+pub fn touch(pages: &WorkingSet, count: usize) {
     for page in pages.iter().take(count) {
         // SAFETY: a word of the working set; volatile, because the access is the purpose.
         unsafe {

@@ -63,6 +63,8 @@ pub enum Kind {
     Seconds,
     /// A text, or several.
     Text,
+    /// Whole numbers that belong together, none of them negative; at most so many.
+    Numbers(usize),
     /// A table of its own.
     Table,
 }
@@ -170,6 +172,11 @@ impl Key {
         self.recorded_as.unwrap_or(self.name)
     }
 
+    /// Whether it may be a list that describes one case.
+    pub fn describes_by_list(&self) -> bool {
+        matches!(self.kind, Kind::Numbers(_)) || self.name == super::keys::TLB_MODELS.name
+    }
+
     /// Its value in a case; `None` where the case does not have it.
     pub fn get(&self, case: &Parameters) -> Option<Value> {
         match self.field {
@@ -264,8 +271,8 @@ impl Kind {
     pub fn read(self, raw: &Raw) -> Result<Value, Wrong> {
         let wrong = |what: &str| Wrong { message: format!("`{raw}` is no {what}"), fix: self.example() };
         match (self, raw) {
-            (Kind::Number(..), Raw::Number(number)) => Ok(Value::Number(*number)),
-            (Kind::Number(..), _) => Err(wrong("whole number")),
+            (Kind::Number(..) | Kind::Numbers(_), Raw::Number(number)) => Ok(Value::Number(*number)),
+            (Kind::Number(..) | Kind::Numbers(_), _) => Err(wrong("whole number")),
             (Kind::Flag, Raw::Flag(flag)) => Ok(Value::Flag(*flag)),
             (Kind::Flag, _) => Err(wrong("boolean")),
             (Kind::Size, Raw::Text(text)) => {
@@ -327,6 +334,7 @@ impl Kind {
     fn example(self) -> String {
         match self {
             Kind::Number(least, _) => format!("write a number, for example {}", least.max(10)),
+            Kind::Numbers(_) => "write numbers, for example [1, 2]".to_owned(),
             Kind::Flag => "write true or false".to_owned(),
             Kind::Seconds => "write for example 0.5".to_owned(),
             Kind::Size => format!("write for example \"{}\"", MemorySize::mebibytes(128)),

@@ -16,4 +16,4 @@ pub(crate) mod tests;
 pub mod value;
 pub mod workload;
 
-pub use parameters::{Case, Parameters, matches_pattern};
+pub use parameters::{Case, Parameters, launches, matches_pattern};

@@ -12,7 +12,7 @@ use super::value::{IntoValue, Value, Word};
 use super::workload::{Moves, Workload};
 use super::{keys, name};
 use crate::machine::guest::HugePages;
-use crate::system::placement::Placement;
+use crate::system::placement::{self, Placement};
 use crate::system::{System, slot};
 
 /// A case with its name.
@@ -30,15 +30,16 @@ pub struct Parameters {
     /// What is measured.
     pub workload: &'static dyn Workload,
     /// Where the client runs.
+    #[serde(with = "placement::by_name")]
     pub client: Placement,
     /// Where the server runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "placement::by_name_if_any")]
     pub server: Option<Placement>,
     /// Where the relay of `relay` runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "placement::by_name_if_any")]
     pub relay: Option<Placement>,
     /// Where the other client of `alternate` runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "placement::by_name_if_any")]
     pub other_client: Option<Placement>,
     /// Client and server share one user space.
     pub same_space: bool,
@@ -60,6 +61,15 @@ pub struct Parameters {
     /// Program of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_program: Option<String>,
+    /// Arguments of a program in the server's place, from the first one on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_arguments: Vec<u64>,
+    /// Program in the client's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_program: Option<String>,
+    /// Its arguments, in place of the workload's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_arguments: Vec<u64>,
     /// TLB entries of user spaces carry process-context identifiers.
     pub pcid: bool,
     /// vCPUs of the guest.
@@ -107,6 +117,9 @@ impl Parameters {
             slot_bytes: None,
             gate: None,
             server_program: None,
+            server_arguments: Vec::new(),
+            client_program: None,
+            client_arguments: Vec::new(),
             pcid: false,
             vcpus: 1,
             memory_bytes: 0,
@@ -212,6 +225,11 @@ impl Parameters {
     pub fn measuring_threads(&self) -> u32 {
         self.workload.measuring_threads(self)
     }
+}
+
+/// How many launches these cases ask for together.
+pub fn launches(cases: &[Case]) -> u64 {
+    cases.iter().map(|case| u64::from(case.parameters.launches)).sum()
 }
 
 /// Whether `name` holds the parts of `pattern` between its `*` in this order: `user-kernel`, `call*words=4`.

@@ -61,9 +61,8 @@ macro_rules! words {
 pub(crate) use words;
 
 impl Word for Placement {
-    const ALL: &'static [Placement] = &Placement::ALL;
-    const NAMES: &'static [&'static str] =
-        &[Placement::User.name(), Placement::Kernel.name(), Placement::Small.name(), Placement::Large.name()];
+    const ALL: &'static [Placement] = Placement::ALL;
+    const NAMES: &'static [&'static str] = Placement::NAMES;
 }
 
 /// What can be given as the value of a key.

@@ -10,7 +10,7 @@ use super::end::{End, UsageError};
 use super::guest;
 use super::interrupt::Interrupt;
 use super::output::note;
-use crate::experiment::error::suggest;
+use crate::experiment::programs::whence;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{Console, Elf, GuestConfig, GuestRun, HugePages, Outcome};
 use crate::machine::run;
@@ -103,8 +103,7 @@ fn client_arguments(has_server: bool) -> Arguments {
 }
 
 fn no_such_program(image: &GuestImage, program: &str) -> UsageError {
-    let programs = image.programs();
-    let fix = suggest(program, programs.iter().map(String::as_str));
+    let fix = whence(program, &image.programs());
     UsageError { message: format!("there is no program `{program}`"), fix }
 }
 

@@ -8,6 +8,8 @@ use crate::guest_image::GuestImageError;
 use crate::machine::MachineError;
 use crate::printable::{block, line};
 use crate::record::store::StoreError;
+use crate::requests::error::RecordingError;
+use crate::requests::strace::ImportError;
 use crate::run::fleet::cgroup::QuotaError;
 use crate::run::host::SegmentsUnknown;
 
@@ -27,8 +29,23 @@ pub(super) enum End {
     NoKvm,
     /// Results cannot be written or read.
     Storage,
+    /// Nothing is there to compare.
+    CannotTell,
+    /// A comparison meets a condition of `--fail-if`.
+    ConditionMet,
     /// The user stopped it.
     Interrupted,
+}
+
+impl End {
+    /// The worse of two ends.
+    pub(super) fn max_with(self, other: End) -> End {
+        match (self, other) {
+            (End::Interrupted, _) | (_, End::Interrupted) => End::Interrupted,
+            (End::Success, other) => other,
+            (end, _) => end,
+        }
+    }
 }
 
 impl From<End> for ExitCode {
@@ -39,6 +56,8 @@ impl From<End> for ExitCode {
             End::Usage => USAGE,
             End::NoKvm => 3,
             End::Storage => 4,
+            End::CannotTell => 5,
+            End::ConditionMet => 6,
             End::Interrupted => 130,
         })
     }
@@ -93,6 +112,9 @@ fn classify(error: &anyhow::Error) -> (End, Option<String>) {
             _ => End::Storage,
         };
         return (end, Some(error.fix()));
+    }
+    if error.is::<RecordingError>() || error.is::<ImportError>() {
+        return (End::Storage, None);
     }
     if error.downcast_ref::<GuestImageError>().is_some() {
         return (End::Usage, None);

@@ -2,16 +2,24 @@
 
 pub mod arguments;
 mod boot;
+mod compare;
 mod doctor;
 mod end;
 mod generate;
 mod guest;
 mod interrupt;
+mod json_lines;
 mod list;
+mod merge;
 mod output;
+mod pace;
+mod place;
 mod plot;
 mod progress;
+mod record;
 mod report;
+mod requests;
+mod resume;
 mod run;
 mod selftest;
 mod trace;
@@ -42,10 +50,19 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Trace(arguments) => trace::trace(&arguments),
         Command::Boot(arguments) => boot::boot(&arguments),
+        // It ends as the program does.
+        Command::Record(arguments) => {
+            return record::record(&arguments).unwrap_or_else(|error| end::explain(&error).into());
+        }
+        Command::Requests(arguments) => requests::requests(&arguments),
+        Command::Advise(arguments) => requests::advise(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Selftest(arguments) => selftest::selftest(&arguments),
         Command::List(arguments) => list::list(&arguments),
+        Command::Show(arguments) => list::show(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
         Command::Plot(arguments) => plot::plot(&arguments),
         Command::Completions(arguments) => generate::completions(&arguments),
         Command::Man(arguments) => generate::man(&arguments),

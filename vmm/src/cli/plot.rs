@@ -16,7 +16,7 @@ use crate::report::html::theme::Paper;
 use crate::report::ticks::{Ticks, shown};
 
 pub(super) fn plot(arguments: &PlotArguments) -> anyhow::Result<End> {
-    let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
+    let ticks = Ticks::by_option(arguments.ticks);
     let figures = figures::of(&shown(&read_record(&arguments.folder)?, ticks));
     let names = || figures.iter().map(|(definition, _)| definition.name).collect::<Vec<_>>().join(", ");
     let (Some(name), Some(file)) = (&arguments.figure, &arguments.output) else {

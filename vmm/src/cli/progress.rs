@@ -1,43 +1,74 @@
-//! What a user sees while an experiment runs: a bar on a terminal, nothing in a pipe.
+//! What a user sees while an experiment runs: a bar on a terminal; in a pipe or a file, a line for each case that has ended.
+
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::note;
-use crate::case::Case;
+use super::pace::{Pace, in_words};
+use crate::case::{Case, launches};
 use crate::printable::{block, line};
-use crate::record::run::{CaseRecord, LaunchRecord};
+use crate::record::run::{CaseRecord, LaunchRecord, RunRecord};
 use crate::run::session::Observer;
 
-/// The bar, and a line on standard error for every case that fails.
+/// The bar or the lines, and what every case that fails left behind; all on standard error.
 pub(super) struct Progress {
     bar: ProgressBar,
+    pace: Pace,
+    /// The launch that runs: its case, and when it began.
+    running: Option<(String, Instant)>,
+    cases: usize,
+    cases_ended: usize,
 }
 
 impl Progress {
-    /// A bar for `cases` cases of the experiment `name`. Hidden where standard error is no terminal.
-    pub(super) fn new(name: &str, cases: usize) -> Progress {
-        let bar = ProgressBar::with_draw_target(Some(cases as u64), ProgressDrawTarget::stderr());
+    /// For a run of these cases, whose record has what was done before.
+    pub(super) fn new(run: &RunRecord, cases: &[Case]) -> Progress {
+        let cases_ended = run.cases_complete();
+        let bar = ProgressBar::with_draw_target(Some(cases.len() as u64), ProgressDrawTarget::stderr())
+            .with_position(cases_ended as u64);
         let style = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {elapsed} {wide_msg}");
         // The template is a constant; without it the default style does.
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar.set_prefix(line(name).into_owned());
-        Progress { bar }
+        bar.set_prefix(line(&run.experiment.name).into_owned());
+        let pace = Pace::new(launches(cases).saturating_sub(run.launches_done()));
+        Progress { bar, pace, running: None, cases: cases.len(), cases_ended }
     }
 
     /// Takes the bar away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+
+    fn launch_ended(&mut self) {
+        if let Some((case, began)) = self.running.take() {
+            self.pace.launch_ended(&case, began.elapsed());
+        }
+    }
+
+    /// `, 40 s left`, or nothing while nobody knows.
+    fn left(&self) -> String {
+        self.pace.left().map_or_else(String::new, |left| format!(", {} left", in_words(left)))
+    }
 }
 
 impl Observer for Progress {
     fn launch_begins(&mut self, case: &Case) {
-        self.bar.set_message(line(&case.name).into_owned());
+        self.launch_ended();
+        self.bar.set_message(format!("{}{}", line(&case.name), self.left()));
         self.bar.tick();
+        self.running = Some((case.name.clone(), Instant::now()));
     }
 
     fn case_ended(&mut self, case: &CaseRecord) {
+        self.launch_ended();
+        self.cases_ended += 1;
         self.bar.inc(1);
+        if self.bar.is_hidden() {
+            let (ended, cases) = (self.cases_ended, self.cases);
+            let took = in_words(self.pace.case_took(&case.name));
+            note!("[{ended}/{cases}] {} {took}{}", line(&case.name), self.left());
+        }
         if !case.outcome.is_success() {
             self.bar.suspend(|| note!("{}", failure(case)));
         }

@@ -12,7 +12,7 @@ use crate::report::ticks::Ticks;
 use crate::report::{csv, table};
 
 pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
-    let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
+    let ticks = Ticks::by_option(arguments.ticks);
     if arguments.html {
         return write_page(arguments, ticks);
     }

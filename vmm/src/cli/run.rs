@@ -1,38 +1,49 @@
 //! `inkbed run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::arguments::RunArguments;
 use super::end::{End, UsageError, explain};
 use super::guest;
 use super::interrupt::Interrupt;
+use super::json_lines::{JsonLines, Watchers};
 use super::output::{self, note};
+use super::place::Place;
 use super::progress::Progress;
+use super::resume::{self, Begun};
+use crate::case::Case;
 use crate::case::keys;
 use crate::case::value::Value;
+use crate::compare::reference;
+use crate::experiment::built_in::{self, BuiltIn};
 use crate::experiment::check::Limits;
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
 use crate::lens::agree::InWords;
+use crate::machine::guest::Pin;
 use crate::printable::line;
 use crate::record::run::{CaseRecord, RunRecord, RunState};
-use crate::record::store::{ResultsFolder, StoreError, read_record};
-use crate::report::FORMS;
+use crate::record::store::read_record;
 use crate::report::html::page::{Source, page};
 use crate::report::table;
 use crate::report::ticks::Ticks;
 use crate::run::fleet::cgroup;
 use crate::run::host::Host;
 use crate::run::plan::Plan;
-use crate::run::session::KvmRunner;
+use crate::run::session::{KvmRunner, Runner};
+use crate::run::until::Until;
+
+/// An experiment that was asked for, with what replaces its values.
+struct Asked {
+    file: ExperimentFile,
+    overrides: Overrides,
+}
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let image = guest::image(&arguments.guest)?;
-    let overrides = overrides(arguments)?;
-    let files = arguments.files.iter().map(|path| ExperimentFile::read(path));
-    let files: Vec<ExperimentFile> = files.collect::<Result<_, _>>()?;
-    let plan = |limits: &Limits| plan(arguments, &files, &overrides, limits);
+    let asked = asked(arguments)?;
+    let plan = |limits: &Limits| plan(arguments, &asked, limits);
     let any_host = || Limits { programs: image.programs(), ..Limits::any_host() };
     if arguments.dry_run {
         return name_cases(&plan(&any_host())?);
@@ -47,25 +58,55 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         cgroup::available()?;
     }
     let interrupt = Interrupt::listen()?;
+    let place = Place::of(arguments, asked.len(), &host.record(&guest::pin(&arguments.guest)?).name)?;
+    let session = Session { arguments, image: &image, host: &host, interrupt: &interrupt, place: &place };
     let mut end = End::Success;
-    for plan in &plans {
-        end = run_one(arguments, &overrides, plan, &image, &host, &interrupt)?.max_with(end);
+    let mut sources = Vec::new();
+    for (plan, asked) in plans.iter().zip(&asked) {
+        if plan.experiment.cases.is_empty() {
+            if let Some(case) = plan.experiment.unavailable.first() {
+                note!(
+                    "{}: no case can run on this host: {}",
+                    line(&plan.experiment.name),
+                    line(&case.reason)
+                );
+            }
+            continue;
+        }
+        let (of_one, source) = session.run_one(&asked.overrides, plan)?;
+        end = of_one.max_with(end);
+        sources.push(source);
         if interrupt.is_raised() {
             break;
         }
     }
+    place.write_page(&sources, session.ticks())?;
     Ok(end)
 }
 
-impl End {
-    /// The worse of two ends.
-    fn max_with(self, other: End) -> End {
-        match (self, other) {
-            (End::Interrupted, _) | (_, End::Interrupted) => End::Interrupted,
-            (End::Success, other) => other,
-            (end, _) => end,
-        }
-    }
+/// The experiments that the command line names.
+fn asked(arguments: &RunArguments) -> anyhow::Result<Vec<Asked>> {
+    let overrides = overrides(arguments)?;
+    let files: Vec<ExperimentFile> = match arguments.all {
+        true => built_in::ALL.iter().map(BuiltIn::file).collect::<Result<_, _>>()?,
+        false => arguments.files.iter().map(|path| ExperimentFile::find(path)).collect::<Result<_, _>>()?,
+    };
+    let with_overrides = |file: ExperimentFile| {
+        let quick = if arguments.quick { quick(&file)? } else { Overrides::default() };
+        Ok(Asked { overrides: overrides.clone().or(quick), file })
+    };
+    files.into_iter().map(with_overrides).collect()
+}
+
+/// What makes an experiment short.
+fn quick(file: &ExperimentFile) -> anyhow::Result<Overrides> {
+    let experiment = file.path.to_str().and_then(built_in::named).ok_or_else(|| UsageError {
+        message: format!("--quick does not know what makes {} short", file.path.display()),
+        fix: "say it yourself, for example with --samples 10 --set launches=1; --quick is for the experiments that `inkbed \
+              list` names"
+            .to_owned(),
+    })?;
+    Ok(experiment.quick()?)
 }
 
 fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
@@ -88,15 +129,15 @@ fn overrides(arguments: &RunArguments) -> anyhow::Result<Overrides> {
     Ok(overrides)
 }
 
-fn plan<'a>(
-    arguments: &RunArguments,
-    files: &'a [ExperimentFile],
-    overrides: &Overrides,
-    limits: &Limits,
-) -> anyhow::Result<Vec<Plan<'a>>> {
+/// The plans of these experiments, in their order.
+fn plan<'a>(arguments: &RunArguments, asked: &'a [Asked], limits: &Limits) -> anyhow::Result<Vec<Plan<'a>>> {
     let mut plans: Vec<Plan<'a>> = Vec::new();
-    for file in files {
-        let plan = Plan::new(file, overrides, limits)?.choose(&arguments.case);
+    for Asked { file, overrides } in asked {
+        let chosen = Plan::new(file, overrides, limits)?.choose(&arguments.case);
+        let plan = match arguments.shard {
+            Some(shard) => chosen.shard(shard),
+            None => chosen,
+        };
         let name = &plan.experiment.name;
         if plans.iter().any(|other| other.experiment.name == *name) && arguments.out.is_some() {
             let message = format!("two files are experiments of the name `{name}`");
@@ -109,11 +150,15 @@ fn plan<'a>(
         if let Some(case) = plans.iter().flat_map(|plan| &plan.experiment.unavailable).next() {
             return Err(none_available(&case.reason).into());
         }
+        if let Some(shard) = arguments.shard {
+            let message = format!("shard {shard} has no case");
+            let fix = "take fewer shards: a case and what it is compared with are in one".to_owned();
+            return Err(UsageError { message, fix }.into());
+        }
         let message = format!("no case matches {}", arguments.case.join(", "));
         let fix = "see the names of all cases with --dry-run and without --case".to_owned();
         return Err(UsageError { message, fix }.into());
     }
-    plans.retain(|plan| !plan.experiment.cases.is_empty());
     Ok(plans)
 }
 
@@ -130,61 +175,144 @@ fn name_cases(plans: &[Plan<'_>]) -> anyhow::Result<End> {
     Ok(End::Success)
 }
 
-fn run_one(
-    arguments: &RunArguments,
-    overrides: &Overrides,
-    plan: &Plan<'_>,
-    image: &GuestImage,
-    host: &Host,
-    interrupt: &Interrupt,
-) -> anyhow::Result<End> {
-    let pin = guest::pin(&arguments.guest)?;
-    let mut changed = overrides.describe();
-    if !arguments.case.is_empty() {
-        changed.insert("case".to_owned(), arguments.case.join(" or "));
+/// What all experiments of one command share.
+struct Session<'a> {
+    arguments: &'a RunArguments,
+    image: &'a GuestImage,
+    host: &'a Host,
+    interrupt: &'a Interrupt,
+    place: &'a Place<'a>,
+}
+
+impl Session<'_> {
+    fn ticks(&self) -> Ticks {
+        Ticks::by_option(self.arguments.ticks)
     }
-    let mut record = plan.record(changed, host.record(&pin), guest::record(&arguments.guest, image));
-    let results = folder(arguments, &record)?;
-    let path = results.path();
-    let guests = KvmRunner { stop: interrupt.stop.clone() };
-    let mut progress = Progress::new(&plan.experiment.name, plan.experiment.cases.len());
-    let outcome = plan.run(&guests, image, &pin, &results, &mut record, &mut progress);
-    progress.finish();
-    results.notes().iter().for_each(|text| note!("note: {}", line(text)));
-    if outcome.is_err() {
-        note!("{}", kept(path));
+
+    /// Runs an experiment and prints its table. Returns its end and its record.
+    fn run_one(&self, overrides: &Overrides, plan: &Plan<'_>) -> anyhow::Result<(End, Source)> {
+        let Session { arguments, image, host, interrupt, place } = self;
+        let pin = guest::pin(&arguments.guest)?;
+        let mut changed = overrides.describe();
+        if !arguments.case.is_empty() {
+            changed.insert("case".to_owned(), arguments.case.join(" or "));
+        }
+        if let Some(precision) = arguments.until {
+            changed.insert("until".to_owned(), precision.to_string());
+            changed.insert("launches_max".to_owned(), arguments.launches_max.to_string());
+        }
+        if let Some(shard) = arguments.shard {
+            changed.insert("shard".to_owned(), shard.to_string());
+        }
+        if pin != Pin::None {
+            changed.insert("pin".to_owned(), pin.to_string());
+        }
+        let record = plan.record(changed, host.record(&pin), guest::record(&arguments.guest, image));
+        let cases = &plan.experiment.cases;
+        let until = until(arguments, &record);
+        let (results, mut record, before) =
+            match resume::begun(arguments, place, record, cases, until.as_ref())? {
+                Begun::Now { results, record } => (results, record, None),
+                Begun::Before { results, resumed } => (results, resumed.record, Some(resumed.before)),
+                Begun::Finished { folder, record } => return self.tell_finished(folder, record, cases),
+            };
+        let path = results.path();
+        let guests = KvmRunner { stop: interrupt.stop.clone() };
+        let folder = path.display().to_string();
+        let mut progress = Progress::new(&record, cases);
+        let mut lines = arguments.json_lines.then(JsonLines::default);
+        if let Some(lines) = &mut lines {
+            lines.run_begins(&record, cases, &folder);
+        }
+        let mut watchers = Watchers { progress: &mut progress, lines: lines.as_mut() };
+        let runner = Runner { until, ..plan.runner(&guests, image, &pin, &results) };
+        let outcome = match before {
+            Some(before) => runner.go_on(before, cases, &mut record, &mut watchers),
+            None => runner.run(cases, &mut record, &mut watchers),
+        };
+        progress.finish();
+        results.notes().iter().for_each(|text| note!("note: {}", line(text)));
+        if outcome.is_err() {
+            note!("{}", kept(path));
+            resume::tell_how(place.out(path));
+        }
+        outcome?;
+        let source = Source { folder: path.to_owned(), run: record };
+        results.write_page(&page(std::slice::from_ref(&source), path, self.ticks()))?;
+        // Whoever does not get the table still gets the results, of the files that follow, too.
+        let printed = match lines {
+            Some(lines) => lines.run_ended(&source.run, &folder),
+            None => self.print(&source.run),
+        };
+        let shown = printed.map_or_else(|error| explain(&error), |()| End::Success);
+        tell_reference(&source.run);
+        note!("results: {}", line(&folder));
+        if source.run.state == RunState::Interrupted {
+            resume::tell_how(place.out(path));
+        }
+        Ok((end_of(&source.run).max_with(shown), source))
     }
-    outcome?;
-    let source = Source { folder: path.to_owned(), run: record };
-    let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
-    results.write_page(&page(std::slice::from_ref(&source), path, ticks))?;
-    let record = source.run;
-    // Whoever does not get the table still gets the results, of the files that follow, too.
-    let shown = print(arguments, &record).map_or_else(|error| explain(&error), |()| End::Success);
-    note!("results: {}", line(&path.display().to_string()));
-    Ok(end_of(&record).max_with(shown))
+
+    /// Prints what a run has left that has nothing more to do.
+    fn tell_finished(
+        &self,
+        folder: PathBuf,
+        run: RunRecord,
+        cases: &[Case],
+    ) -> anyhow::Result<(End, Source)> {
+        let shown = folder.display().to_string();
+        note!("finished already: {}", line(&shown));
+        match self.arguments.json_lines.then(JsonLines::default) {
+            Some(mut lines) => {
+                lines.run_begins(&run, cases, &shown);
+                lines.run_ended(&run, &shown)?;
+            }
+            None => self.print(&run)?,
+        }
+        Ok((end_of(&run), Source { folder, run }))
+    }
+
+    fn print(&self, record: &RunRecord) -> anyhow::Result<()> {
+        match self.arguments.json {
+            true => output::print_json(record),
+            false => output::print_table(&table::render(record, output::width(), self.ticks())),
+        }
+    }
+}
+
+/// When cases have enough launches. Where ticks are no time, that is after those of the file: counts are the same in each.
+fn until(arguments: &RunArguments, run: &RunRecord) -> Option<Until> {
+    let precision = arguments.until?;
+    if let Some(problem) = &run.host.timing_problem {
+        note!("note: --until adds no launches here: {}", line(problem));
+        return None;
+    }
+    Some(Until { precision, launches_max: arguments.launches_max })
+}
+
+/// Says whether the exact counts are those of the reference runs: if not, the guest is another one, or something is wrong.
+pub(super) fn tell_reference(run: &RunRecord) {
+    let Some(held) = reference::hold(run) else { return };
+    let Some(first) = held.differences.first() else {
+        return note!("counts: as in the reference run, in all {} cases that it has", held.cases);
+    };
+    let (case, count) = (line(&first.case), first.count.replace('_', " "));
+    let (differences, expected, found) = (held.differences.len(), first.first, first.second);
+    note!(
+        "counts: {differences} are not those of the reference run; the first is {count} of {case}: {found}, there {expected}"
+    );
 }
 
 fn kept(path: &Path) -> String {
-    let cases =
-        read_record(path).map_or(0, |record| record.cases.iter().filter(|case| case.is_complete()).count());
+    let cases = read_record(path).map_or(0, |record| record.cases_complete());
     format!("{cases} cases are complete in {}", line(&path.display().to_string()))
 }
 
-fn print(arguments: &RunArguments, record: &RunRecord) -> anyhow::Result<()> {
-    if arguments.json {
-        output::print_json(record)
-    } else {
-        let ticks = if arguments.ticks { Ticks::All } else { Ticks::Meaningful };
-        output::print_table(&table::render(record, output::width(), ticks))
-    }
-}
-
-fn end_of(record: &RunRecord) -> End {
+pub(super) fn end_of(record: &RunRecord) -> End {
     if record.state == RunState::Interrupted {
-        let complete = record.cases.iter().filter(|case| case.is_complete()).count();
         note!(
-            "interrupted: {complete} of {} cases and {} of {} launches are done and kept",
+            "interrupted: {} of {} cases and {} of {} launches are done and kept",
+            record.cases_complete(),
             record.cases_planned,
             record.launches_done(),
             record.launches_planned
@@ -209,21 +337,4 @@ fn why(case: &CaseRecord) -> String {
     }
     let rows: Vec<String> = case.disagreements().map(|row| InWords(row).to_string()).collect();
     format!("the lenses do not agree: {}", rows.join("; "))
-}
-
-/// The folder for the results: the one that was named, else a new one.
-fn folder(arguments: &RunArguments, record: &RunRecord) -> Result<ResultsFolder, StoreError> {
-    let name = &record.experiment.name;
-    match &arguments.out {
-        Some(out) if arguments.files.len() > 1 => {
-            ResultsFolder::create(&out.join(name), arguments.overwrite, FORMS)
-        }
-        Some(out) => ResultsFolder::create(out, arguments.overwrite, FORMS),
-        None => {
-            let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-            let host: String = record.host.name.chars().map(plain).collect();
-            let time = record.started_utc.replace(['-', ':'], "");
-            ResultsFolder::create_new(&Path::new("results").join(format!("{name}-{host}-{time}")), FORMS)
-        }
-    }
 }

@@ -36,6 +36,9 @@ const CASES_PER_TABLE: usize = 8;
 /// Width of flame graphs, pixels.
 const FLAME_WIDTH: f64 = 1_100.0;
 
+/// The TLB model whose page walks are in timelines.
+const TIMELINE_MODEL: &str = "skylake-sp";
+
 /// All counts, as JSON.
 #[derive(Debug, Default, Serialize)]
 struct Counted {
@@ -47,7 +50,7 @@ struct Counted {
 
 pub(super) fn trace(arguments: &TraceArguments) -> anyhow::Result<End> {
     let image = guest::image(&arguments.guest)?;
-    let file = ExperimentFile::read(&arguments.file)?;
+    let file = ExperimentFile::find(&arguments.file)?;
     let cases = |limits: &Limits| cases(arguments, &file, limits);
     let host = match Host::probe() {
         Ok(host) => host,
@@ -148,11 +151,12 @@ fn text(counted: &Counted) -> String {
 fn write_case(folder: &Path, name: &str, trace: &Trace) -> anyhow::Result<()> {
     let plain = name.replace('/', ".");
     write(&folder.join(format!("{plain}.listing")), &trace.listing())?;
-    let folded = trace.folded();
-    write(&folder.join(format!("{plain}.folded")), &folded)?;
-    if let Some(figure) = Flame::of_folded(&folded).figure(name) {
+    write(&folder.join(format!("{plain}.folded")), &trace.folded())?;
+    if let Some(figure) = Flame::new(&trace.summary.stacks).figure(name) {
         write(&folder.join(format!("{plain}.svg")), &figure.standalone(FLAME_WIDTH, Paper::LightOrDark))?;
     }
+    let timeline = json(&serde_json::to_string(&trace.timeline(name, &Model::load(TIMELINE_MODEL)?))?) + "\n";
+    write(&folder.join(format!("{plain}.timeline.json")), &timeline)?;
     write(&folder.join(format!("{plain}.tlb")), &tlb_models(trace)?)
 }
 

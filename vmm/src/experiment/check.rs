@@ -8,10 +8,11 @@ use abi::address::{CPU_AREA_STRIDE, CPU_COUNT_MAX, MEMORY_SIZE_MAX, PAGE_SIZE};
 use abi::call::REGISTER_WORDS;
 use toml::Spanned;
 
-use super::error::{ConfigError, suggest};
+use super::error::ConfigError;
 use super::file::{CaseEntry, ExperimentFile};
 use super::list::List;
 use super::overrides::Overrides;
+use super::programs;
 use crate::case::key::{Key, Kind, Scope};
 use crate::case::parameter::{Gate, Transfer};
 use crate::case::seconds::Seconds;
@@ -34,7 +35,7 @@ pub struct Limits {
     pub missing_gates: BTreeMap<Gate, String>,
     /// Most vCPUs of one guest.
     pub vcpus_max: u32,
-    /// Names of the programs at hand.
+    /// Names of the programs at hand; those of builds for 32 bits end with [`abi::program::SUFFIX_32`].
     pub programs: Vec<String>,
     /// Launches of a case that says nothing about them.
     pub launches: u32,
@@ -50,7 +51,7 @@ impl Limits {
             segments: Ok(()),
             missing_gates: BTreeMap::new(),
             vcpus_max: CPU_COUNT_MAX,
-            programs: abi::program::ALL.map(str::to_owned).to_vec(),
+            programs: programs::built_in(),
             launches: 1,
             seconds: None,
         }
@@ -184,21 +185,6 @@ fn placements_given(file: &ExperimentFile, entry: &CaseEntry) -> Result<(), Conf
     Err(file.error_at(entry.workload.span(), message, fix))
 }
 
-/// The program of the server, where the file names one.
-pub(super) fn server_program(
-    file: &ExperimentFile,
-    limits: &Limits,
-    entry: &CaseEntry,
-) -> Result<Option<String>, ConfigError> {
-    let Some(program) = entry.keys.text(&keys::SERVER_PROGRAM) else { return Ok(None) };
-    let name = program.get_ref();
-    if limits.programs.contains(name) {
-        return Ok(Some(name.clone()));
-    }
-    let fix = suggest(name, limits.programs.iter().map(String::as_str));
-    Err(file.error_at(program.span(), format!("there is no program `{name}`"), fix))
-}
-
 /// The error of a combination, at the first of the keys to blame that the file gives.
 pub(super) fn refused(
     file: &ExperimentFile,
@@ -217,14 +203,15 @@ pub(super) fn combination(
     span: Range<usize>,
     case: &Parameters,
 ) -> Result<(), ConfigError> {
-    let in_kernel = case.client == Placement::Kernel || case.server == Some(Placement::Kernel);
+    let is_in_kernel = |placement: Option<Placement>| placement.is_some_and(Placement::is_in_kernel);
+    let in_kernel = is_in_kernel(Some(case.client)) || is_in_kernel(case.server);
     if case.same_space && in_kernel {
         let span = entry.keys.span(&keys::SAME_SPACE).unwrap_or(span);
         let fix = "set client and server to \"user\", or put the kernel placements into a [[case]] without `same_space`";
         return Err(file.error_at(span, "only user placements can share a user space", fix));
     }
     let is_short = case.number(&keys::WORDS).is_none_or(|words| words <= REGISTER_WORDS);
-    if case.transfer == Transfer::Direct && !(case.server == Some(Placement::Kernel) && is_short) {
+    if case.transfer == Transfer::Direct && !(is_in_kernel(case.server) && is_short) {
         let span = entry.keys.span(&keys::TRANSFER).unwrap_or(span);
         let message = "a direct transfer needs a server in the kernel and a message of at most 4 words";
         let fix = "put `transfer = \"direct\"` into a [[case]] of its own with `server = \"kernel\"` and short `words`";

@@ -13,6 +13,7 @@ use super::file::{CaseEntry, ExperimentFile};
 use super::groups;
 use super::overrides::Overrides;
 use super::product;
+use super::programs;
 use super::quota;
 use super::scheme;
 use super::table::{Given, Table};
@@ -191,12 +192,11 @@ impl Expansion<'_> {
                 parameters.samples = check::most_round_trips(&parameters, self.limits);
             }
             check::combination(self.file, self.entry, self.span.clone(), &parameters)?;
+            programs::check(self.file, self.limits, self.entry, &parameters)?;
             groups::check(self.file, self.entry, &parameters)?;
             scheme::check(self.file, self.entry, self.span.clone(), &parameters)?;
             let mut full_name = format!("{name}/{}/{}", parameters.placements(), parameters.setting());
-            if let Some(program) = self.entry.keys.text(&keys::SERVER_PROGRAM) {
-                full_name.push_str(&format!("/program={}", program.get_ref()));
-            }
+            full_name.push_str(&programs::in_name(self.entry));
             if memory.as_ref().is_some_and(|memory| memory.len() > 1) {
                 full_name.push_str(&format!("/memory={}", MemorySize { bytes: parameters.memory_bytes }));
             }
@@ -227,7 +227,7 @@ impl Expansion<'_> {
         }
         self.set_amount(&mut case)?;
         case.groups = groups::read(self.file, self.entry)?;
-        case.server_program = check::server_program(self.file, self.limits, self.entry)?;
+        programs::read(self.file, self.limits, self.entry, &mut case)?;
         case.tlb_models = scheme::tlb_models(self.file, self.entry, case.trace_round_trips)?;
         Ok(case)
     }
@@ -269,7 +269,7 @@ impl Expansion<'_> {
         let is_set_with_others = self.workload().keys().iter().any(|other| {
             other.stands_for.iter().any(|part| part.name == key.name) && self.given(other).is_some()
         });
-        if matches!(key.kind, Kind::Text | Kind::Table) || is_set_with_others {
+        if matches!(key.kind, Kind::Text | Kind::Numbers(_) | Kind::Table) || is_set_with_others {
             return Ok(drafts);
         }
         if let Some(values) = self.values(key)? {

@@ -75,6 +75,40 @@ fn each_workload_has_its_own_name_and_programs() {
     assert_eq!(programs, expected);
 }
 
+/// A list of arguments is of one case; it is in the name, and in the plan of who it is for.
+#[test]
+fn programs_of_ones_own_are_told_what_the_file_says() {
+    let case =
+        "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"user\", \"large\"]\nwords = [1, 2]\n";
+    let mine = "client_program = \"asker\"\nclient_arguments = [7, 8]\nserver_program = \"mine\"\nserver_arguments = [3, 0, 5]\n";
+    let mut here = limits();
+    here.programs.extend(["asker".to_owned(), "mine".to_owned()]);
+    let text = format!("{case}{mine}");
+    let error = expand_text(&text, &Overrides::default(), &here).unwrap_err();
+    assert!(error.message.contains("`mine` cannot run in `large`"), "{error}");
+    assert!(error.fix.contains("`mine-32`"), "{}", error.fix);
+    let case = case.replace("[\"user\", \"large\"]", "\"user\"");
+    let experiment = expand_text(&format!("{case}{mine}"), &Overrides::default(), &here).unwrap();
+    let names: Vec<_> = experiment.cases.iter().map(|case| case.name.as_str()).collect();
+    let rest = "pcid=off/client-program=asker/client-arguments=7+8/program=mine/server-arguments=3+0+5";
+    assert_eq!(names, [1, 2].map(|words| format!("call/user-user/words={words}/{rest}")));
+    let system = experiment.cases[1].parameters.system();
+    let [client, server] = system.participants.as_slice() else { panic!("two programs") };
+    assert_eq!((client.program.as_str(), server.program.as_str()), ("asker", "mine"));
+    assert_eq!(abi::workload::own(&client.arguments), [7, 8, 0, 0, 0, 0, 0]);
+    assert_eq!(server.arguments[..4], [3, 0, 5, 0]);
+    let json = serde_json::to_string(&experiment.cases[1].parameters).unwrap();
+    let read: crate::case::Parameters = serde_json::from_str(&json).unwrap();
+    assert_eq!(read, experiment.cases[1].parameters);
+}
+
+#[test]
+fn a_workload_without_a_server_has_no_arguments_for_one() {
+    let (line, text) = refused("[[case]]\nworkload = \"empty\"\nclient = \"user\"\nserver_arguments = [1]\n");
+    assert_eq!(line, 7, "{text}");
+    assert!(text.contains("this workload has no `server_program`"), "{text}");
+}
+
 #[test]
 fn a_direct_transfer_is_in_the_name() {
     let rest = "[[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = \"kernel\"\ntransfer = [\"switch\", \"direct\"]\n";
@@ -135,6 +169,14 @@ fn impossible_values_are_refused_where_they_stand() {
         ("pages = 4\n", 8, "has no `pages`"),
         ("relay = \"user\"\n", 8, "has no `relay`"),
         ("server_program = \"ecko\"\n", 8, "did you mean `echo`?"),
+        ("client_program = \"mine\"\n", 8, "--servers DIR"),
+        ("client_program = 4\n", 8, "no text"),
+        ("server_arguments = [1]\n", 8, "`server_arguments` needs `server_program`"),
+        ("client_arguments = 1\n", 8, "`client_arguments` needs `client_program`"),
+        ("server_program = \"echo\"\nserver_arguments = [1, -1]\n", 9, "negative"),
+        ("server_program = \"echo\"\nserver_arguments = [\"1\"]\n", 9, "write numbers"),
+        ("server_program = \"echo\"\nserver_arguments = [0,0,0,0,0,0,0,0,0,0,0,0,0]\n", 9, "at most 12"),
+        ("client_program = \"client\"\nclient_arguments = [0,0,0,0,0,0,0,0]\n", 9, "at most 7"),
         ("name = \"a b\"\n", 8, "letters, digits"),
     ];
     for (line_of_text, line, expected) in cases {

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
-use super::error::{ConfigError, Place, suggest};
+use super::built_in;
+use super::error::{ConfigError, Place, nearest, suggest};
 use super::quota::QuotaEntry;
 use super::table::{Table, WrittenTable};
 use crate::bounded::{WRITTEN_BY_HAND, read_text};
@@ -74,10 +75,24 @@ pub struct CaseEntry {
 }
 
 impl ExperimentFile {
+    /// The file at this path; where there is none, the built-in experiment of this name.
+    pub fn find(path: &Path) -> Result<ExperimentFile, ConfigError> {
+        match path.to_str().and_then(built_in::named) {
+            Some(experiment) if !path.exists() || path.is_dir() => experiment.file(),
+            _ => ExperimentFile::read(path),
+        }
+    }
+
     /// Reads and takes apart the file at `path`.
     pub fn read(path: &Path) -> Result<ExperimentFile, ConfigError> {
         let text = read_text(path, WRITTEN_BY_HAND).map_err(|error| {
-            let fix = "give the path of an experiment file; `inkbed list` shows those in bench-config/";
+            let names = || built_in::ALL.iter().map(|experiment| experiment.name);
+            let near = path.to_str().and_then(|word| nearest(word, names()));
+            let fix = match near {
+                Some(name) => format!("did you mean the experiment `{name}`? `inkbed list` names all"),
+                None => "give the path of an experiment file, or the name of one that `inkbed list` shows"
+                    .to_owned(),
+            };
             ConfigError::in_file(path, format!("cannot be read: {error}"), fix)
         })?;
         ExperimentFile::parse(path, text)

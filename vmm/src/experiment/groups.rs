@@ -9,7 +9,6 @@ use super::file::{CaseEntry, ExperimentFile};
 use crate::case::groups::Groups;
 use crate::case::key::Key;
 use crate::case::{Parameters, keys};
-use crate::system::placement::Placement;
 
 /// `groups = { … }` as it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,7 +64,8 @@ pub(super) fn check(file: &ExperimentFile, entry: &CaseEntry, case: &Parameters)
         ("other_client", case.other_client, &groups.other_client),
     ];
     for (name, placement, group) in programs {
-        if let (Some(Placement::Kernel), Some(group)) = (placement, group)
+        if let (Some(placement), Some(group)) = (placement, group)
+            && placement.is_in_kernel()
             && *group.get_ref() != i64::from(trust::CRITICAL_TRUSTED)
         {
             let number = group.get_ref();
@@ -87,6 +87,7 @@ mod tests {
     use crate::experiment::check::Limits;
     use crate::experiment::expand::expand;
     use crate::experiment::overrides::Overrides;
+    use crate::system::placement::Placement;
 
     fn expanded(case: &str) -> Result<Vec<Groups>, ConfigError> {
         let text = format!("# Why?\nname = \"x\"\nquestion = \"Why?\"\n[[case]]\n{case}\n");

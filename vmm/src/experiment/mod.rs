@@ -1,5 +1,6 @@
 //! Experiments: from a TOML file to the cases it asks for, the guests they need, and what came of them.
 
+pub mod built_in;
 pub mod check;
 pub mod error;
 pub mod expand;
@@ -8,6 +9,7 @@ pub mod groups;
 pub mod list;
 pub mod overrides;
 mod product;
+pub mod programs;
 pub mod quota;
 mod scheme;
 pub mod table;

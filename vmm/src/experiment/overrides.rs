@@ -51,6 +51,15 @@ impl Overrides {
         self
     }
 
+    /// These, and where a key is not among them, what `other` has.
+    #[must_use]
+    pub fn or(mut self, other: Overrides) -> Overrides {
+        for (key, values) in other.set {
+            self.set.entry(key).or_insert(values);
+        }
+        self
+    }
+
     /// The values of a key, if it is set.
     pub fn get(&self, key: &Key) -> Option<&[Value]> {
         self.set.get(key.name).map(Vec::as_slice)

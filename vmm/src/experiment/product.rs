@@ -7,12 +7,10 @@ use toml::{Spanned, Table, Value};
 use super::error::ConfigError;
 use super::file::ExperimentFile;
 use super::overrides::Overrides;
+use crate::workload;
 
 /// Most cases of a file. With one that ran for a second each, this many take three hours.
 pub const CASES_MAX: u128 = 10_000;
-
-/// Lists that describe a case, and do not multiply it.
-const NO_FACTORS: [&str; 1] = ["tlb_models"];
 
 /// Refuses a file whose lists multiply to more cases than anybody runs.
 pub(super) fn check(file: &ExperimentFile, overrides: &Overrides) -> Result<(), ConfigError> {
@@ -27,7 +25,7 @@ pub(super) fn check(file: &ExperimentFile, overrides: &Overrides) -> Result<(), 
         let inherited = defaults.iter().filter(|(key, _)| !case.contains_key(*key));
         let factors: Vec<(&str, usize)> = (case.iter().chain(inherited))
             .filter_map(|(key, value)| Some((key.as_str(), value.as_array()?.len())))
-            .filter(|(key, length)| *length > 1 && !set.contains_key(*key) && !NO_FACTORS.contains(key))
+            .filter(|(key, length)| *length > 1 && !set.contains_key(*key) && multiplies(key))
             .collect();
         let product =
             factors.iter().fold(1u128, |product, (_, length)| product.saturating_mul(*length as u128));
@@ -45,6 +43,11 @@ pub(super) fn check(file: &ExperimentFile, overrides: &Overrides) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// Some lists describe a case, and do not multiply it.
+fn multiplies(key: &str) -> bool {
+    workload::key(key).is_none_or(|key| !key.describes_by_list())
 }
 
 fn too_many<T>(

@@ -117,7 +117,7 @@ impl Table {
 }
 
 fn given(source: &Source<'_>, key: &'static Key, list: List<Raw>) -> Result<Given, ConfigError> {
-    let may_be_list = key.multiplies || key.name == crate::case::keys::TLB_MODELS.name;
+    let may_be_list = key.multiplies || key.describes_by_list();
     if !may_be_list && list.values.len() != 1 {
         let message = format!("`{}` takes one value", key.name);
         return Err(source.error_at(list.span, message, "write one value without brackets"));

@@ -60,7 +60,7 @@ pub fn not_compared(seen: &Seen<'_>) -> Vec<String> {
     }
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for what in What::ALL {
-        let counts = ALL.map(|lens| lens.count(what, seen));
+        let counts: Vec<Count> = ALL.iter().map(|lens| lens.count(what, seen)).collect();
         if counts.iter().any(|count| matches!(count, Count::Counted { .. })) {
             for count in counts {
                 if let Count::NotComparable(reason) = count {
@@ -84,7 +84,7 @@ pub fn what_to_check(row: &AgreementRecord) -> String {
         None => row.counts.keys().collect(),
     };
     let hint = |name: &str| {
-        let lens = ALL.into_iter().find(|lens| lens.name() == name).map(|lens| lens.what_to_check());
+        let lens = ALL.iter().find(|lens| lens.name() == name).map(|lens| lens.what_to_check());
         lens.or_else(|| (name == RULE).then_some(RULE_TO_CHECK))
     };
     let hints = names.into_iter().filter_map(|name| Some(format!("{name}: {}", hint(name)?)));

@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lens::pmu::{CounterResult, Counters, Event, PmuResult, Privilege, Shape};
+use crate::lens::pmu::{self, CounterResult, Counters, Event, PmuResult, Privilege, Shape};
 use crate::lens::trace::agree::Disagreement;
 use crate::lens::trace::counts::Counts;
 use crate::lens::trace::kind::Kinds;
 use crate::lens::trace::{Summary, TraceAbsent, Traced};
+use crate::lens::{LensReadings, Reading};
 use crate::record::agreement::PAGE_TABLE_LOADS;
 use crate::record::run::HostRecord;
 
@@ -30,6 +31,7 @@ pub(crate) fn summary() -> Summary {
         varying: 0,
         varying_footprint: 0,
         detour_instructions: 38,
+        stacks: BTreeMap::new(),
         system_calls: Vec::new(),
         clock_ticks: Some(170),
         between_marks: counts(5, 396),
@@ -57,7 +59,7 @@ pub(crate) fn counted(round_trips: u64) -> Seen<'static> {
         emulated: None,
         exits: 0,
         clock_median: None,
-        pmu: Vec::new(),
+        own_readings: Vec::new(),
     }
 }
 
@@ -80,7 +82,7 @@ fn pmu(total: u64, privilege: Privilege) -> PmuResult {
         self_tests: [0; 2],
     };
     PmuResult {
-        source: "software",
+        source: "software".into(),
         shape: Shape {
             family: 6,
             model: 106,
@@ -91,8 +93,8 @@ fn pmu(total: u64, privilege: Privilege) -> PmuResult {
             fixed: 3,
             fixed_width: 48,
         },
-        event_table: "",
-        notes: "",
+        event_table: "".into(),
+        notes: "".into(),
         privilege,
         counters: vec![instructions],
         left_out: Vec::new(),
@@ -265,7 +267,9 @@ proptest! {
         ][which];
         let total = (one * round_trips + besides).saturating_add_signed(off);
         let result = pmu(total, privilege);
-        let rows = agreements(&Seen { exits, pmu: vec![&result], ..counted(round_trips) }, &Ok(summary()));
+        let reading = Reading::Counted(result).to_value();
+        let readings = LensReadings(BTreeMap::from([(pmu::NAME.to_owned(), reading)]));
+        let rows = agreements(&Seen { exits, own_readings: vec![&readings], ..counted(round_trips) }, &Ok(summary()));
         let row = row(&rows, what);
         let exact = (one * round_trips + besides) as i64;
         prop_assert_eq!(row.agrees, (total as i64 - exact).unsigned_abs() <= 512 + exits);

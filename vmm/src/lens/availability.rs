@@ -37,9 +37,10 @@ pub(super) const HARDWARE_REMEDY: &str =
 pub fn abilities(host: &HostFacts) -> Vec<Ability> {
     if let Some(reason) = host.kvm.usable.reason() {
         let remedy = Some(reason);
-        return ALL.map(|lens| Ability::unavailable(lens.name(), "no guest can be run", remedy)).to_vec();
+        let absent = |name| Ability::unavailable(name, "no guest can be run", remedy);
+        return ALL.iter().map(|lens| absent(lens.name())).collect();
     }
-    ALL.map(|lens| lens.ability(host)).to_vec()
+    ALL.iter().map(|lens| lens.ability(host)).collect()
 }
 
 impl Ability {

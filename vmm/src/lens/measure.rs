@@ -1,12 +1,11 @@
-//! Running a guest with the lenses that look at it from outside: the guest's own performance counters and the host's.
+//! Running a guest with the lenses that look at it from outside while it runs.
 
 use abi::pmu::PmuPlan;
 use kvm_bindings::CpuId;
 use kvm_ioctls::VmFd;
+use serde_json::Value;
 
-use crate::lens::perf::PerfLens;
-use crate::lens::pmu::PmuSetup;
-use crate::lens::{LensReadings, LensRequest};
+use crate::lens::{ALL, LensReadings, LensRequest, Reading};
 use crate::machine::error::MachineError;
 use crate::machine::guest::{GuestConfig, GuestRun};
 use crate::machine::kvm::KvmDevice;
@@ -14,12 +13,18 @@ use crate::machine::probe::{Fault, Mark, Probe};
 use crate::machine::stages::Stages;
 use crate::machine::{self, StopFlag};
 
-/// What one guest left behind, and what hardware counters showed of it.
+/// Looks at one guest for a lens.
+pub(crate) trait Watch: Probe {
+    /// The guest has ended and left this: what came of it.
+    fn finish(self: Box<Self>, run: &GuestRun) -> Reading<Value>;
+}
+
+/// What one guest left behind, and what lenses showed of it.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// What it left.
     pub run: GuestRun,
-    /// What the counters showed between the marks, or why they did not.
+    /// What lenses showed between the marks, or why they did not.
     pub lenses: LensReadings,
 }
 
@@ -42,58 +47,58 @@ pub(crate) fn run_staged(
     stop: &StopFlag,
     stages: Option<&dyn Stages>,
 ) -> Result<Measured, MachineError> {
-    let mut counters = HardwareCounters { request, pmu: None, perf: PerfLens::new(request.perf) };
-    let run = machine::run_probed(config, stop, &mut counters, stages)?;
-    let lenses = counters.read(&run);
+    let mut watches = Watches::new(request)?;
+    let run = machine::run_probed(config, stop, &mut watches, stages)?;
+    let lenses = watches.finish(&run);
     Ok(Measured { run, lenses })
 }
 
-/// Both lenses that count by hardware, as the machine sees them.
-struct HardwareCounters<'a> {
-    request: &'a LensRequest,
-    /// There once the machine is.
-    pmu: Option<PmuSetup>,
-    perf: PerfLens,
-}
+/// All lenses that look at a guest, as the machine sees them.
+struct Watches(Vec<(&'static str, Box<dyn Watch>)>);
 
-impl HardwareCounters<'_> {
-    fn read(self, run: &GuestRun) -> LensReadings {
-        let read = |pmu: PmuSetup| pmu.read(run.pmu.as_deref(), run.round_trips, run.measured_ticks);
-        LensReadings { pmu: self.pmu.map(read).unwrap_or_default(), perf: self.perf.finish(run.round_trips) }
+impl Watches {
+    fn new(request: &LensRequest) -> Result<Watches, MachineError> {
+        let asked = ALL.iter().filter_map(|lens| Some((lens, request.0.get(lens.name())?)));
+        let watches = asked.map(|(lens, request)| Ok((lens.name(), lens.watch(request)?)));
+        Ok(Watches(watches.collect::<Result<_, MachineError>>()?))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &dyn Watch> {
+        self.0.iter().map(|(_, watch)| watch.as_ref())
+    }
+
+    fn finish(self, run: &GuestRun) -> LensReadings {
+        let readings = self.0.into_iter().map(|(lens, watch)| (lens.to_owned(), watch.finish(run)));
+        LensReadings(readings.collect())
     }
 }
 
-impl Probe for HardwareCounters<'_> {
+impl Probe for Watches {
     fn prepare(&mut self, device: &KvmDevice, supported: CpuId, vcpus: u32) -> Result<CpuId, MachineError> {
-        let setup = PmuSetup::new(&self.request.pmu, device, supported, vcpus)?;
-        let cpuid = setup.cpuid.clone();
-        self.pmu = Some(setup);
-        Ok(cpuid)
+        self.0.iter_mut().try_fold(supported, |cpuid, (_, watch)| watch.prepare(device, cpuid, vcpus))
     }
 
-    fn pmu_plan(&self) -> PmuPlan {
-        self.pmu.as_ref().map(PmuSetup::plan).unwrap_or_default()
+    fn pmu_plan(&self) -> Option<PmuPlan> {
+        self.all().find_map(Probe::pmu_plan)
     }
 
     fn created(&self, vm: &VmFd) -> Result<(), MachineError> {
-        let model = self.pmu.as_ref().and_then(|pmu| pmu.software.as_ref());
-        model.map_or(Ok(()), |model| model.install(vm))
+        self.all().try_for_each(|watch| watch.created(vm))
     }
 
     fn thread_begins(&self) {
-        self.perf.open_for_this_thread();
+        self.all().for_each(Probe::thread_begins);
     }
 
     fn mark(&self, mark: Mark) {
-        self.perf.mark(mark);
+        self.all().for_each(|watch| watch.mark(mark));
     }
 
     fn rung(&self, vcpu: u32, value: u32) {
-        if let Some(model) = self.pmu.as_ref().and_then(|pmu| pmu.software.as_ref()) {
-            model.ring(vcpu, value);
-        }
+        self.all().for_each(|watch| watch.rung(vcpu, value));
     }
 
+    /// A register belongs to one of them at most.
     fn access(
         &self,
         vcpu: u32,
@@ -101,7 +106,6 @@ impl Probe for HardwareCounters<'_> {
         value: Option<u64>,
         emulated: &dyn Fn() -> u64,
     ) -> Result<u64, Fault> {
-        let model = self.pmu.as_ref().and_then(|pmu| pmu.software.as_ref()).ok_or(Fault)?;
-        model.access(vcpu, register, value, emulated)
+        self.all().find_map(|watch| watch.access(vcpu, register, value, emulated).ok()).ok_or(Fault)
     }
 }

@@ -1,70 +1,65 @@
-//! What a guest's run is asked to count, and what came of it: a count, or the reason why there is none.
+//! What a guest's run is asked to count, and what came of it: a count, or the reason why there is none. Each lens has its own form
+//! of both, which nobody else looks into.
 
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::case::Parameters;
-use crate::lens::perf::PerfResult;
-use crate::lens::pmu::{PmuRequest, PmuResult, Privilege};
-use crate::lens::{Seen, took_no_part, took_part};
+use crate::lens::{ALL, Seen, took_no_part, took_part};
 use crate::record::run::LensRecord;
 
-/// Which hardware counters a run uses. The default is none: what is not asked for disturbs nothing.
+/// Lenses that look at a guest while it runs, each with what it is asked to count. The default is none: what is not asked for disturbs
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LensRequest {
-    /// The lens `pmu`: counters that the guest reads.
-    pub pmu: PmuRequest,
-    /// The lens `perf`: counters that the host reads.
-    pub perf: bool,
-}
+pub struct LensRequest(pub(super) BTreeMap<String, Value>);
 
 impl LensRequest {
-    /// What is asked for in every launch of a case. Both are read at the two marks only; where a host has no such counters nothing is
-    /// touched. The guest's own counters are those of one CPU, so they say nothing where several measure.
+    /// What is asked for in every launch of a case.
     pub fn of(case: &Parameters) -> LensRequest {
-        let is_alone = case.measuring_threads() == 1;
-        let pmu = if is_alone { PmuRequest::Host(Privilege::All) } else { PmuRequest::Off };
-        LensRequest { pmu, perf: true }
+        let asked = ALL.iter().filter_map(|lens| Some((lens.name().to_owned(), lens.request(case)?)));
+        LensRequest(asked.collect())
+    }
+
+    /// One lens.
+    pub fn only(lens: &str, request: Value) -> LensRequest {
+        LensRequest(BTreeMap::from([(lens.to_owned(), request)]))
     }
 }
 
-/// What they showed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct LensReadings {
-    /// The lens `pmu`.
-    pub pmu: Reading<PmuResult>,
-    /// The lens `perf`.
-    pub perf: Reading<PerfResult>,
-}
-
-/// The same in the form in which results have it, for readings that come from another process.
+/// What they showed, by lens, in the form in which results have it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LensValues {
-    /// The lens `pmu`.
-    pub pmu: Reading<Value>,
-    /// The lens `perf`.
-    pub perf: Reading<Value>,
-}
+pub struct LensReadings(pub(crate) BTreeMap<String, Reading<Value>>);
 
-impl From<&LensReadings> for LensValues {
-    fn from(readings: &LensReadings) -> LensValues {
-        LensValues { pmu: readings.pmu.to_value(), perf: readings.perf.to_value() }
+impl LensReadings {
+    /// What this lens showed.
+    pub fn of(&self, lens: &str) -> Reading<Value> {
+        self.0.get(lens).cloned().unwrap_or_default()
+    }
+
+    /// The same in the lens's own form.
+    pub fn read<T: DeserializeOwned>(&self, lens: &str) -> Reading<T> {
+        match self.of(lens) {
+            Reading::Counted(value) => match serde_json::from_value(value) {
+                Ok(count) => Reading::Counted(count),
+                Err(error) => Reading::absent(format!("the reading of {lens} has another form: {error}")),
+            },
+            Reading::Absent { reason, remedy } => Reading::Absent { reason, remedy },
+        }
     }
 }
 
-/// The record of a lens that reads hardware counters: it took part if it counted in every launch.
-pub(super) fn counters_record(
-    name: &str,
-    seen: &Seen<'_>,
-    reading: impl Fn(&LensValues) -> &Reading<Value>,
-) -> LensRecord {
+/// The record of a lens that looks at guests while they run: it took part if it counted in every launch.
+pub(super) fn record_of_readings(name: &str, seen: &Seen<'_>) -> LensRecord {
     let mut counted = Vec::new();
-    for values in &seen.readings {
-        match reading(values) {
-            Reading::Counted(count) => counted.push(count.clone()),
+    for readings in &seen.readings {
+        match readings.of(name) {
+            Reading::Counted(count) => counted.push(count),
             // What the host cannot do at all is the better reason.
             Reading::Absent { reason, .. } => {
-                return took_no_part(seen.host.absent_lenses.get(name).unwrap_or(reason).clone());
+                return took_no_part(seen.host.absent_lenses.get(name).cloned().unwrap_or(reason));
             }
         }
     }
@@ -102,10 +97,19 @@ impl<T> Reading<T> {
             Reading::Absent { .. } => None,
         }
     }
+
+    /// The same, taken out.
+    pub fn into_counted(self) -> Option<T> {
+        match self {
+            Reading::Counted(count) => Some(count),
+            Reading::Absent { .. } => None,
+        }
+    }
 }
 
 impl<T: Serialize> Reading<T> {
-    fn to_value(&self) -> Reading<Value> {
+    /// As results have it.
+    pub(super) fn to_value(&self) -> Reading<Value> {
         match self {
             // Counts are plain data: they can always be written.
             Reading::Counted(count) => Reading::Counted(serde_json::to_value(count).unwrap_or_default()),

@@ -1,7 +1,9 @@
 //! What all launches of a case have left for the lenses, and what can be counted of it.
 
-use crate::lens::LensValues;
-use crate::lens::pmu::{PmuResult, Privilege};
+use serde::de::DeserializeOwned;
+
+use crate::lens::LensReadings;
+use crate::lens::pmu::Privilege;
 use crate::lens::trace::Traced;
 use crate::record::run::HostRecord;
 
@@ -34,12 +36,20 @@ pub struct Seen<'a> {
     pub tsc_hz: Option<u64>,
     /// Median of the samples, where the clock counts instructions.
     pub clock_median: Option<u64>,
-    /// What hardware counters showed, as records have it, of each launch that left anything.
-    pub readings: Vec<&'a LensValues>,
-    /// Those of the guest, for arithmetic.
-    pub pmu: Vec<&'a PmuResult>,
+    /// What lenses showed of each launch that left anything.
+    pub readings: Vec<&'a LensReadings>,
+    /// The same for arithmetic, with which what comes from another process is not trusted.
+    pub own_readings: Vec<&'a LensReadings>,
     /// The traced guest.
     pub traced: &'a Traced,
+}
+
+impl Seen<'_> {
+    /// What a lens counted in each launch, for arithmetic; `None` where one has no count.
+    pub(super) fn counted<T: DeserializeOwned>(&self, lens: &str) -> Option<Vec<T>> {
+        let counts = self.own_readings.iter().map(|readings| readings.read(lens).into_counted());
+        counts.collect::<Option<Vec<T>>>().filter(|counts| !counts.is_empty())
+    }
 }
 
 /// Something that more than one lens counts.

@@ -1,6 +1,7 @@
 //! What one guest is given and what comes back: the contract between the machine model and those who use it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use abi::flush::FlushReport;
@@ -94,6 +95,17 @@ pub enum Pin {
     Auto,
     /// vCPU n on the n-th CPU of this list, round robin.
     List(Vec<usize>),
+}
+
+impl fmt::Display for Pin {
+    /// As on the command line; `none` where nothing is pinned.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pin::None => f.write_str("none"),
+            Pin::Auto => f.write_str("auto"),
+            Pin::List(cpus) => f.write_str(&cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")),
+        }
+    }
 }
 
 /// Where the guest's serial console goes. What the guest printed is kept in [`GuestRun::console`] in any case.

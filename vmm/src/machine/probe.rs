@@ -29,9 +29,9 @@ pub(crate) trait Probe: Sync {
         Ok(supported)
     }
 
-    /// What the guest's kernel is to do with its performance counters.
-    fn pmu_plan(&self) -> PmuPlan {
-        PmuPlan::default()
+    /// What the guest's kernel is to do with its performance counters, if it is to do anything.
+    fn pmu_plan(&self) -> Option<PmuPlan> {
+        None
     }
 
     /// The VM exists and has no vCPUs yet.

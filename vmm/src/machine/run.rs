@@ -163,7 +163,7 @@ impl Machine {
             vcpu.prepare(&cpuid, boot::start(&image, &layout, vcpu.index))?;
         }
         let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
-        boot::load(vm.memory(), config, &image, &layout, page, clocks, probe.pmu_plan())?;
+        boot::load(vm.memory(), config, &image, &layout, page, clocks, probe.pmu_plan().unwrap_or_default())?;
         let stats = if device.has_stats {
             GuestStats::open(&vm.fd, vcpus.iter().map(|vcpu| &vcpu.fd))
         } else {

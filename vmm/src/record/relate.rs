@@ -49,9 +49,19 @@ fn empty_pair(case: &CaseRecord) -> Option<(Parameters, u64)> {
     Some((case.parameters.clone(), median))
 }
 
+/// What a case has in common with all cases that it is compared with, but for pairs of clock reads.
+pub fn kin(case: &Parameters) -> Parameters {
+    in_user_spaces(&Parameters { guests: case.guests.map(|_| 1), ..case.clone() })
+}
+
+/// Whether a pair of clock reads is measured where the client of the case runs.
+pub fn is_pair_of(pair: &Parameters, case: &Parameters) -> bool {
+    pair.client == case.client && pair.vcpus == case.vcpus
+}
+
 /// The pair measured where the client runs, preferably with the same PCID setting, which two clock reads do not feel.
 fn best_empty_pair(pairs: &[(Parameters, u64)], case: &Parameters) -> Option<u64> {
-    let fitting = || pairs.iter().filter(|(pair, _)| pair.client == case.client && pair.vcpus == case.vcpus);
+    let fitting = || pairs.iter().filter(|(pair, _)| is_pair_of(pair, case));
     fitting().find(|(pair, _)| pair.pcid == case.pcid).or(fitting().next()).map(|(_, median)| *median)
 }
 

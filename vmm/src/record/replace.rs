@@ -37,7 +37,7 @@ pub(super) fn remove_run(folder: &Path, forms: &[Form]) -> Result<(), StoreError
 
 /// The name of a file that lies in the folder of the samples itself. A record is a file like any other, and may say
 /// anything.
-fn own_samples(path: &str) -> Option<&str> {
+pub(super) fn own_samples(path: &str) -> Option<&str> {
     let mut parts = Path::new(path).components();
     match (parts.next(), parts.next(), parts.next()) {
         (Some(Component::Normal(folder)), Some(Component::Normal(name)), None)
@@ -50,7 +50,7 @@ fn own_samples(path: &str) -> Option<&str> {
 }
 
 /// Removes a file, or a link in its place, not what that leads to.
-fn remove(file: &Path) -> Result<(), StoreError> {
+pub(super) fn remove(file: &Path) -> Result<(), StoreError> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", file)(error)),
         _ => Ok(()),

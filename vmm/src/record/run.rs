@@ -41,6 +41,9 @@ pub struct RunRecord {
     /// When it ended; absent while it is under way, and for ever when it was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_utc: Option<String>,
+    /// When it was gone on with, after it had been stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<ResumedRecord>,
     /// How far it is.
     pub state: RunState,
     /// What the figures depend on.
@@ -50,6 +53,12 @@ pub struct RunRecord {
     /// What the experiment asks for and this host does not have.
     #[serde(default)]
     pub absent: Vec<Absent>,
+    /// Which part of the experiment it is, where several machines share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardRecord>,
+    /// What it was merged of, if it is several runs in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergedRecord>,
     /// Cases that the run is to have.
     pub cases_planned: usize,
     /// Launches of all of them together; 0 in records of old.
@@ -58,6 +67,72 @@ pub struct RunRecord {
     /// Cases begun so far, each with the launches that have ended.
     #[serde(default)]
     pub cases: Vec<CaseRecord>,
+}
+
+/// That a run was gone on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumedRecord {
+    /// When, RFC 3339 in UTC.
+    pub at_utc: String,
+    /// Launches that had ended before.
+    pub launches_done: u64,
+}
+
+/// A part of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Which, from 1.
+    pub index: u32,
+    /// How many there are.
+    pub of: u32,
+    /// Names of the cases of all parts, in their order.
+    pub cases: Vec<String>,
+}
+
+/// Several runs in one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MergedRecord {
+    /// The runs.
+    pub sources: Vec<SourceRecord>,
+    /// Counts that are to be the same everywhere, and are not.
+    pub findings: Vec<FindingRecord>,
+}
+
+/// One of the runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// Its host, with all its facts.
+    pub host: HostRecord,
+    /// When it began, RFC 3339 in UTC.
+    pub started_utc: String,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_utc: Option<String>,
+    /// When it was gone on with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<ResumedRecord>,
+    /// Which part, such as `2/5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// Its cases.
+    pub cases: usize,
+}
+
+/// A count that two runs do not agree on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// Name of the case.
+    pub case: String,
+    /// Name of the count.
+    pub count: String,
+    /// The host of the first run that has the case.
+    pub first_host: String,
+    /// Per round trip, there.
+    pub first: f64,
+    /// The host of the other run.
+    pub second_host: String,
+    /// Per round trip, there.
+    pub second: f64,
 }
 
 /// Which inkbed.
@@ -164,6 +239,9 @@ pub struct Absent {
 pub struct CaseRecord {
     /// Its name, unique in the run.
     pub name: String,
+    /// The host that measured it, where a run has cases of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// What was set.
     pub parameters: Parameters,
     /// How it ended: `finished` with status 0, or that of the first guest that ended otherwise.
@@ -406,10 +484,13 @@ impl RunRecord {
             experiment,
             started_utc,
             finished_utc: None,
+            resumed: Vec::new(),
             state: RunState::Running,
             host,
             guest,
             absent,
+            shard: None,
+            merged: None,
             cases_planned,
             launches_planned: 0,
             cases: Vec::new(),
@@ -419,6 +500,11 @@ impl RunRecord {
     /// Launches that have ended, of all cases.
     pub fn launches_done(&self) -> u64 {
         self.cases.iter().map(CaseRecord::launches_done).sum()
+    }
+
+    /// How many cases have had all their launches.
+    pub fn cases_complete(&self) -> usize {
+        self.cases.iter().filter(|case| case.is_complete()).count()
     }
 
     /// Cases that did not come out as they should.

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use serde::Serialize;
+
 use super::atomic::{Flush, Written, write_atomically};
 use super::form::Form;
 use super::journal::{self, JOURNAL_FILE, Journal};
@@ -22,7 +24,7 @@ use crate::printable::json;
 pub const RECORD_FILE: &str = "results.json";
 
 /// Most bytes of a record that is read: some hundred times the longest that a run has written.
-const RECORD_SIZE_MAX: u64 = 256 << 20;
+pub(super) const RECORD_SIZE_MAX: u64 = 256 << 20;
 
 /// Name of the page for a browser, which is written at a run's end where somebody asks for it.
 pub const PAGE_FILE: &str = "report.html";
@@ -121,11 +123,11 @@ pub fn lock(path: &Path) -> Result<FolderLock, StoreError> {
 /// The folder of a run that is under way. No other run gets it meanwhile.
 #[derive(Debug)]
 pub struct ResultsFolder {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// What the record is written as besides.
-    forms: &'static [Form],
+    pub(super) forms: &'static [Form],
     lock: FolderLock,
-    journal: RefCell<Option<Journal>>,
+    pub(super) journal: RefCell<Option<Journal>>,
     /// Why the names of its files may get lost in a power failure.
     not_flushed: OnceLock<String>,
 }
@@ -141,6 +143,15 @@ impl ResultsFolder {
         if check_may_be_taken(path, overwrite)? == Content::Run {
             replace::remove_run(path, forms)?;
         }
+        ResultsFolder::locked(path, forms, lock)
+    }
+
+    /// The folder of somebody who has its lock.
+    pub(super) fn locked(
+        path: &Path,
+        forms: &'static [Form],
+        lock: FolderLock,
+    ) -> Result<ResultsFolder, StoreError> {
         let samples = replace::samples_folder(path)?;
         fs::create_dir_all(&samples).map_err(io_error("make the folder", &samples))?;
         let (journal, not_flushed) = (RefCell::new(None), OnceLock::new());
@@ -149,11 +160,8 @@ impl ResultsFolder {
 
     /// Makes the folder `path`, or with a number behind its name the first one that is free.
     pub fn create_new(path: &Path, forms: &'static [Form]) -> Result<ResultsFolder, StoreError> {
-        const NUMBERS: u32 = 1000;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let numbered = (2..NUMBERS).map(|number| path.with_file_name(format!("{name}-{number}")));
         let mut result = ResultsFolder::create(path, false, forms);
-        for next in numbered {
+        for next in numbered(path) {
             if !matches!(result, Err(StoreError::NotEmpty { .. } | StoreError::UnderWay { .. })) {
                 break;
             }
@@ -191,18 +199,32 @@ impl ResultsFolder {
         })
     }
 
+    /// Takes over a file of raw samples, `listed` in the record of the run in `folder`, under the name `path`. Whether it was there.
+    pub fn copy_samples(&self, folder: &Path, listed: &str, path: &str) -> Result<bool, StoreError> {
+        let Some(name) = replace::own_samples(listed) else { return Ok(false) };
+        let from = replace::samples_folder(folder)?.join(name);
+        let mut file = match File::open(&from) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io_error("read", &from)(error)),
+        };
+        self.write(path, Flush::Later, |mut writer| io::copy(&mut file, &mut writer).map(drop))?;
+        Ok(true)
+    }
+
     /// Writes the record of a run that begins.
     pub fn begin(&self, run: &RunRecord) -> Result<(), StoreError> {
         self.write(RECORD_FILE, Flush::Now, |writer| write_json(writer, run))
     }
 
-    /// Adds launches to a run that has begun: those of case `index` from number `launches_before` on. They are on the disk when it
-    /// returns, and what was there before is not written again.
-    pub fn append(
+    /// Adds launches to a run that has begun: those of case `index` from number `launches_before` on, with what is `kept` of them to
+    /// go on after a stop. They are on the disk when it returns, and what was there before is not written again.
+    pub fn append<K: Serialize>(
         &self,
         index: usize,
         case: &mut CaseRecord,
         launches_before: usize,
+        kept: &K,
     ) -> Result<(), StoreError> {
         let path = self.path.join(JOURNAL_FILE);
         let mut begun = self.journal.borrow_mut();
@@ -210,15 +232,18 @@ impl ResultsFolder {
             Some(journal) => journal,
             None => Journal::begin(&path).map_err(io_error("write", &path))?,
         };
-        begun.insert(journal).append(index, case, launches_before).map_err(io_error("write", &path))
+        begun.insert(journal).append(index, case, launches_before, kept).map_err(io_error("write", &path))
     }
 
-    /// Writes `results.json` of a run that has ended, then what is only another form of it.
+    /// Writes `results.json` of a run that has ended, then what is only another form of it. The journal of an interrupted run stays for
+    /// whoever goes on with it.
     pub fn write_record(&self, run: &RunRecord) -> Result<(), StoreError> {
         self.write(RECORD_FILE, Flush::Now, |writer| write_json(writer, run))?;
         self.journal.replace(None);
-        let path = self.path.join(JOURNAL_FILE);
-        journal::remove(&path).map_err(io_error("remove", &path))?;
+        if run.state == RunState::Finished {
+            let path = self.path.join(JOURNAL_FILE);
+            journal::remove(&path).map_err(io_error("remove", &path))?;
+        }
         for form in self.forms.iter().filter(|form| (form.is_wanted)(run)) {
             self.write(form.file, Flush::Later, |writer| (form.write)(writer, run))?;
         }
@@ -290,12 +315,8 @@ pub fn read_record(folder: &Path) -> Result<RunRecord, StoreError> {
     let mut run: RunRecord = read.map_err(|error| not_a_record(error.to_string()))?;
     if run.state == RunState::Running {
         let path = path.with_file_name(JOURNAL_FILE);
-        match read_text(&path, RECORD_SIZE_MAX) {
-            Ok(text) => journal::add(&mut run, &text)
-                .map_err(|reason| StoreError::NotARecord { path: path.clone(), reason })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error("read", &path)(error)),
-        }
+        let whole = journal::read(&path, RECORD_SIZE_MAX).map_err(io_error("read", &path))?;
+        journal::add(&mut run, &whole.text).map_err(|reason| StoreError::NotARecord { path, reason })?;
     }
     Ok(run)
 }
@@ -329,6 +350,13 @@ fn check_may_be_taken(path: &Path, overwrite: bool) -> Result<Content, StoreErro
     Err(StoreError::NotEmpty { path: path.to_owned(), holds_run })
 }
 
+/// Other names for a folder whose own is taken: with a number from 2 on behind it.
+pub fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> {
+    const NUMBERS: u32 = 1000;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    (2..NUMBERS).map(move |number| path.with_file_name(format!("{name}-{number}")))
+}
+
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { action, path, source }
@@ -352,7 +380,7 @@ mod tests {
         let cases = std::mem::take(&mut run.cases);
         results.begin(&run).unwrap();
         for (index, mut case) in cases.into_iter().enumerate() {
-            results.append(index, &mut case, 0).unwrap();
+            results.append(index, &mut case, 0, &()).unwrap();
             run.cases.push(case);
             let read = read_record(&path).unwrap();
             assert_eq!((read.state, &read.cases[index].launches), (run.state, &run.cases[index].launches));

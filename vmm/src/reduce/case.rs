@@ -12,7 +12,7 @@ use super::timing;
 use crate::case::Case;
 use crate::lens::agree::{agreements, not_compared};
 use crate::lens::trace::Traced;
-use crate::lens::{ALL, LensValues, Seen};
+use crate::lens::{ALL, LensReadings, Seen};
 use crate::machine::guest::GuestRun;
 use crate::record::channel::{ChannelRecord, Channels, Undisturbed};
 use crate::record::flush::FlushRecord;
@@ -50,7 +50,8 @@ pub fn case_record(
         traced,
         has_kvm_stats: !kvm_stats.is_empty(),
         tsc_hz: tsc_hz(launches),
-        readings: readings(launches),
+        readings: readings(launches, |_| true),
+        own_readings: readings(launches, |launch| launch.process.is_none()),
         round_trips,
         launches: runs.len() as u64,
         cpus: case.parameters.vcpus,
@@ -67,10 +68,10 @@ pub fn case_record(
             .get("round_trip")
             .filter(|_| host.tsc_counts_instructions)
             .and_then(ChannelRecord::median_without_others),
-        pmu: launches.iter().filter_map(|launch| launch.launch.pmu.as_ref()).collect(),
     };
     CaseRecord {
         name: case.name.clone(),
+        host: None,
         parameters: case.parameters.clone(),
         outcome: first_failure.or(outcomes().next()).cloned().unwrap_or(OutcomeRecord::Interrupted),
         round_trips,
@@ -142,9 +143,9 @@ fn undisturbed(launches: &[&Distribution]) -> Undisturbed {
     Undisturbed { count: figures.iter().map(|(_, count)| count).sum(), median: middle(figures) }
 }
 
-/// Of each launch that left anything.
-fn readings(launches: &[Reduced]) -> Vec<&LensValues> {
-    let launches = launches.iter().map(|reduced| &reduced.launch);
+/// Of each launch of these that left anything.
+fn readings(launches: &[Reduced], which: impl Fn(&Launch) -> bool) -> Vec<&LensReadings> {
+    let launches = launches.iter().map(|reduced| &reduced.launch).filter(|launch| which(launch));
     launches.filter(|launch| launch.result.is_ok()).map(|launch| &launch.lenses).collect()
 }
 

@@ -1,11 +1,10 @@
 //! Tests of the rule cause by cause: a busy machine fails nothing, a wrong kernel fails whatever happens beside it.
 
-use super::*;
 use crate::case::tests::parameters;
 use crate::case::{Case, Parameters};
 use crate::lens::Measured;
 use crate::machine::guest::GuestRun;
-use crate::record::run::HostRecord;
+use crate::record::run::{CaseRecord, HostRecord};
 use crate::reduce::tests::{case_of, guest_run, run_record};
 use crate::report::preemption::note;
 use crate::system::placement::Placement;

@@ -52,7 +52,7 @@ fn lone(
         system_ns: 2,
         cgroup: None,
     };
-    Launch { result, lenses: Default::default(), pmu: None, process: Some(Process { index, launch, guest }) }
+    Launch { result, lenses: Default::default(), process: Some(Process { index, launch, guest }) }
 }
 
 #[test]

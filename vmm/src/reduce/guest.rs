@@ -1,11 +1,13 @@
 //! A guest that had a process of its own, at its end.
 
-use crate::lens::LensValues;
+use serde::{Deserialize, Serialize};
+
+use crate::lens::LensReadings;
 use crate::machine::guest::GuestRun;
 use crate::record::density::{CgroupUse, MemoryFigures};
 
 /// One guest of many, at its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Guest {
     /// What it left, or how it was lost.
     pub result: Result<Ended, Lost>,
@@ -22,16 +24,16 @@ pub struct Guest {
 }
 
 /// A guest that ended in one way or another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ended {
     /// What it left behind.
     pub run: GuestRun,
     /// What its hardware counters showed.
-    pub lenses: LensValues,
+    pub lenses: LensReadings,
 }
 
 /// A guest without an end of its own.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Lost {
     /// It was never run.
     #[error("{0}")]
@@ -42,7 +44,7 @@ pub enum Lost {
 }
 
 /// Times from the start of a guest's process, ns. What it never came to is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     /// The process's own code runs.
     pub entered_ns: Option<u64>,

@@ -2,13 +2,13 @@
 
 use abi::report::SAMPLE_DISTURBED;
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use super::claims::{self, Claim};
 use super::density::{part, process_record};
 use super::guest::{Guest, Lost};
 use crate::case::Case;
-use crate::lens::pmu::PmuResult;
-use crate::lens::{LensValues, Measured};
+use crate::lens::{LensReadings, Measured};
 use crate::machine::guest::{GuestRun, Outcome};
 use crate::record::outcome::{OutcomeRecord, ServerFaultRecord};
 use crate::record::run::LaunchRecord;
@@ -18,20 +18,18 @@ use crate::statistics::at_once::Part;
 use crate::statistics::distribution::{Distribution, Marked};
 
 /// One guest of a case.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Launch {
     /// What it left, or how it was lost.
     pub result: Result<GuestRun, Lost>,
-    /// What its hardware counters showed.
-    pub lenses: LensValues,
-    /// The same of the lens `pmu`, for arithmetic; what comes from another process is not trusted with it.
-    pub pmu: Option<PmuResult>,
+    /// What lenses showed of it.
+    pub lenses: LensReadings,
     /// The process that it had of its own.
     pub process: Option<Process>,
 }
 
 /// The process of a guest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Process {
     /// Which of the guests at once.
     pub index: u32,
@@ -43,21 +41,14 @@ pub struct Process {
 
 impl From<Measured> for Launch {
     fn from(measured: Measured) -> Launch {
-        let lenses = LensValues::from(&measured.lenses);
-        let pmu = measured.lenses.pmu.counted().cloned();
-        Launch { result: Ok(measured.run), lenses, pmu, process: None }
+        Launch { result: Ok(measured.run), lenses: measured.lenses, process: None }
     }
 }
 
 impl Launch {
     /// A guest that nobody could run.
     pub fn not_started(reason: String) -> Launch {
-        Launch {
-            result: Err(Lost::NotStarted(reason)),
-            lenses: LensValues::default(),
-            pmu: None,
-            process: None,
-        }
+        Launch { result: Err(Lost::NotStarted(reason)), lenses: LensReadings::default(), process: None }
     }
 }
 
@@ -68,7 +59,7 @@ const CONSOLE_TAIL_LINES: usize = 20;
 const CONSOLE_TAIL_BYTES: usize = 4096;
 
 /// A guest that has ended, without its samples: as many launches as there may be, what stays of each is bounded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reduced {
     /// What it left; its samples are gone.
     pub(super) launch: Launch,

@@ -117,6 +117,7 @@ pub(crate) fn run_record() -> RunRecord {
         },
         started_utc: "2026-01-02T03:04:05Z".to_owned(),
         finished_utc: Some("2026-01-02T03:05:05Z".to_owned()),
+        resumed: Vec::new(),
         state: RunState::Finished,
         host: HostRecord {
             name: "box".to_owned(),
@@ -125,6 +126,8 @@ pub(crate) fn run_record() -> RunRecord {
         },
         guest: GuestRecord { sha256: "cd".repeat(32), kernel_file: None, servers_folder: None },
         absent: Vec::new(),
+        shard: None,
+        merged: None,
         cases_planned: cases.len(),
         launches_planned: cases.len() as u64,
         cases,

@@ -6,7 +6,6 @@ use crate::case::Parameters;
 use crate::case::workload::Does;
 use crate::host::Timing;
 use crate::record::run::HostRecord;
-use crate::system::placement::Placement;
 
 /// KVM's statistic of instructions that it emulated.
 const EMULATED_INSTRUCTIONS: &str = "insn_emulation";
@@ -36,13 +35,14 @@ pub fn judge(
 }
 
 fn stays_in_user_mode(case: &Parameters) -> bool {
-    case.workload.nature().does == Does::ReadsClock && case.client != Placement::Kernel
+    case.workload.nature().does == Does::ReadsClock && !case.client.is_in_kernel()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::tests::parameters;
+    use crate::system::placement::Placement;
     use crate::workload::{Call, Empty};
     fn stats(emulated: u64) -> BTreeMap<String, u64> {
         BTreeMap::from([(EMULATED_INSTRUCTIONS.to_owned(), emulated)])

@@ -39,7 +39,7 @@ const COLUMNS: [&str; 24] = [
 ];
 
 /// Columns behind the counters.
-const LAST_COLUMNS: [&str; 11] = [
+const LAST_COLUMNS: [&str; 12] = [
     "kvm_exits_per_round_trip",
     "other_calls_answered_meanwhile_per_round_trip",
     "other_calls_failed_per_round_trip",
@@ -51,6 +51,7 @@ const LAST_COLUMNS: [&str; 11] = [
     "tlb_model",
     "tlb_model_first_level_misses",
     "tlb_model_walks",
+    "host",
 ];
 
 /// Writes all cases. What was not measured is an empty field. Counters are per round trip.
@@ -64,10 +65,10 @@ pub fn write_csv(writer: &mut dyn Write, run: &RunRecord) -> io::Result<()> {
     csv.write_record(first.into_iter().chain(set).chain(middle).chain(counters).chain(last))?;
     for case in &run.cases {
         if case.ticks.is_empty() {
-            csv.write_record(row(case, None).iter().map(|cell| line(cell).into_owned()))?;
+            csv.write_record(row(run, case, None).iter().map(|cell| line(cell).into_owned()))?;
         }
         for channel in &case.ticks {
-            csv.write_record(row(case, Some(channel)).iter().map(|cell| line(cell).into_owned()))?;
+            csv.write_record(row(run, case, Some(channel)).iter().map(|cell| line(cell).into_owned()))?;
         }
     }
     csv.flush()
@@ -82,7 +83,7 @@ fn text<T: ToString>(value: Option<T>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<String> {
+fn row(run: &RunRecord, case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<String> {
     let parameters = &case.parameters;
     let summary = |field: fn(&ChannelRecord) -> u64| text(channel.map(|(_, channel)| field(channel)));
     let interval = channel.and_then(|(_, channel)| channel.summary.interval);
@@ -131,6 +132,7 @@ fn row(case: &CaseRecord, channel: Option<(&String, &ChannelRecord)>) -> Vec<Str
     row.push(text(model.map(|report| &report.model)));
     row.push(text(steady.map(|total| total.first_level_misses)));
     row.push(text(steady.map(|total| total.walks)));
+    row.push(case.host.as_ref().unwrap_or(&run.host.name).clone());
     row
 }
 

@@ -12,8 +12,9 @@ use crate::lens::trace;
 use crate::machine::guest::HugePages;
 use crate::record::agreement::PAGE_TABLE_LOADS;
 use crate::record::density::DensityRecord;
-use crate::record::run::{CaseRecord, RunRecord, RunState};
+use crate::record::run::{CaseRecord, FindingRecord, RunRecord, RunState};
 use crate::reduce::cause;
+use crate::run::until::Precision;
 use crate::statistics::at_once::NotAtOnce;
 
 /// The notes of a run, most important first; `run` is what tables show of what was `measured`.
@@ -23,7 +24,9 @@ pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
     notes.extend(crate::report::ticks::note(measured, run));
     notes.extend(timing(run));
     notes.extend(disagreements(run));
+    notes.extend(findings(run));
     notes.extend(unfinished(run));
+    notes.extend(not_narrow(run));
     notes.extend(overcommitted(run));
     notes.extend(huge_pages(run));
     notes.extend(stood_still(run));
@@ -46,6 +49,20 @@ pub fn notes(run: &RunRecord, measured: &RunRecord) -> Vec<String> {
 fn failures(run: &RunRecord) -> impl Iterator<Item = String> {
     let failed = run.cases.iter().filter(|case| !case.outcome.is_success());
     failed.map(|case| format!("FAILED {}: {}.", case.name, case.outcome))
+}
+
+/// What machines do not agree on.
+fn findings(run: &RunRecord) -> impl Iterator<Item = String> {
+    let findings = run.merged.iter().flat_map(|merged| &merged.findings);
+    findings.map(|finding| {
+        let FindingRecord { case, count, first_host, first, second_host, second } = finding;
+        let count = count.replace('_', " ");
+        format!(
+            "(!) {case}: {} {count} per round trip on {first_host}, {} on {second_host}; it must be the same everywhere.",
+            format::count(*first),
+            format::count(*second)
+        )
+    })
 }
 
 fn disagreements(run: &RunRecord) -> impl Iterator<Item = String> {
@@ -91,7 +108,7 @@ fn timing(run: &RunRecord) -> Vec<String> {
 }
 
 fn unfinished(run: &RunRecord) -> Option<String> {
-    let done = run.cases.iter().filter(|case| case.is_complete()).count();
+    let done = run.cases_complete();
     // Records of old do not know how many launches they were to have.
     let launches = match run.launches_planned {
         0 => String::new(),
@@ -103,6 +120,22 @@ fn unfinished(run: &RunRecord) -> Option<String> {
         RunState::Interrupted => Some(format!("Interrupted: {done} were measured.")),
         RunState::Running => Some(format!("Under way, or killed: {done} are there so far.")),
     }
+}
+
+/// Cases that had all launches that they might have, and are not as sure as was asked for.
+fn not_narrow(run: &RunRecord) -> Option<String> {
+    let precision: Precision = run.experiment.overrides.get("until")?.parse().ok()?;
+    let is_wide = |case: &&CaseRecord| !case.ticks.is_empty() && !precision.is_met_by(&case.ticks);
+    let wide: Vec<&str> = run.cases.iter().filter(is_wide).map(|case| case.name.as_str()).collect();
+    let is_time = run.host.timing_problem.is_none();
+    (is_time && !wide.is_empty()).then(|| {
+        format!(
+            "{precision} was not reached in {} of {} cases: {}.",
+            wide.len(),
+            run.cases.len(),
+            wide.join(", ")
+        )
+    })
 }
 
 fn overcommitted(run: &RunRecord) -> Option<String> {

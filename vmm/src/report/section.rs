@@ -71,6 +71,7 @@ fn section(run: &RunRecord, name: &str, cases: &[&CaseRecord]) -> Section {
     }
     columns
         .push(column(&rows, workload.way(), KEEP, false, |(case, _)| format::placements(&case.parameters)));
+    columns.push(column(&rows, "host", KEEP, false, |(case, _)| case.host.clone().unwrap_or_default()));
     columns.push(column(&rows, "outcome", KEEP, false, |(case, _)| match case.outcome.is_success() {
         true => String::new(),
         false => "failed".to_owned(),

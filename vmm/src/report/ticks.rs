@@ -14,6 +14,13 @@ pub enum Ticks {
     All,
 }
 
+impl Ticks {
+    /// Those of a command, which has the option `--ticks` or not.
+    pub fn by_option(all: bool) -> Ticks {
+        if all { Ticks::All } else { Ticks::Meaningful }
+    }
+}
+
 /// The run as its tables show it. What is no time would only be compared, so it is not there, nor are its ratios and intervals.
 pub fn shown(run: &RunRecord, ticks: Ticks) -> RunRecord {
     let mut run = run.clone();

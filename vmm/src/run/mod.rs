@@ -3,4 +3,8 @@
 pub mod fleet;
 pub mod host;
 pub mod plan;
+pub mod resume;
 pub mod session;
+pub mod shard;
+pub mod so_far;
+pub mod until;

@@ -10,9 +10,10 @@ use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::Pin;
-use crate::record::run::{CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord};
+use crate::record::run::{CaseRecord, ExperimentRecord, GuestRecord, HostRecord, RunRecord, ShardRecord};
 use crate::record::store::{ResultsFolder, StoreError};
 use crate::run::session::{GuestRunner, Observer, Runner, now};
+use crate::run::shard::Shard;
 
 /// A file and what it asks for.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Plan<'a> {
     pub file: &'a ExperimentFile,
     /// Its cases.
     pub experiment: Experiment,
+    /// Which part of all cases they are, if not all.
+    shard: Option<ShardRecord>,
 }
 
 impl<'a> Plan<'a> {
@@ -30,7 +33,7 @@ impl<'a> Plan<'a> {
         overrides: &Overrides,
         limits: &Limits,
     ) -> Result<Plan<'a>, ConfigError> {
-        Ok(Plan { file, experiment: expand(file, overrides, limits)? })
+        Ok(Plan { file, experiment: expand(file, overrides, limits)?, shard: None })
     }
 
     /// Keeps the cases whose names match one of these patterns; without a pattern all of them.
@@ -39,6 +42,14 @@ impl<'a> Plan<'a> {
             |name: &str| patterns.is_empty() || patterns.iter().any(|pattern| matches_pattern(name, pattern));
         self.experiment.cases.retain(|case| is_wanted(&case.name));
         self.experiment.unavailable.retain(|case| is_wanted(&case.what));
+        self
+    }
+
+    /// Keeps the cases of one shard.
+    pub fn shard(mut self, shard: Shard) -> Plan<'a> {
+        let cases = self.experiment.cases.iter().map(|case| case.name.clone()).collect();
+        self.shard = Some(ShardRecord { index: shard.index, of: shard.of, cases });
+        self.experiment.cases = shard.choose(self.experiment.cases);
         self
     }
 
@@ -65,7 +76,8 @@ impl<'a> Plan<'a> {
             overrides: changed,
         };
         let absent = experiment.absent.iter().chain(&experiment.unavailable).cloned().collect();
-        RunRecord::begun(record, now(), host, guest, absent, experiment.cases.len())
+        let begun = RunRecord::begun(record, now(), host, guest, absent, experiment.cases.len());
+        RunRecord { shard: self.shard.clone(), ..begun }
     }
 
     /// Runs its cases and adds them to `record`, which is in the folder as well. See [`Runner::run`].
@@ -78,10 +90,27 @@ impl<'a> Plan<'a> {
         record: &mut RunRecord,
         observer: &mut dyn Observer,
     ) -> Result<(), StoreError> {
+        self.runner(guests, image, pin, results).run(&self.experiment.cases, record, observer)
+    }
+
+    /// What runs its cases.
+    pub fn runner<'r>(
+        &'r self,
+        guests: &'r dyn GuestRunner,
+        image: &'r GuestImage,
+        pin: &'r Pin,
+        results: &'r ResultsFolder,
+    ) -> Runner<'r> {
         let quotas = self.experiment.quotas.as_ref();
-        let trace_budget = self.experiment.trace_budget;
-        let runner = Runner { guests, image, pin, quotas, trace_budget, results };
-        runner.run(&self.experiment.cases, record, observer)
+        Runner {
+            guests,
+            image,
+            pin,
+            quotas,
+            trace_budget: self.experiment.trace_budget,
+            until: None,
+            results,
+        }
     }
 }
 

@@ -1,29 +1,30 @@
 //! Running an experiment: case after case, each in guests of its own, each on the disk before the next begins.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use crate::case::Case;
+use crate::case::{Case, launches};
 use crate::guest_image::GuestImage;
 use crate::lens::trace::{self, TraceError};
 use crate::lens::trace::{TraceAbsent, Traced};
-use crate::lens::{LensRequest, LensValues, Measured, measure};
+use crate::lens::{LensReadings, LensRequest, Measured, measure};
 use crate::machine::guest::{GuestConfig, Outcome, Pin};
 use crate::machine::{self, MachineError, StopFlag};
 use crate::printable::chain;
-use crate::record::channel::Channels;
 use crate::record::outcome::OutcomeRecord;
 use crate::record::quota::Quotas;
 use crate::record::relate::relate;
 use crate::record::run::{CaseRecord, RunRecord, RunState};
 use crate::record::samples::{SamplesFile, every, file_name};
 use crate::record::store::{ResultsFolder, StoreError};
-use crate::reduce::case::{case_record, channels};
+use crate::reduce::case::case_record;
 use crate::reduce::claims;
 use crate::reduce::drift::drift;
 use crate::reduce::guest::{Ended, Guest, Lost};
 use crate::reduce::launch::{Launch, Process, Reduced};
 use crate::run::fleet::{Fleet, FleetError};
-use crate::statistics::few_launches::BOOTSTRAP_LAUNCHES_MIN;
+use crate::run::so_far::{Before, Kept, most, turns};
+use crate::run::until::Until;
 use crate::tlb::stream::Event;
 use crate::tlb::{Model, TlbReport, WhatIf};
 use crate::workload::guest::{guest_config, traced_guest_config};
@@ -110,6 +111,8 @@ pub struct Runner<'a> {
     pub quotas: Option<&'a Quotas>,
     /// What all traces may take together.
     pub trace_budget: Option<Duration>,
+    /// How long cases go on beyond their launches; `None`: not at all.
+    pub until: Option<Until>,
     /// Where results go.
     pub results: &'a ResultsFolder,
 }
@@ -124,41 +127,59 @@ impl Runner<'_> {
         record: &mut RunRecord,
         observer: &mut dyn Observer,
     ) -> Result<(), StoreError> {
-        record.launches_planned = cases.iter().map(|case| u64::from(case.parameters.launches)).sum();
+        record.launches_planned = launches(cases);
         self.results.begin(record)?;
-        let mut measured: Vec<SoFar> = cases.iter().map(|_| SoFar::default()).collect();
+        self.go_on(Before::nothing(cases), cases, record, observer)
+    }
+
+    /// Goes on with a run of `cases` that was stopped (see [`crate::run::resume`]), as if it had not been.
+    pub fn go_on(
+        &self,
+        before: Before,
+        cases: &[Case],
+        record: &mut RunRecord,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StoreError> {
+        let Before { mut measured, turn, mut traces_took } = before;
+        let until = self.until.as_ref();
         let mut state = RunState::Finished;
-        let mut traces_took = Duration::ZERO;
-        for (index, number) in turns(cases) {
+        for (index, number) in turns(cases, until).into_iter().skip(turn) {
             let (case, so_far) = (&cases[index], &mut measured[index]);
+            if so_far.has_ended {
+                continue;
+            }
             observer.launch_begins(case);
-            let is_last = number + 1 == case.parameters.launches;
-            let ended = self.launch(case, number).and_then(|launches| {
-                let traced =
-                    if is_last { self.trace(case, record, &mut traces_took)? } else { traced_later() };
-                Some((launches, traced))
-            });
-            let Some((launches, (traced, tlb_models))) = ended else {
+            let Some(launches) = self.launch(case, number) else {
                 state = RunState::Interrupted;
                 break;
             };
+            let earlier = so_far.launches.len();
             for launch in launches {
                 so_far.launches.push(self.reduce(case, number, launch)?);
             }
-            let channels = so_far.channels(case, is_last);
+            let channels = so_far.channels(case, number + 1 == most(case, until));
+            let is_enough = number + 1 >= case.parameters.launches && so_far.is_enough(until, number + 1);
+            let is_last = is_enough || number + 1 == most(case, until);
+            let traced = if is_last { self.trace(case, record, &mut traces_took) } else { traced_later() };
+            let Some((traced, tlb_models)) = traced else {
+                // A launch whose trace is missing runs again.
+                so_far.launches.truncate(earlier);
+                state = RunState::Interrupted;
+                break;
+            };
             let done = case_record(case, &so_far.launches, channels, &traced, &record.host);
             let done = CaseRecord { tlb_models, drift: drift(&done.launches), ..done };
             // In the first round each case adds itself, in their order.
-            let launches_before = record.cases.get(index).map_or(0, |earlier| earlier.launches.len());
             match record.cases.get_mut(index) {
                 Some(earlier) => *earlier = done,
                 None => record.cases.push(done),
             }
-            self.results.append(index, &mut record.cases[index], launches_before)?;
+            let launches = if is_last { Cow::default() } else { Cow::from(&so_far.launches[earlier..]) };
+            let kept = Kept { launches, traces_took, is_last };
+            self.results.append(index, &mut record.cases[index], earlier, &kept)?;
             if is_last {
                 observer.case_ended(&record.cases[index]);
-                // What it was made of is on the disk.
-                *so_far = SoFar::default();
+                so_far.end();
             }
         }
         for ((case, so_far), done) in cases.iter().zip(&mut measured).zip(&mut record.cases) {
@@ -167,6 +188,7 @@ impl Runner<'_> {
             }
         }
         relate(record);
+        record.launches_planned = record.launches_planned.max(record.launches_done());
         record.state = state;
         record.finished_utc = Some(now());
         self.results.write_record(record)
@@ -274,7 +296,7 @@ impl Runner<'_> {
         let columns = if run.samples.len().is_multiple_of(channels) { channels } else { 1 };
         let guest = launch.process.as_ref().map(|process| process.index);
         let file = SamplesFile {
-            path: file_name(&case.name, number as usize, case.parameters.launches, guest),
+            path: file_name(&case.name, number as usize, most(case, self.until.as_ref()), guest),
             every: every(
                 // Whoever announces nonsense is kept by what there is room for.
                 claims::asked(&case.parameters, run).unwrap_or_else(|_| case.parameters.round_trips()),
@@ -286,50 +308,9 @@ impl Runner<'_> {
     }
 }
 
-/// The launches of a case that have ended.
-#[derive(Default)]
-struct SoFar {
-    launches: Vec<Reduced>,
-    /// The figures of the first launches, and of how many.
-    figures: (Channels, usize),
-}
-
-impl SoFar {
-    /// The figures of the case; of all launches when there comes no other.
-    fn channels(&mut self, case: &Case, is_last: bool) -> Channels {
-        if is_last || is_due(self.figures.1, self.launches.len()) {
-            self.figures = (channels(case, &self.launches), self.launches.len());
-        }
-        self.figures.0.clone()
-    }
-}
-
-/// Whether figures that are over so many launches are made anew for more. Each time they look at all that is kept; so from some
-/// number on they wait until there is an eighth more, and all times together cost what a few of the last ones do.
-fn is_due(over: usize, launches: usize) -> bool {
-    launches <= BOOTSTRAP_LAUNCHES_MIN || launches >= over + over.div_ceil(8)
-}
-
-/// Case and number of every launch, in the order in which they take turns: A B C, C B A, A B C, ….
-fn turns(cases: &[Case]) -> Vec<(usize, u32)> {
-    let rounds = cases.iter().map(|case| case.parameters.launches).max().unwrap_or(0);
-    let mut turns = Vec::new();
-    for number in 0..rounds {
-        let mut round: Vec<(usize, u32)> = (0..cases.len())
-            .filter(|index| number < cases[*index].parameters.launches)
-            .map(|index| (index, number))
-            .collect();
-        if number % 2 == 1 {
-            round.reverse();
-        }
-        turns.extend(round);
-    }
-    turns
-}
-
 /// What stands for the trace until the last launch has ended.
-fn traced_later() -> (Traced, Vec<TlbReport>) {
-    (Err(TraceAbsent::new("it comes behind the last launch")), Vec::new())
+fn traced_later() -> Option<(Traced, Vec<TlbReport>)> {
+    Some((Err(TraceAbsent::new("it comes behind the last launch")), Vec::new()))
 }
 
 /// Why a case has no trace although one was asked for.
@@ -343,9 +324,9 @@ fn launch_of(mut guest: Guest, index: u32, launch: u32) -> Launch {
     let result = std::mem::replace(&mut guest.result, Err(Lost::Died(String::new())));
     let (result, lenses) = match result {
         Ok(Ended { run, lenses }) => (Ok(run), lenses),
-        Err(lost) => (Err(lost), LensValues::default()),
+        Err(lost) => (Err(lost), LensReadings::default()),
     };
-    Launch { result, lenses, pmu: None, process: Some(Process { index, launch, guest }) }
+    Launch { result, lenses, process: Some(Process { index, launch, guest }) }
 }
 
 /// Host CPUs for each guest: they go on where those of the guest before end, so that guests of one vCPU do not all sit on

@@ -14,10 +14,13 @@ use crate::machine::guest::GuestRun;
 use crate::record::outcome::OutcomeRecord;
 use crate::record::run::HostRecord;
 use crate::record::samples::read_npy;
-use crate::record::store::read_record;
+use crate::record::store::{RECORD_FILE, read_record};
 use crate::reduce::guest::Times;
 use crate::reduce::tests::{guest_run, run_record};
 use crate::report::FORMS;
+use crate::run::resume::{Found, find};
+use crate::run::so_far::is_due;
+use crate::run::until::Until;
 
 const FILE: &str = "# Why?\nname = \"x\"\nquestion = \"Why?\"\n\
     [[case]]\nworkload = \"call\"\nclient = \"user\"\nserver = [\"user\", \"kernel\"]\nwords = [0, 4]\nlaunches = 2\npcid = \"off\"\n";
@@ -62,14 +65,14 @@ impl<F: Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>> GuestRunner f
     ) -> Result<Vec<Guest>, FleetError> {
         let guest = |result| Guest {
             result,
-            times: Times::default(),
+            times: Times { began_at_ns: Some(1_000), ..Times::default() },
             memory: None,
             user_ns: 0,
             system_ns: 0,
             cgroup: None,
         };
         let run = |_: &Pin| match GuestRunner::run(self, config, lenses) {
-            Ok(Measured { run, .. }) => guest(Ok(Ended { run, lenses: LensValues::default() })),
+            Ok(Measured { run, .. }) => guest(Ok(Ended { run, lenses: LensReadings::default() })),
             Err(error) => guest(Err(Lost::Died(error.to_string()))),
         };
         Ok(pins.iter().map(run).collect())
@@ -112,11 +115,12 @@ fn run_cases(
     cases: Vec<Case>,
     script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
 ) -> (Result<(), StoreError>, RunRecord, Vec<usize>) {
-    run_within(None, folder, cases, script)
+    run_within(None, None, folder, cases, script)
 }
 
 fn run_within(
     trace_budget: Option<Duration>,
+    until: Option<Until>,
     folder: &Path,
     cases: Vec<Case>,
     script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
@@ -124,10 +128,20 @@ fn run_within(
     let results = ResultsFolder::create(folder, false, FORMS).unwrap();
     let mut record = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
     (record.state, record.finished_utc) = (RunState::Running, None);
+    if let Some(until) = until {
+        record.experiment.overrides.insert("until".to_owned(), until.precision.to_string());
+    }
     let guests = Script { guests: RefCell::new(0), script };
     let (image, pin) = (image(), Pin::None);
-    let runner =
-        Runner { guests: &guests, image: &image, pin: &pin, quotas: None, trace_budget, results: &results };
+    let runner = Runner {
+        guests: &guests,
+        image: &image,
+        pin: &pin,
+        quotas: None,
+        trace_budget,
+        until,
+        results: &results,
+    };
     let mut reader = Reader { folder, seen: Vec::new() };
     let outcome = runner.run(&cases, &mut record, &mut reader);
     (outcome, record, reader.seen)
@@ -146,7 +160,8 @@ fn when_the_time_for_traces_is_used_up_cases_are_measured_without() {
     cases.iter_mut().for_each(|case| case.parameters.trace_round_trips = 4);
     let reasons = |budget: Option<Duration>| {
         let folder = tempfile::tempdir().unwrap();
-        let (_, record, _) = run_within(budget, folder.path(), cases.clone(), |_, config| Ok(good(config)));
+        let (_, record, _) =
+            run_within(budget, None, folder.path(), cases.clone(), |_, config| Ok(good(config)));
         assert_eq!((record.cases.len(), record.failures().count()), (4, 0));
         record.cases.iter().map(|case| case.lenses["trace"].reason.clone().unwrap()).collect::<Vec<_>>()
     };
@@ -330,8 +345,211 @@ fn a_launch_writes_what_is_its_own() {
     let long = lines(20);
     let lengths: Vec<usize> = long.lines().map(str::len).collect();
     assert_eq!(lengths.len(), 39);
-    let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
+    // The last launch of a case leaves nothing to go on with.
+    let (_, others) = lengths.split_last().unwrap();
+    let (least, most) = (others.iter().min().unwrap(), others.iter().max().unwrap());
     assert!(most - least < least / 2, "{lengths:?}");
+}
+
+/// Copies what is there at this moment: what a killed run leaves.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// Goes on with the run in this folder. Each guest does what it would have done.
+/// `index`: the number of the first one.
+fn go_on(
+    folder: &Path,
+    cases: &[Case],
+    until: Option<Until>,
+    index: usize,
+    script: impl Fn(usize, &GuestConfig) -> Result<GuestRun, MachineError>,
+) -> (RunRecord, usize) {
+    let results = ResultsFolder::reopen(folder, FORMS).unwrap().unwrap();
+    let mut now = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
+    if let Some(until) = until {
+        now.experiment.overrides.insert("until".to_owned(), until.precision.to_string());
+    }
+    let Found::Stopped(resumed) = find(&results, &now, cases, until.as_ref()).unwrap() else {
+        panic!("it is finished")
+    };
+    let guests = Script { guests: RefCell::new(index), script };
+    let (image, pin) = (image(), Pin::None);
+    let runner = Runner {
+        guests: &guests,
+        image: &image,
+        pin: &pin,
+        quotas: None,
+        trace_budget: None,
+        until,
+        results: &results,
+    };
+    let mut record = resumed.record;
+    runner.go_on(resumed.before, cases, &mut record, &mut Reader { folder, seen: Vec::new() }).unwrap();
+    assert_eq!(read_record(folder).unwrap(), record);
+    (record, guests.guests.into_inner())
+}
+
+/// Three launches of four cases, of which one has two guests at once: 15 guests, of which 12 launches.
+fn cases_with_a_crowd() -> Vec<Case> {
+    let mut cases = experiment().cases;
+    cases.iter_mut().for_each(|case| case.parameters.launches = 3);
+    cases[1].parameters.guests = Some(2);
+    cases
+}
+
+/// The record without what it says of when it ran.
+fn as_uninterrupted(record: RunRecord, whole: &RunRecord) -> RunRecord {
+    RunRecord {
+        resumed: Vec::new(),
+        finished_utc: whole.finished_utc.clone(),
+        started_utc: whole.started_utc.clone(),
+        ..record
+    }
+}
+
+/// Wherever a run is killed, and however often, it becomes what it would have become.
+#[test]
+fn a_killed_run_goes_on_to_the_same_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let cases = cases_with_a_crowd();
+    let (outcome, whole, seen) = run_cases(&at("whole"), cases.clone(), |index, config| {
+        copy(&at("whole"), &at(&index.to_string()));
+        Ok(good(config))
+    });
+    outcome.unwrap();
+    assert_eq!((whole.failures().count(), seen.len()), (0, 12));
+    for guest in 0..15 {
+        let killed = at(&guest.to_string());
+        let done = read_record(&killed).unwrap().launches_done();
+        if guest % 2 == 0 && done > 0 {
+            // It was killed while it wrote.
+            let journal = killed.join("launches.jsonl");
+            let text = std::fs::read(&journal).unwrap();
+            std::fs::write(&journal, [&text[..], &text[..100]].concat()).unwrap();
+        }
+        let (record, guests) = go_on(&killed, &cases, None, 0, |_, config| Ok(good(config)));
+        assert_eq!(record.resumed.iter().map(|at| at.launches_done).collect::<Vec<_>>(), [done]);
+        assert!(guests <= 15 - guest + 1, "{guests} guests after {guest}: only what is missing runs");
+        assert_eq!(record.state, RunState::Finished);
+        assert_eq!(as_uninterrupted(record, &whole), whole, "killed at guest {guest}");
+        for file in std::fs::read_dir(at("whole").join("samples")).unwrap() {
+            let name = file.unwrap().file_name();
+            let read = |folder: &Path| std::fs::read(folder.join("samples").join(&name)).unwrap();
+            assert_eq!(read(&killed), read(&at("whole")));
+        }
+        assert!(killed.join("table.txt").exists() && !killed.join("launches.jsonl").exists());
+    }
+}
+
+/// A case goes on until its interval is narrow, or until the limit; so it does if the run is killed meanwhile.
+#[test]
+fn launches_are_added_until_the_interval_is_narrow() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut cases = experiment().cases;
+    cases.truncate(3);
+    (cases[0].parameters.samples, cases[2].parameters.launches) = (20, 8);
+    let until = Some(Until { precision: "ci<1%".parse().unwrap(), launches_max: 30 });
+    // Launches of the first case scatter by far more than that, those of the others not at all.
+    let script = |index: usize, config: &GuestConfig| {
+        let mut run = good(config);
+        let is_first = config.sample_capacity == 20;
+        run.samples
+            .iter_mut()
+            .for_each(|sample| *sample += if is_first { index as u64 % 3 * 100 } else { 0 });
+        Ok(run)
+    };
+    let (outcome, whole, _) = run_within(None, until, &at("whole"), cases.clone(), |index, config| {
+        if index % 7 == 0 {
+            copy(&at("whole"), &at(&index.to_string()));
+        }
+        script(index, config)
+    });
+    outcome.unwrap();
+    let launches: Vec<u64> = whole.cases.iter().map(CaseRecord::launches_done).collect();
+    assert_eq!((launches, whole.launches_planned, whole.failures().count()), (vec![30, 6, 8], 44, 0));
+    let table = std::fs::read_to_string(at("whole").join("table.txt")).unwrap();
+    let wide = "ci<1% was not reached in 1 of 3 cases: call/user-user/words=0/pcid=off.";
+    assert!(table.replace("\n  ", " ").contains(wide), "{table}");
+    for case in &whole.cases {
+        assert_eq!(case.ticks["round_trip"].summary.count, case.round_trips, "figures are over all launches");
+        let files: std::collections::BTreeSet<_> =
+            case.launches.iter().map(|launch| launch.samples_file.as_ref().unwrap()).collect();
+        assert_eq!(files.len(), case.launches.len(), "each launch has its own file");
+    }
+    for index in (0..44).step_by(7) {
+        let (record, guests) = go_on(&at(&index.to_string()), &cases, until, index, script);
+        assert_eq!(guests, 44, "killed at {index}");
+        assert_eq!(as_uninterrupted(record, &whole), whole, "killed at guest {index}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_has_no_tables_until_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = cases_with_a_crowd();
+    let (_, record, _) = run_cases(folder.path(), cases.clone(), |index, config| {
+        let outcome = if index == 6 { Outcome::Interrupted } else { Outcome::Finished { status: 0 } };
+        Ok(GuestRun { outcome, ..good(config) })
+    });
+    assert_eq!((record.state, record.launches_done()), (RunState::Interrupted, 5));
+    let table = || std::fs::read_to_string(folder.path().join("table.txt")).unwrap();
+    assert!(table().contains("Interrupted"));
+    let (record, guests) = go_on(folder.path(), &cases, None, 0, |_, config| Ok(good(config)));
+    assert_eq!((record.launches_done(), record.resumed.len(), guests), (12, 1, 9));
+    assert!(!table().contains("Interrupted"));
+    let results = ResultsFolder::reopen(folder.path(), FORMS).unwrap().unwrap();
+    assert!(matches!(find(&results, &record, &cases, None), Ok(Found::Finished(same)) if *same == record));
+}
+
+#[test]
+fn what_was_begun_otherwise_is_refused_and_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = cases_with_a_crowd();
+    let samples = folder.path().join("samples");
+    let _ = run_cases(folder.path(), cases.clone(), |index, config| {
+        if index == 4 {
+            std::fs::remove_dir_all(&samples).unwrap();
+        }
+        Ok(good(config))
+    });
+    let before = std::fs::read(folder.path().join(RECORD_FILE)).unwrap();
+    let results = ResultsFolder::reopen(folder.path(), FORMS).unwrap().unwrap();
+    let now = RunRecord { cases: Vec::new(), host: HostRecord::default(), ..run_record() };
+    type Change = fn(&mut RunRecord);
+    let changes: [(&str, Change); 6] = [
+        ("SHA-256 of the experiment file was abab", |run| run.experiment.file_sha256 = "0".to_owned()),
+        ("the option `samples` was not set, now 7", |run| {
+            run.experiment.overrides.insert("samples".to_owned(), "7".to_owned());
+        }),
+        ("SHA-256 of the guest was cdcd", |run| run.guest.sha256 = "0".to_owned()),
+        ("host was , now other", |run| run.host.name = "other".to_owned()),
+        ("ABI version was 1, now 2", |run| run.inkbed.abi_version = 2),
+        ("/tuning of the host was null, now {\"smt_active\":true}", |run| {
+            run.host.facts = serde_json::json!({"tuning": {"smt_active": true}});
+        }),
+    ];
+    for (reason, change) in changes {
+        let mut other = now.clone();
+        change(&mut other);
+        let error = find(&results, &other, &cases, None).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    let mut fewer = cases.clone();
+    fewer.remove(0);
+    let error = find(&results, &now, &fewer, None).unwrap_err().to_string();
+    assert!(error.contains("the case call/user-user/words=4"), "{error}");
+    assert_eq!(std::fs::read(folder.path().join(RECORD_FILE)).unwrap(), before);
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn measure(
         quotas: None,
         results: &results,
         trace_budget: None,
+        until: None,
     };
     // Progress is told check by check.
     runner.run(&cases, &mut run, &mut Silent)?;

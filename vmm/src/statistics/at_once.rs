@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A measured part: from its first mark to its second one, ns of CLOCK_MONOTONIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
     pub begin_ns: u64,
     pub end_ns: u64,
@@ -54,14 +54,14 @@ pub(crate) fn overlap(callers: &[Caller]) -> Option<f64> {
 }
 
 /// Round trips that one thread made one after the other from the beginning of its span to the end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stretch {
     pub span: Span,
     pub round_trips: RoundTrips,
 }
 
 /// How round trips lie in a span.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum RoundTrips {
     /// One block behind the other, each as long as its samples say.
     Timed(Vec<Block>),
@@ -70,7 +70,7 @@ pub(crate) enum RoundTrips {
 }
 
 /// Round trips that follow one another, taken to be alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {
     count: u64,
     /// All of them, in a unit of the samples' own.
@@ -127,7 +127,7 @@ fn timed_within(blocks: &[Block], from: f64, to: f64) -> f64 {
 }
 
 /// One guest's measured part.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub span: Span,
     /// One per thread that measured.

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
 
 use super::summary::middle;
 
@@ -15,7 +16,7 @@ pub const EXACT_SAMPLES_MAX: usize = 20_000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// The samples of one channel in one launch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Rising.
     figures: Vec<Figure>,
@@ -27,8 +28,9 @@ pub struct Distribution {
     pub sum: u128,
 }
 
-/// One figure and how often it occurred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One figure and how often it occurred; written as three numbers, because there are many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u64; 3]", into = "[u64; 3]")]
 pub struct Figure {
     /// A sample, or the middle of the bin of several.
     pub value: u64,
@@ -36,6 +38,18 @@ pub struct Figure {
     pub count: u64,
     /// How many of them nobody disturbed.
     pub undisturbed: u64,
+}
+
+impl From<Figure> for [u64; 3] {
+    fn from(figure: Figure) -> [u64; 3] {
+        [figure.value, figure.count, figure.undisturbed]
+    }
+}
+
+impl From<[u64; 3]> for Figure {
+    fn from([value, count, undisturbed]: [u64; 3]) -> Figure {
+        Figure { value, count, undisturbed }
+    }
 }
 
 /// A sample and whether it was disturbed.
@@ -167,6 +181,15 @@ mod tests {
             kept.figures().iter().map(|figure| (figure.value, figure.count, figure.undisturbed)).collect();
         assert_eq!(counts, [(5, 2, 1), (9, 1, 0)]);
         assert_eq!(Distribution::of(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn what_is_kept_on_the_disk_is_read_back() {
+        let samples = [(5, true), (5, false), (u64::MAX, true), (u64::MAX - 1, false)];
+        let kept = Distribution::of(samples.into_iter()).unwrap();
+        assert!(kept.sum > u128::from(u64::MAX));
+        let text = serde_json::to_string(&kept).unwrap();
+        assert_eq!(serde_json::from_str::<Distribution>(&text).unwrap(), kept);
     }
 
     /// However wild the samples of one launch are, what stays of them is bounded.

@@ -66,6 +66,12 @@ impl Summary {
         hz.map(|hz| rounded(self.median as f64 * 1e9 / hz as f64, 1))
     }
 
+    /// Half of the interval, as a share of the median.
+    pub fn half_interval(&self) -> Option<f64> {
+        let interval = self.interval.filter(|_| self.median > 0)?;
+        Some(interval.high.saturating_sub(interval.low) as f64 / 2.0 / self.median as f64)
+    }
+
     /// The summary of the samples of one or several launches; `None` when there is none.
     pub fn of(launches: &[Vec<u64>]) -> Option<Summary> {
         let unmarked = |samples: &Vec<u64>| Distribution::of(samples.iter().map(|sample| (*sample, false)));

@@ -5,6 +5,7 @@ pub mod placement;
 pub mod plan;
 mod rule;
 pub mod slot;
+mod table;
 
 pub use participant::{PRIORITY, Participant, Target, Threads};
 pub use rule::System;

@@ -1,5 +1,7 @@
 //! A program of a guest: where it runs, whom it may call, what it is told.
 
+use std::sync::Arc;
+
 use abi::plan::trust;
 use abi::workload::Arguments;
 
@@ -11,10 +13,7 @@ pub const PRIORITY: u32 = 10;
 /// The group of a program that none was chosen for: whoever runs in the kernel is critical and trusted; the others are
 /// trusted, but need not be critical.
 pub fn usual_group(placement: Placement) -> u32 {
-    match placement {
-        Placement::Kernel => trust::CRITICAL_TRUSTED,
-        Placement::User | Placement::Small | Placement::Large => trust::NONCRITICAL_TRUSTED,
-    }
+    if placement.is_in_kernel() { trust::CRITICAL_TRUSTED } else { trust::NONCRITICAL_TRUSTED }
 }
 
 /// The threads of a program.
@@ -98,6 +97,8 @@ pub struct Participant {
     pub promote_after: u32,
     /// What it is told.
     pub arguments: Arguments,
+    /// Bytes that its image has at [`abi::replay::OFFSET`]. All participants of a program have the same.
+    pub table: Option<Arc<[u8]>>,
 }
 
 impl Participant {
@@ -116,6 +117,7 @@ impl Participant {
             demote_after: 0,
             promote_after: 0,
             arguments: Arguments::default(),
+            table: None,
         }
     }
 }

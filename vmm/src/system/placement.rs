@@ -1,84 +1,74 @@
-//! Where programs run.
+//! Where programs run: what kernel and VMM agree on, and how records have it.
 
-use std::fmt;
-use std::str::FromStr;
+pub use abi::placement::Placement;
 
-use serde::{Deserialize, Serialize};
+/// A placement by its name, for `#[serde(with)]`.
+pub(crate) mod by_name {
+    use std::borrow::Cow;
 
-/// Where a program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Placement {
-    /// A user address space, ring 3.
-    User,
-    /// A slot of the kernel's half, ring 0.
-    Kernel,
-    /// Built for 32 bits: a slot of the region that all spaces share, ring 3, on segments that end with the slot. Liedtke's
-    /// small space.
-    Small,
-    /// Built for 32 bits: an address space of its own, ring 3, on segments that end where the slots begin. Liedtke's large
-    /// space.
-    Large,
-}
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
 
-impl Placement {
-    /// All of them.
-    pub const ALL: [Placement; 4] = [Placement::User, Placement::Kernel, Placement::Small, Placement::Large];
+    use super::Placement;
 
-    /// As in experiment files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Placement::User => "user",
-            Placement::Kernel => "kernel",
-            Placement::Small => "small",
-            Placement::Large => "large",
-        }
+    pub(crate) fn serialize<S: Serializer>(placement: &Placement, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(placement.name())
     }
 
-    /// Whether the program is built for 32 bits and runs in compatibility mode.
-    pub const fn is_32_bit(self) -> bool {
-        matches!(self, Placement::Small | Placement::Large)
-    }
-
-    /// Whether the program has an address space that others do not see, so that a switch to it may need a page-table load.
-    pub const fn has_own_space(self) -> bool {
-        matches!(self, Placement::User | Placement::Large)
-    }
-
-    /// One of [`abi::plan::placement`].
-    pub const fn abi(self) -> u32 {
-        match self {
-            Placement::User => abi::plan::placement::USER,
-            Placement::Kernel => abi::plan::placement::KERNEL,
-            Placement::Small => abi::plan::placement::SMALL,
-            Placement::Large => abi::plan::placement::LARGE,
-        }
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Placement, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        name.parse().map_err(|()| D::Error::unknown_variant(&name, Placement::NAMES))
     }
 }
 
-impl FromStr for Placement {
-    type Err = ();
+/// The same where there may be none.
+pub(crate) mod by_name_if_any {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    fn from_str(text: &str) -> Result<Placement, ()> {
-        Placement::ALL.into_iter().find(|placement| placement.name() == text).ok_or(())
+    use super::{Placement, by_name};
+
+    #[derive(Deserialize)]
+    struct Named(#[serde(with = "by_name")] Placement);
+
+    pub(crate) fn serialize<S: Serializer>(
+        placement: &Option<Placement>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        placement.map(Placement::name).serialize(serializer)
     }
-}
 
-impl fmt::Display for Placement {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Placement>, D::Error> {
+        Ok(Option::<Named>::deserialize(deserializer)?.map(|named| named.0))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::{Deserialize, Serialize};
+
     use super::*;
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Both {
+        #[serde(with = "by_name")]
+        one: Placement,
+        #[serde(default, with = "by_name_if_any")]
+        other: Option<Placement>,
+    }
+
     #[test]
-    fn names_are_those_of_the_files() {
-        for placement in Placement::ALL {
-            assert_eq!(serde_json::to_value(placement).unwrap(), placement.name());
-            assert_eq!(placement.name().parse(), Ok(placement));
+    fn records_have_names() {
+        for placement in Placement::ALL.iter().copied() {
+            let both = Both { one: placement, other: Some(placement) };
+            let json = serde_json::to_value(&both).unwrap();
+            assert_eq!(json, serde_json::json!({ "one": placement.name(), "other": placement.name() }));
+            assert_eq!(serde_json::from_value::<Both>(json).unwrap(), both);
         }
+        let none: Both = serde_json::from_str(r#"{ "one": "user" }"#).unwrap();
+        assert_eq!(none.other, None);
+        let error = serde_json::from_str::<Both>(r#"{ "one": "nowhere" }"#).unwrap_err();
+        assert!(error.to_string().contains("unknown variant `nowhere`, expected one of `user`"), "{error}");
     }
 }

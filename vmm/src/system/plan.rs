@@ -7,12 +7,13 @@ use abi::plan::{PlanRight, PlanServer, server_flag};
 use super::participant::{Participant, Target};
 use super::placement::Placement;
 use super::rule::System;
+use super::table::with_table;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{Console, Elf, GuestConfig, HugePages, Pin};
 
 /// A case names a program that is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no program `{program}` among the guest's programs")]
+#[error("there is no program `{program}` among the guest's programs; --servers DIR adds those of a folder")]
 pub struct NoSuchProgram {
     /// Its name.
     pub program: String,
@@ -87,7 +88,7 @@ pub fn plan_server(participant: &Participant, module: u32) -> PlanServer {
     let flag = |is_set, flag| if is_set { flag } else { 0 };
     PlanServer {
         module,
-        placement: participant.placement.abi(),
+        placement: participant.placement.number(),
         space: participant.space,
         trust_group: participant.trust_group,
         priority: threads.priority,
@@ -125,7 +126,12 @@ impl Modules<'_> {
             return Ok(index as u32);
         }
         let elf = self.image.servers.iter().find(|elf| elf.name == program);
-        self.used.push(elf.ok_or(NoSuchProgram { program })?.clone());
+        let elf = elf.ok_or_else(|| NoSuchProgram { program: program.clone() })?;
+        let elf = match &participant.table {
+            Some(table) => with_table(elf, abi::replay::OFFSET, table).ok_or(NoSuchProgram { program })?,
+            None => elf.clone(),
+        };
+        self.used.push(elf);
         Ok(self.used.len() as u32 - 1)
     }
 }

@@ -64,6 +64,11 @@ impl Simulator {
         }
     }
 
+    /// What was counted since the last mark, or since the beginning.
+    pub fn since_mark(&self) -> &Counts {
+        &self.counts
+    }
+
     /// What was counted. Counts after the last mark are not in it.
     pub fn finish(self) -> TlbReport {
         TlbReport::new(&self.model, self.round_trips.unwrap_or_default())

@@ -95,6 +95,7 @@ fn values(key: &Key) -> String {
         Kind::Size => "text with a number and K, M, G or T".to_owned(),
         Kind::Seconds => "seconds, whole or not".to_owned(),
         Kind::Text => "text".to_owned(),
+        Kind::Numbers(most) => format!("list of at most {most} numbers"),
         Kind::Table => "table".to_owned(),
     };
     let is_common = key.standing == Standing::Everywhere;

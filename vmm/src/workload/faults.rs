@@ -111,7 +111,7 @@ impl Workload for Faults {
     }
 
     fn check(&self, case: &Parameters) -> Result<(), Refused> {
-        if case.number(&DEMOTE_AFTER).is_some() && case.server != Some(Placement::Kernel) {
+        if case.number(&DEMOTE_AFTER).is_some() && !case.server.is_some_and(Placement::is_in_kernel) {
             let fix = "put `demote_after` into a [[case]] of its own with `server = \"kernel\"`";
             return Err(Refused::at(&DEMOTE_AFTER, "only faults in the kernel cost a server its trust", fix));
         }
@@ -129,7 +129,7 @@ impl Workload for Faults {
     }
 
     fn arguments(&self, case: &Parameters) -> Arguments {
-        let placement = case.server.map_or(0, Placement::abi).into();
+        let placement = case.server.map_or(0, Placement::number).into();
         faults::Arguments { fault: Fault::of_case(case), placement }.encode()
     }
 

@@ -9,7 +9,6 @@ use crate::case::value::{Word, words};
 use crate::case::workload::{Crowd, Nature, Refused};
 use crate::case::{Parameters, keys};
 use crate::printable::grouped;
-use crate::system::placement::Placement;
 use crate::system::{PRIORITY, Participant, System, Target, Threads};
 
 words! {
@@ -88,7 +87,9 @@ fn is_monolith(case: &Parameters) -> bool {
 pub(super) fn check(case: &Parameters) -> Result<(), Refused> {
     let (room, what) = match (is_monolith(case), case.server) {
         (true, _) => (u64::from(THREADS_MAX), "is the most threads of one server"),
-        (false, Some(Placement::Kernel)) => (SLOT_COUNT as u64, "is the number of slots of the kernel"),
+        (false, Some(server)) if server.is_in_kernel() => {
+            (SLOT_COUNT as u64, "is the number of slots of the kernel")
+        }
         _ => return Ok(()),
     };
     let handlers = count(case);

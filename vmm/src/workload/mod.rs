@@ -23,6 +23,7 @@ mod reach;
 mod record;
 mod registry;
 mod relay;
+mod replay;
 mod scaling;
 mod slots;
 mod touch;
@@ -48,6 +49,7 @@ pub use null_system_call::NullSystemCall;
 pub use reach::{Reach, Reached, TARGET};
 pub use registry::{key, keys, named, sorting};
 pub use relay::Relay;
+pub use replay::{IN_KERNEL, RECORDING, Replay};
 pub use scaling::{SERVING, Scaling, Serving};
 pub use slots::Slots;
 pub use touch::Touch;
@@ -71,4 +73,5 @@ pub static ALL: &[&dyn Workload] = &[
     &HandlerWakeUp,
     &HandlerFault,
     &Reach,
+    &Replay,
 ];

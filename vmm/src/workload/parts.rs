@@ -1,18 +1,23 @@
 //! The programs that workloads are put together from.
 
 use abi::program;
+use abi::workload::replace_own;
 
 use super::Workload;
-use crate::case::Parameters;
+use crate::case::{Parameters, keys};
 use crate::system::placement::Placement;
 use crate::system::{Participant, System, Target};
 
 /// What the client of a workload begins as.
 pub(super) fn system(workload: &dyn Workload, case: &Parameters) -> System {
-    let mut client = Participant::new(program::CLIENT, case.client, 0);
+    let program = case.client_program.as_deref().unwrap_or(program::CLIENT);
+    let mut client = Participant::new(program, case.client, 0);
     client.trust_group = case.groups.client.unwrap_or(client.trust_group);
     client.pages = case.client_pages();
     client.arguments = workload.arguments(case);
+    if !case.client_arguments.is_empty() {
+        replace_own(&mut client.arguments, &case.client_arguments);
+    }
     let threads = workload.measuring_threads(case);
     (client.threads.count, client.threads.cpu_count) = (threads, threads);
     System::of(client)
@@ -26,6 +31,12 @@ pub(super) fn server(case: &Parameters) -> Option<Participant> {
     server.pages = case.server_pages();
     if [program::TOUCH, program::HUB].contains(&program) {
         server.arguments[program::touch::PAGES] = server.pages.into();
+    }
+    if program == program::TOUCH {
+        server.arguments[program::touch::ECHO] = u64::from(case.number(&keys::WORDS) > Some(0));
+    }
+    for (place, argument) in server.arguments.iter_mut().zip(&case.server_arguments) {
+        *place = *argument;
     }
     Some(server)
 }

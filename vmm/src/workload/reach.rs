@@ -161,8 +161,8 @@ impl Verdict for Reach {
     fn of(&self, case: &Parameters, ending: Ending) -> &'static str {
         // Supervisor-mode access prevention concerns pages of user mode only.
         let is_prevented = Reached::of_case(case) == Reached::Client
-            && case.server == Some(Placement::Kernel)
-            && case.client != Placement::Kernel
+            && case.server.is_some_and(Placement::is_in_kernel)
+            && !case.client.is_in_kernel()
             && ending.has_smap;
         match (ending.answered, ending.failed) {
             (0, 0) => "",
@@ -192,23 +192,26 @@ fn target(case: &Parameters) -> Option<(u64, u64)> {
     const CLIENT: u64 = 0;
     const NEIGHBOUR: u64 = 2;
     let start_info = |server: u64| u64::from(abi::VERSION) | server << 32;
-    let client_region = match case.client {
-        Placement::Kernel => SLOT_BASE,
-        Placement::User => REGION_SIZE,
-        Placement::Small | Placement::Large => 0,
+    // Of the first program that is there.
+    let first_region = |placement: Placement| match placement {
+        placement if placement.is_32_bit() => 0,
+        placement if placement.is_in_kernel() => SLOT_BASE,
+        _ => REGION_SIZE,
     };
+    let client_region = first_region(case.client);
     // Slots of the kernel that were given away before the neighbour's: the server's, and the client's where it has one.
-    let earlier_slots = 1 + u64::from(case.client == Placement::Kernel);
+    let earlier_slots = 1 + u64::from(case.client.is_in_kernel());
     let (region, server) = match (case.word::<Reached>(&TARGET)?, case.server?) {
         // Whatever it finds there.
         (Reached::Kernel, _) => return Some((PHYSICAL_MAP_BASE, 0)),
         (Reached::Client, Placement::Small) => (client_region.wrapping_sub(SMALL_BASE), CLIENT),
         (Reached::Client, _) => (client_region, CLIENT),
         (Reached::Neighbour, Placement::Small) => (case.slot_bytes?, NEIGHBOUR),
-        (Reached::Neighbour, Placement::Kernel) => (SLOT_BASE + earlier_slots * REGION_SIZE, NEIGHBOUR),
+        (Reached::Neighbour, server) if server.is_in_kernel() => {
+            (SLOT_BASE + earlier_slots * REGION_SIZE, NEIGHBOUR)
+        }
         // In a space of its own it finds itself there.
-        (Reached::Neighbour, Placement::User) => (REGION_SIZE, NEIGHBOUR),
-        (Reached::Neighbour, Placement::Large) => (0, NEIGHBOUR),
+        (Reached::Neighbour, server) => (first_region(server), NEIGHBOUR),
     };
     Some((region.wrapping_add(START_INFO_OFFSET), start_info(server)))
 }

@@ -70,7 +70,7 @@ impl Workload for Slots {
     }
 
     fn arguments(&self, case: &Parameters) -> Arguments {
-        let placement = case.server.map_or(0, |placement| placement.abi()).into();
+        let placement = case.server.map_or(0, |placement| placement.number()).into();
         slots::Arguments { servers: servers(case), placement }.encode()
     }
 

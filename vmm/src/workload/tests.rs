@@ -22,7 +22,7 @@ fn unusual(key: &Key) -> String {
         Kind::Flag => "false".to_owned(),
         Kind::Size => "\"64M\"".to_owned(),
         Kind::Seconds => "0.5".to_owned(),
-        Kind::Text | Kind::Table => String::new(),
+        Kind::Text | Kind::Numbers(_) | Kind::Table => String::new(),
     }
 }
 

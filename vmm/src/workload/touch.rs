@@ -5,6 +5,7 @@ use abi::workload::{Arguments, touch};
 
 use super::{Workload, parts};
 use crate::case::parameter::Transfer;
+use crate::case::workload::Refused;
 use crate::case::{Parameters, key::Key, keys};
 use crate::system::System;
 
@@ -16,6 +17,7 @@ static KEYS: &[&Key] = &[
     &keys::CLIENT,
     &keys::SERVER,
     &keys::TRANSFER,
+    &keys::WORDS,
     &keys::PAGES,
     &keys::CLIENT_PAGES,
     &keys::SERVER_PAGES,
@@ -32,7 +34,7 @@ impl Workload for Touch {
     }
 
     fn round_trip(&self) -> &'static str {
-        "the client touches its pages, then calls; the server (`touch`) touches its own before it answers"
+        "the client touches its pages, then calls; the server (`touch`) touches its own before it answers with what it was asked"
     }
 
     fn channels(&self) -> &'static [&'static str] {
@@ -51,6 +53,15 @@ impl Workload for Touch {
         Some(program::TOUCH)
     }
 
+    fn check(&self, case: &Parameters) -> Result<(), Refused> {
+        if case.transfer == Transfer::Direct && case.number(&keys::WORDS) > Some(0) {
+            let message = "the entry function of `touch` answers with an empty message";
+            let fix = "put `transfer = \"direct\"` into a [[case]] of its own without `words`, or use `workload = \"call\"`";
+            return Err(Refused::at(&keys::TRANSFER, message, fix));
+        }
+        Ok(())
+    }
+
     fn system(&self, case: &Parameters) -> System {
         parts::client_and_server(self, case)
     }
@@ -59,6 +70,7 @@ impl Workload for Touch {
         touch::Arguments {
             pages: case.client_pages().into(),
             direct: u64::from(case.transfer == Transfer::Direct),
+            words: case.number(&keys::WORDS).unwrap_or(0),
         }
         .encode()
     }

@@ -42,6 +42,12 @@ fn the_claims_say_what_the_runs_say() {
         .map(|places| of.loads(&IPC, &format!("alternate/{places}/pcid=off")));
     let chain = [0, 1, 2, 3]
         .map(|moved| of.loads(&["chain-kvm-pvm"], &format!("chain/user/servers=3/moved={moved}/pcid=off")));
+    let mut of_replay = |recording: &str| {
+        [0, 3].map(|servers| {
+            of.loads(&["programs-kvm-pvm"], &format!("replay/user/{recording}/in-kernel={servers}/pcid=off"))
+        })
+    };
+    let programs = ["sqlite", "redis", "nginx"].map(&mut of_replay).concat();
     let start = ["user", "kernel"].map(|server| {
         of.count(&["slots-kvm-pvm"], &format!("slots/user-{server}/servers=1/pcid=off"), "frames_taken")
     });
@@ -99,6 +105,7 @@ fn the_claims_say_what_the_runs_say() {
         ("{} servers move with one system call", vec![partners + 1]),
         ("the last {} trusted partners", vec![partners]),
         ("takes {}, {}, {} and {} loads as its servers move in", chain.to_vec()),
+        ("SQLite's {} page-table loads become {}, redis's {} become {}, and nginx's {} become {}.", programs),
         ("Elsewhere it is {},", vec![DEFAULT_PAGES.into()]),
         (
             "in the kernel have {} GiB. Slots of small spaces, for 32-bit programs, have {} to {} MiB",

@@ -44,7 +44,7 @@ fn long_messages_are_copied_between_threads() {
 
 #[test]
 fn a_direct_entry_has_the_servers_memory() {
-    let arguments = touch::Arguments { pages: 0, direct: 1 }.encode();
+    let arguments = touch::Arguments { pages: 0, direct: 1, words: 0 }.encode();
     let client = client(Place::User, arguments, ROUND_TRIPS).with(|plan| plan.working_set_pages = 4);
     let touch = server(program::TOUCH, Place::Kernel).with(|plan| {
         plan.working_set_pages = 16;

@@ -10,8 +10,8 @@ use crate::harness::{Place, Server, client, config, counted, finish_config, serv
 
 const ROUND_TRIPS: u64 = 4;
 
-/// A client that has a hub with this working set, and its partners, move in and out.
-fn migration(pages: u32, partners: u32, how: u64) -> Vec<Server> {
+/// A client that has a hub with this working set, and its partners, move in and out so often.
+pub fn migration(pages: u32, partners: u32, how: u64, round_trips: u64) -> Vec<Server> {
     let movable = |program| {
         server(program, Place::User).with(|plan| {
             plan.flags |= server_flag::MIGRATABLE;
@@ -24,7 +24,7 @@ fn migration(pages: u32, partners: u32, how: u64) -> Vec<Server> {
         plan.arguments[touch::PAGES] = pages.into();
     });
     let arguments = migrate::Arguments { servers: u64::from(partners) + 1, method: how }.encode();
-    let driver = client(Place::User, arguments, ROUND_TRIPS);
+    let driver = client(Place::User, arguments, round_trips);
     let mut servers = vec![driver, hub];
     servers.extend((0..partners).map(|_| movable(program::NULL)));
     servers
@@ -39,7 +39,7 @@ fn run(servers: &[Server], plan_flags: u64) -> Option<GuestRun> {
 /// A threshold that was measured is what its evidence says; one that could not be measured is the default, without.
 #[test]
 fn the_threshold_follows_from_its_evidence() {
-    let Some(run) = run(&migration(0, 0, method::ONE_BY_ONE), 0) else { return };
+    let Some(run) = run(&migration(0, 0, method::ONE_BY_ONE, ROUND_TRIPS), 0) else { return };
     let FlushReport { threshold_pages, source, by_page_cycles, full_cycles } = run.flush;
     match source {
         source::MEASURED => {
@@ -62,11 +62,14 @@ fn the_threshold_follows_from_its_evidence() {
 #[test]
 fn migrations_obey_the_threshold() {
     for pages in [0, 200] {
-        let Some(by_page) = run(&migration(pages, 0, method::ONE_BY_ONE), flag::FLUSH_BY_PAGE) else {
+        let Some(by_page) = run(&migration(pages, 0, method::ONE_BY_ONE, ROUND_TRIPS), flag::FLUSH_BY_PAGE)
+        else {
             return;
         };
-        let Some(full) = run(&migration(pages, 0, method::ONE_BY_ONE), flag::FLUSH_FULL) else { return };
-        let Some(chosen) = run(&migration(pages, 0, method::ONE_BY_ONE), 0) else { return };
+        let Some(full) = run(&migration(pages, 0, method::ONE_BY_ONE, ROUND_TRIPS), flag::FLUSH_FULL) else {
+            return;
+        };
+        let Some(chosen) = run(&migration(pages, 0, method::ONE_BY_ONE, ROUND_TRIPS), 0) else { return };
         let (moves, loads) = (2 * ROUND_TRIPS, 4 * ROUND_TRIPS);
         let moves_out = ROUND_TRIPS;
         let [by_page, full, counts] = [&by_page, &full, &chosen].map(counted);
@@ -84,8 +87,12 @@ fn migrations_obey_the_threshold() {
 #[test]
 fn a_group_takes_one_flush_where_single_migrations_take_one_each() {
     let partners = abi::plan::PARTNERS_MAX as u32;
-    let Some(single) = run(&migration(0, partners, method::ONE_BY_ONE), flag::FLUSH_FULL) else { return };
-    let Some(group) = run(&migration(0, partners, method::GROUP), flag::FLUSH_FULL) else { return };
+    let Some(single) = run(&migration(0, partners, method::ONE_BY_ONE, ROUND_TRIPS), flag::FLUSH_FULL) else {
+        return;
+    };
+    let Some(group) = run(&migration(0, partners, method::GROUP, ROUND_TRIPS), flag::FLUSH_FULL) else {
+        return;
+    };
     let (single, group) = (counted(&single), counted(&group));
     assert_eq!(single.pages_remapped, group.pages_remapped);
     assert_eq!(single.page_table_loads, group.page_table_loads);

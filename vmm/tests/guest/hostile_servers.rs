@@ -3,12 +3,8 @@
 //! kernel does not panic and the case does not hang, honest clients get every answer of honest servers as it was sent, and
 //! whoever calls a hostile server gets an answer or an error, at the latest when the driver stops it.
 //!
-//! `INKBED_HOSTILE_SERVERS` is how many, `INKBED_HOSTILE_SEED` the first seed; a guest has one seed and 20 of them. A long run,
-//! some ten minutes on two CPUs:
-//!
-//! ```console
-//! $ INKBED_HOSTILE_SERVERS=20000 cargo test --release -p inkbed --test guest hostile_servers -- --nocapture
-//! ```
+//! `INKBED_HOSTILE_SERVERS` is how many, `INKBED_HOSTILE_SEED` the first seed; a guest has one seed and 20 of them. 20,000 take
+//! seven minutes on two CPUs; the command is in docs/invariants.md.
 
 mod code_32;
 mod code_64;
@@ -25,6 +21,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::harness::{PRIORITY, Place, Server, boot, config, server};
+use crate::long::{MEMORY_MAX, number, peak_memory};
 use crate::raw::{raw, set_code};
 use honest::{Neighbours, OTHER_NUMBERS};
 
@@ -38,10 +35,6 @@ const ECHO_INSIDE: u32 = 2;
 const COUNTER: u32 = 3;
 const CALLERS: [u32; 2] = [4, 5];
 const FIRST_HOSTILE: u32 = 6;
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
-}
 
 /// What this machine's guests have.
 #[derive(Clone, Copy)]
@@ -187,12 +180,13 @@ fn hostile_servers_hurt_nobody_but_their_callers() {
         }
         faults.fetch_add(judge(first + index, features), Ordering::Relaxed);
         if index > 0 && index.is_multiple_of(100) {
-            println!("{index} guests, {} servers", index * SERVERS_PER_GUEST);
+            println!("{} servers, at most {} MiB", index * SERVERS_PER_GUEST, peak_memory() >> 20);
         }
     };
     std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(run))));
     let faults = faults.into_inner();
     println!("{guests} guests, {faults} faults, {} bits", if features.segments { "32 and 64" } else { "64" });
+    assert!(peak_memory() <= MEMORY_MAX, "{} bytes", peak_memory());
     // Some of them die of what they do, others live on.
     assert!(count < 500 || (guests..count).contains(&faults), "{faults} faults in {guests} guests");
 }

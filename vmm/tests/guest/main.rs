@@ -15,6 +15,8 @@ mod hostile_servers;
 #[path = "../support/kvm.rs"]
 mod kvm;
 mod lifecycle;
+#[path = "../support/long.rs"]
+mod long;
 mod messages;
 mod migration;
 mod page_table_loads;
@@ -23,6 +25,7 @@ mod pmu;
 mod preemption;
 mod raw;
 mod relocation;
+mod replay;
 mod scheduling;
 mod small;
 mod small_migration;

@@ -4,7 +4,9 @@ use abi::call::status;
 use abi::program::{self, scenario};
 use abi::workload::touch;
 
-use crate::harness::{BOTH_PLACES, Place, client, finish, scenario, server};
+use inkbed::machine::guest::{GuestRun, Outcome};
+
+use crate::harness::{BOTH_PLACES, Place, boot, call, client, config, counted, finish, scenario, server};
 
 #[test]
 fn every_message_size_arrives_and_returns_intact_between_all_placements() {
@@ -93,7 +95,7 @@ fn the_clock_server_splits_a_round_trip() {
 
 #[test]
 fn both_sides_touch_their_working_sets() {
-    let arguments = touch::Arguments { pages: 64, direct: 0 }.encode();
+    let arguments = touch::Arguments { pages: 64, direct: 0, words: 0 }.encode();
     let client = client(Place::User, arguments, 5).with(|plan| plan.working_set_pages = 64);
     let touch = |pages, touched| {
         server(program::TOUCH, Place::Kernel).with(|plan| {
@@ -103,4 +105,37 @@ fn both_sides_touch_their_working_sets() {
     };
     let Some(run) = finish(&[client, touch(2048, 2048)]) else { return };
     assert_eq!(run.samples.len(), 5);
+}
+
+/// A call between touched pages carries words as any other call does, and the client checks the answer.
+#[test]
+fn words_travel_between_touched_pages() {
+    let counts = |run: &GuestRun| {
+        let counted = counted(run);
+        (counted.ipc_fast, counted.ipc_slow, counted.context_switches, counted.page_table_loads)
+    };
+    for words in [1, 4, 5, 512] {
+        for place in BOTH_PLACES {
+            let arguments = touch::Arguments { pages: 16, direct: 0, words }.encode();
+            let toucher = client(Place::User, arguments, 5).with(|plan| plan.working_set_pages = 16);
+            let touch = |echo| {
+                server(program::TOUCH, place).with(|plan| {
+                    plan.working_set_pages = 16;
+                    plan.arguments[program::touch::PAGES] = 16;
+                    plan.arguments[program::touch::ECHO] = echo;
+                })
+            };
+            let Some(run) = finish(&[toucher.clone(), touch(1)]) else { return };
+            let caller = client(Place::User, call(words), 5);
+            let Some(called) = finish(&[caller, server(program::ECHO, place)]) else { return };
+            assert_eq!(counts(&run), counts(&called), "{words} words, {place:?}");
+            let Some(unasked) = boot(&config(&[toucher, touch(0)])) else { return };
+            // Whoever has no buffer gets no long message.
+            let status = match words {
+                0..=4 => abi::workload::status::WRONG_ANSWER,
+                _ => abi::workload::status::CALL_FAILED,
+            } as u32;
+            assert_eq!(unasked.outcome, Outcome::Finished { status }, "{words} words, {place:?}");
+        }
+    }
 }

@@ -9,8 +9,8 @@ use inkbed::lens::pmu::software::model::weight;
 use inkbed::lens::pmu::software::{
     Defect, KERNEL_INSTRUCTIONS, SoftwareKind, SoftwarePmu, Source, USER_INSTRUCTIONS,
 };
-use inkbed::lens::pmu::{Event, PmuRequest, PmuResult, Privilege};
-use inkbed::lens::{LensRequest, Measured, Reading, measure};
+use inkbed::lens::pmu::{self, Event, PmuRequest, PmuResult, Privilege};
+use inkbed::lens::{LensRequest, Measured, Reading, measure, perf};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome};
 
@@ -44,7 +44,7 @@ fn measure_with(request: &LensRequest) -> Option<Measured> {
 }
 
 fn run(pmu: PmuRequest) -> Option<Measured> {
-    measure_with(&LensRequest { pmu, perf: false })
+    measure_with(&pmu.into())
 }
 
 fn software(kind: SoftwareKind, source: Source, defect: Option<Defect>, privilege: Privilege) -> PmuRequest {
@@ -53,7 +53,7 @@ fn software(kind: SoftwareKind, source: Source, defect: Option<Defect>, privileg
 
 /// The result with the model; `None` where this KVM cannot have one, which is said.
 fn counted(kind: SoftwareKind, source: Source, privilege: Privilege) -> Option<PmuResult> {
-    match run(software(kind, source, None, privilege))?.lenses.pmu {
+    match run(software(kind, source, None, privilege))?.lenses.read(pmu::NAME) {
         Reading::Counted(result) => Some(result),
         Reading::Absent { reason, .. } => {
             assert!(reason.contains("KVM_CAP_X86_USER_SPACE_MSR"), "{kind:?}: {reason}");
@@ -144,7 +144,7 @@ fn each_kind_gives_its_counters_to_the_most_important_events() {
     for (kind, table, events) in expected {
         let Some(result) = counted(kind, Source::Accesses, Privilege::All) else { return };
         let counted: Vec<Event> = result.counters.iter().map(|counter| counter.event).collect();
-        assert_eq!((result.event_table, counted.as_slice()), (table, events), "{kind:?}");
+        assert_eq!((&*result.event_table, counted.as_slice()), (table, events), "{kind:?}");
         assert!(!result.left_out.is_empty(), "what has no counter is named");
     }
 }
@@ -157,7 +157,7 @@ fn the_self_test_knows_how_many_instructions_it_executes() {
         let Some(run) = run(software(kind, Source::EmulatedInstructions, None, Privilege::Kernel)) else {
             return;
         };
-        match run.lenses.pmu {
+        match run.lenses.read::<PmuResult>(pmu::NAME) {
             Reading::Counted(result) => {
                 let instructions = result.counter(Event::Instructions).expect("instructions are counted");
                 assert_eq!(instructions.self_tests, [SELF_TEST_INSTRUCTIONS; 2], "{kind:?}");
@@ -193,8 +193,9 @@ fn counters_that_do_not_count_as_they_should_give_no_figures() {
             let Some(run) = run(software(kind, Source::Accesses, Some(defect), Privilege::All)) else {
                 return;
             };
-            let Reading::Absent { reason, .. } = run.lenses.pmu else {
-                panic!("{kind:?} {defect:?}: {:?}", run.lenses.pmu);
+            let reading = run.lenses.of(pmu::NAME);
+            let Reading::Absent { reason, .. } = reading else {
+                panic!("{kind:?} {defect:?}: {reading:?}");
             };
             if reason.contains("KVM_CAP_X86_USER_SPACE_MSR") {
                 println!("skipped: {reason}");
@@ -210,7 +211,7 @@ fn counters_that_do_not_count_as_they_should_give_no_figures() {
 fn the_hosts_own_counters_are_used_where_there_are_any() {
     let Some(run) = run(PmuRequest::Host(Privilege::All)) else { return };
     assert_eq!(run.run.round_trips, ROUND_TRIPS);
-    match run.lenses.pmu {
+    match run.lenses.read::<PmuResult>(pmu::NAME) {
         Reading::Counted(result) => {
             let instructions = result.counter(Event::Instructions).expect("instructions are counted");
             assert!(instructions.per_round_trip > 50.0);
@@ -225,16 +226,17 @@ fn the_hosts_own_counters_are_used_where_there_are_any() {
 #[test]
 fn what_is_not_asked_for_is_absent() {
     let Some(run) = measure_with(&LensRequest::default()) else { return };
-    assert_eq!(run.lenses.pmu, Reading::absent("not asked for"));
-    assert_eq!(run.lenses.perf, Reading::absent("not asked for"));
+    assert_eq!(run.lenses.of(pmu::NAME), Reading::absent("not asked for"));
+    assert_eq!(run.lenses.of(perf::NAME), Reading::absent("not asked for"));
 }
 
 #[test]
 fn the_host_counts_the_guest_where_it_can() {
-    let request = LensRequest { pmu: PmuRequest::Off, perf: true };
+    let request = LensRequest::only(perf::NAME, serde_json::Value::Null);
     let Some(run) = measure_with(&request) else { return };
-    match run.lenses.perf {
-        Reading::Counted(result) => assert!(result.counts["cycles"] > 0),
+    assert_eq!(run.lenses.of(pmu::NAME), Reading::absent("not asked for"));
+    match run.lenses.of(perf::NAME) {
+        Reading::Counted(result) => assert!(result["counts"]["cycles"].as_u64() > Some(0)),
         Reading::Absent { reason, remedy } => {
             println!("no counters: {reason}");
             assert!(remedy.is_some(), "{reason}");

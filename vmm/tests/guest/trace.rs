@@ -1,15 +1,17 @@
 //! The trace lens: exact counts on a real guest, the same on every KVM.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use abi::call::{REGISTER_WORDS, number};
 use abi::program;
 use abi::report::feature;
-use abi::workload::{Loop, slots};
+use abi::workload::{Loop, method, slots};
 use iced_x86::code_asm::*;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::trace::gap::Gap;
 use inkbed::lens::trace::phase::Phase;
+use inkbed::lens::trace::timeline::{Timeline, TraceEvent};
 use inkbed::lens::trace::{self, Summary, Trace, TraceError};
 use inkbed::machine::StopFlag;
 use inkbed::machine::guest::{GuestConfig, Outcome, Pin};
@@ -17,6 +19,7 @@ use inkbed::tlb::stream::Event;
 use inkbed::tlb::{BUILT_IN, Model, WhatIf};
 use inkbed::workload::guest::traced_guest_config;
 
+use crate::flush::migration;
 use crate::harness::{
     BOTH_PLACES, Place, Server, alternate, call, case_of, client, config, empty, finish, null_system_call,
     server,
@@ -70,6 +73,11 @@ fn loads_and_switches_are_those_of_the_placement_and_every_round_trip_is_the_sam
                 assert_eq!(counts.ring_0 + counts.ring_3, counts.instructions, "{case}");
                 assert_eq!(counts.phases.values().sum::<u64>(), counts.instructions, "{case}");
                 assert_eq!(counts.phases.get(&Phase::SlowPath), None, "{case}");
+                assert_eq!(summary.functions().values().sum::<u64>(), counts.instructions, "{case}");
+                assert!(
+                    summary.functions().keys().any(|name| name.starts_with("kernel::ipc::fast")),
+                    "{case}"
+                );
                 assert_eq!(counts.kinds.interrupt_returns + counts.kinds.msr_writes, 0, "{case}");
             }
         }
@@ -121,17 +129,32 @@ fn slow_paths_and_several_calls_in_one_round_trip() {
 fn kvm_emulates_as_many_instructions_as_the_trace_says() {
     for words in [0, 4, 8, 64, 512] {
         let servers = pair(Place::User, Place::User, words);
-        let (Some(trace), Some(run)) = (trace_of(&servers), finish(&servers)) else { return };
-        let Summary { between_marks: counts, detour_between_marks: detour, .. } = &trace.summary;
-        let Some(emulated) =
-            run.kvm_stats.get("insn_emulation").filter(|emulated| **emulated > counts.ring_0)
-        else {
-            println!("skipped: this KVM does not emulate ring 0");
-            return;
-        };
-        assert_eq!(counts.emulator_restarts > 0, words > REGISTER_WORDS, "{words} words");
-        assert_eq!(*emulated, counts.ring_0 + detour + counts.emulator_restarts, "{words} words");
+        let Some(restarts) = emulated_as_traced(&servers, &format!("{words} words")) else { return };
+        assert_eq!(restarts > 0, words > REGISTER_WORDS, "{words} words");
     }
+}
+
+/// The guest that is measured and the one that is traced move the same pages, though only the first has a steal-time record.
+#[test]
+fn kvm_emulates_as_many_instructions_as_the_trace_says_where_servers_move() {
+    for (pages, partners) in [(0, 0), (16, 2), (64, 0)] {
+        let servers = migration(pages, partners, method::ONE_BY_ONE, ROUND_TRIPS + 1);
+        let Some(_) = emulated_as_traced(&servers, &format!("{pages} pages")) else { return };
+    }
+}
+
+/// Compares KVM's count with the trace of the same servers; `None` where this KVM counts nothing of the kind. Returns how often its
+/// emulator began an instruction anew.
+fn emulated_as_traced(servers: &[Server], case: &str) -> Option<u64> {
+    let (trace, run) = (trace_of(servers)?, finish(servers)?);
+    let Summary { between_marks: counts, detour_between_marks: detour, .. } = &trace.summary;
+    let emulated = run.kvm_stats.get("insn_emulation").filter(|emulated| **emulated > counts.ring_0);
+    let Some(emulated) = emulated else {
+        println!("skipped: this KVM does not emulate ring 0");
+        return None;
+    };
+    assert_eq!(*emulated, counts.ring_0 + detour + counts.emulator_restarts, "{case}");
+    Some(counts.emulator_restarts)
 }
 
 /// A client without a partner: the way into the kernel and back.
@@ -332,5 +355,47 @@ fn nothing_takes_longer_with_a_thousand_servers() {
             let counts = [1, 10, 100, 1_000].map(instructions);
             assert!(counts.iter().all(|count| *count == counts[0]), "{place:?}, {arguments:?}: {counts:?}");
         }
+    }
+}
+
+/// The timeline, read back: what lasts adds up to the trace's counts, and what happens is as often as it was counted.
+#[test]
+fn a_timeline_has_what_the_trace_counts() {
+    for server in BOTH_PLACES {
+        let Some(trace) = trace_of(&pair(Place::User, server, 0)) else { return };
+        let model = Model::load("skylake-sp").unwrap();
+        let text = serde_json::to_string(&trace.timeline("call", &model)).unwrap();
+        let timeline: Timeline = serde_json::from_str(&text).unwrap();
+        assert!(timeline.other_data["clock"].contains("instructions"));
+        let counts = &trace.summary.counts;
+        let of = |kind: &str| -> Vec<&TraceEvent> {
+            timeline.trace_events.iter().filter(|event| event.cat == kind).collect()
+        };
+        let by_name = |kind: &str| {
+            let mut sums = BTreeMap::new();
+            for event in of(kind) {
+                assert_eq!(event.ph, "X", "{event:?}");
+                *sums.entry(event.name.clone()).or_insert(0) += event.dur.unwrap();
+            }
+            sums
+        };
+        let phases: BTreeMap<String, u64> =
+            counts.phases.iter().map(|(phase, count)| (phase.name().to_owned(), *count)).collect();
+        assert_eq!(by_name("phase"), phases);
+        assert_eq!(by_name("function"), trace.summary.functions());
+        assert_eq!(by_name("page table").values().sum::<u64>(), counts.instructions);
+        let calls: Vec<_> = of("system call").iter().map(|event| (event.name.as_str(), event.dur)).collect();
+        let own = counts.instructions - counts.phases[&Phase::Client];
+        assert_eq!(calls, [("CALL", Some(own))]);
+        let happened = |name: &str| of("event").iter().filter(|event| event.name == name).count() as u64;
+        assert_eq!(happened("page-table load"), counts.kinds.page_table_loads);
+        assert_eq!(happened("thread switch"), counts.context_switches);
+        // One space more is entered than page tables are loaded, as the first one is there already.
+        assert_eq!(of("page table").len() as u64, counts.kinds.page_table_loads + 1);
+        let walks: u64 = of("page walk").iter().map(|event| event.args["walks"].as_u64().unwrap()).sum();
+        let mut events: Vec<Event> = Vec::new();
+        trace.events(&mut events);
+        let report = WhatIf::AsRecorded.run(&model, &events);
+        assert_eq!(walks, report.round_trips.last().unwrap().total().walks);
     }
 }

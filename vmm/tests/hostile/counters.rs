@@ -1,8 +1,8 @@
 //! Accesses to the registers that the VMM itself keeps.
 
+use inkbed::lens::measure;
 use inkbed::lens::pmu::software::{SoftwareKind, SoftwarePmu, Source};
 use inkbed::lens::pmu::{PmuRequest, Privilege};
-use inkbed::lens::{LensRequest, measure};
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn bad_accesses_to_the_software_counters_fault_in_the_guest() {
             out(a, port::EXIT, exit_code::REFUSED)
         });
         let model = SoftwarePmu { kind: SoftwareKind::IntelVersion2, source: Source::Accesses, defect: None };
-        let request = LensRequest { pmu: PmuRequest::Software(model, Privilege::All), perf: false };
+        let request = PmuRequest::Software(model, Privilege::All).into();
         measure::run(&config, &request, &StopFlag::new().unwrap()).unwrap().run.outcome
     };
     assert!(matches!(outcome(0x186, 0x43_00c0), Outcome::Refused { .. }), "a good selector is taken");

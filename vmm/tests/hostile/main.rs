@@ -4,6 +4,8 @@ mod command;
 mod counters;
 mod endings;
 mod last_words;
+#[path = "../support/long.rs"]
+mod long;
 mod ports;
 mod random;
 mod report;

@@ -1,11 +1,8 @@
 //! Random kernels, from a seed each: whatever they do, the VMM does not panic, ends them by their deadline, keeps little of
 //! them, and calls none of them finished that did not measure what it was asked to.
 //!
-//! `INKBED_HOSTILE_KERNELS` is how many, `INKBED_HOSTILE_SEED` the first seed. A long run, an hour on two CPUs:
-//!
-//! ```console
-//! $ INKBED_HOSTILE_KERNELS=20000 cargo test --release -p inkbed --test hostile random -- --nocapture
-//! ```
+//! `INKBED_HOSTILE_KERNELS` is how many, `INKBED_HOSTILE_SEED` the first seed. 20,000 take a minute on two CPUs; the command is in
+//! docs/invariants.md.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +22,7 @@ use inkbed::reduce::launch::Reduced;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::long::{MEMORY_MAX, number, peak_memory};
 use super::*;
 
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -32,15 +30,8 @@ const DEADLINE: Duration = Duration::from_millis(100);
 /// A guest that hangs is ended at its deadline; so much more only a machine that is very busy takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Most memory that this process may ever have had, bytes: all guests at once may touch all of theirs.
-const MEMORY_MAX: u64 = 1 << 30;
-
 /// Most of a case's record, bytes.
 const RECORD_MAX: usize = 256 << 10;
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
-}
 
 /// What every one of them is asked to do.
 fn case() -> Case {
@@ -255,13 +246,6 @@ fn judge(case: &Case, seed: u64) -> bool {
     let written = serde_json::to_vec(&record).unwrap().len();
     assert!(written <= RECORD_MAX, "seed {seed}: a record of {written} bytes");
     is_finished
-}
-
-/// Most memory that this process has had, bytes.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub fn change_region_privilege(home: Home, base: u64, ranges: &PageRanges, targe
             let _ = paging::set_home_table(home.root, base, own, true);
             pages
         }
-        // No 64-bit server is ever there.
-        Placement::Small | Placement::Large => unreachable!(),
+        // No 64-bit server is ever moved there.
+        _ => unreachable!(),
     }
 }
 
@@ -91,7 +91,7 @@ pub fn move_interrupted(home: Home, base: u64, context: &Context, target: Placem
             let offset = offset_in_stub(rip, interface).unwrap_or(0);
             context.rip.set(rip - offset);
         }
-        Placement::Small | Placement::Large => {}
+        _ => {}
     }
 }
 

@@ -195,9 +195,11 @@ pub struct Home {
 #[must_use]
 pub fn hang_home(home: Home, base: u64, placement: Placement) -> bool {
     match placement {
-        Placement::User => set_home_table(home.root, base, home.own_level3, true),
-        Placement::Kernel => set_home_table(home.root, base, shared_home_table(base), false),
-        Placement::Small | Placement::Large => false,
+        placement if placement.is_32_bit() => false,
+        placement if placement.is_in_kernel() => {
+            set_home_table(home.root, base, shared_home_table(base), false)
+        }
+        _ => set_home_table(home.root, base, home.own_level3, true),
     }
 }
 
@@ -277,13 +279,13 @@ pub fn map(
     placement: Placement,
     memory: &Memory,
 ) -> Result<(), OutOfMemory> {
-    let user = placement != Placement::Kernel;
+    let user = !placement.is_in_kernel();
     let mut flags = PageTableFlags::PRESENT | PageTableFlags::ACCESSED;
     flags.set(PageTableFlags::WRITABLE, access.write);
     flags.set(PageTableFlags::DIRTY, access.write);
     flags.set(PageTableFlags::NO_EXECUTE, !access.execute);
     flags.set(PageTableFlags::USER_ACCESSIBLE, user);
-    flags.set(PageTableFlags::GLOBAL, matches!(placement, Placement::Kernel | Placement::Small));
+    flags.set(PageTableFlags::GLOBAL, placement.is_global());
     flags.set(OWN_FRAME, matches!(frames, Frames::Own));
     let mut done = 0;
     while done < count {

@@ -8,7 +8,8 @@ mod shared;
 pub use effort::{DEADLINE_SECONDS, LAUNCHES, SAMPLES, SECONDS, TLB_MODELS, TRACE_ROUND_TRIPS, WARM_UP};
 pub use guest::{GATE, GUESTS, HUGE_PAGES, MEMORY, PCID, SLOT_SIZE, VCPUS};
 pub use placement::{
-    CLIENT, GROUPS, NAME, OTHER_CLIENT, RELAY, SAME_SPACE, SERVER, SERVER_PROGRAM, TRANSFER, WORKLOAD,
+    CLIENT, CLIENT_ARGUMENTS, CLIENT_PROGRAM, GROUPS, NAME, OTHER_CLIENT, RELAY, SAME_SPACE, SERVER,
+    SERVER_ARGUMENTS, SERVER_PROGRAM, TRANSFER, WORKLOAD,
 };
 pub use shared::{CLIENT_PAGES, PAGES, SERVER_PAGES, SERVERS, WORDS};
 
@@ -16,7 +17,7 @@ use super::key::{InName, Key};
 use super::parameters::Parameters;
 
 /// Keys of every case whose workload does not matter, in the order in which the docs show them.
-pub static OF_ALL: [&Key; 17] = [
+pub static OF_ALL: [&Key; 20] = [
     &SECONDS,
     &SAMPLES,
     &WARM_UP,
@@ -34,11 +35,18 @@ pub static OF_ALL: [&Key; 17] = [
     &SLOT_SIZE,
     &GATE,
     &GROUPS,
+    &CLIENT_PROGRAM,
+    &CLIENT_ARGUMENTS,
+    &SERVER_ARGUMENTS,
 ];
 
 /// `words=4`: the part of a name that every case with the key has.
 pub const fn numbered(order: u16) -> Option<InName> {
-    Some(InName { order, text: |key, case| Some(keyed(key, &written(key, case)?)) })
+    Some(InName { order, text: named })
+}
+
+fn named(key: &Key, case: &Parameters) -> Option<String> {
+    Some(keyed(key, &written(key, case)?))
 }
 
 /// `page-fault`: the value alone, where it says enough.

@@ -1,5 +1,8 @@
 //! Who takes part in a case, and where.
 
+use abi::plan::ARGUMENT_COUNT;
+use abi::workload;
+
 use super::unusual;
 use crate::case::key::{Absent, Field, Key, Kind, Standing};
 use crate::case::parameter::Transfer;
@@ -140,11 +143,45 @@ pub static TRANSFER: Key = Key {
 /// Program of the server.
 pub static SERVER_PROGRAM: Key = Key {
     name: "server_program",
+    help: "another program in the server's place: a built-in one, or one of your own from `--servers DIR`",
+    ..PROGRAM
+};
+
+/// What it is told.
+pub static SERVER_ARGUMENTS: Key = Key {
+    name: "server_arguments",
+    kind: Kind::Numbers(ARGUMENT_COUNT),
+    help: "arguments of the `server_program`, from its first one on",
+    standing: Standing::EveryCase,
+    ..ARGUMENTS
+};
+
+/// Program of the client.
+pub static CLIENT_PROGRAM: Key = Key {
+    name: "client_program",
+    if_absent: "`client`",
+    help: "another program in the client's place, which measures what the workload says",
+    standing: Standing::EveryCase,
+    ..PROGRAM
+};
+
+/// What it is told.
+pub static CLIENT_ARGUMENTS: Key = Key {
+    name: "client_arguments",
+    kind: Kind::Numbers(workload::OWN_COUNT),
+    if_absent: "those of the workload",
+    help: "arguments of the `client_program`, in place of the workload's own",
+    standing: Standing::EveryCase,
+    ..ARGUMENTS
+};
+
+const PROGRAM: Key = Key {
     kind: Kind::Text,
     values: "name of a program",
     if_absent: "the workload's own",
-    help: "another program in the server's place",
     multiplies: false,
     in_csv: false,
     ..Key::USUAL
 };
+
+const ARGUMENTS: Key = Key { if_absent: "none", multiplies: false, in_csv: false, ..Key::USUAL };

@@ -3,7 +3,7 @@
 use abi::call::MESSAGE_WORDS_MAX;
 use abi::region::WORKING_SET_PAGES_MAX;
 
-use super::numbered;
+use super::{named, numbered};
 use crate::case::key::{Absent, Heading, InName, Key, Kind, Scope};
 use crate::case::parameters::Parameters;
 use crate::printable::grouped;
@@ -16,10 +16,21 @@ pub static WORDS: Key = Key {
     help: "8-byte words of the message and of the answer; up to 4 travel in registers",
     order: 100,
     sorted: Some(190),
-    in_name: numbered(100),
-    column: Some(Heading::plain("words", 710, true)),
+    in_name: Some(InName {
+        order: 100,
+        text: |key, case| if has_none_beside_pages(case) { None } else { named(key, case) },
+    }),
+    column: Some(Heading {
+        tells: |case| !has_none_beside_pages(case),
+        ..Heading::plain("words", 710, true)
+    }),
     ..Key::USUAL
 };
+
+/// A call between touched pages has no words unless somebody asks for them: that goes without saying.
+fn has_none_beside_pages(case: &Parameters) -> bool {
+    case.number(&SERVER_PAGES).is_some() && case.number(&WORDS) == Some(0)
+}
 
 const WORKING_SET: fn(&Scope) -> (i64, &'static str) =
     |_| (WORKING_SET_PAGES_MAX as i64, "the largest working set");

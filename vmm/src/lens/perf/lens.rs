@@ -1,10 +1,15 @@
 //! What the host's counters of a guest can do on a host, and what they say of a case.
 
+use serde_json::Value;
+
+use crate::case::Parameters;
 use crate::host::cores::{PIN_REMEDY, names};
 use crate::host::{Fact, HostFacts};
-use crate::lens::perf::NAME;
-use crate::lens::reading::counters_record;
+use crate::lens::measure::Watch;
+use crate::lens::perf::{NAME, PerfWatch};
+use crate::lens::reading::record_of_readings;
 use crate::lens::{Ability, Count, Lens, Seen, What};
+use crate::machine::error::MachineError;
 use crate::record::run::LensRecord;
 
 /// The host's performance counters.
@@ -35,8 +40,17 @@ impl Lens for Perf {
         }
     }
 
+    /// Always: its counters are read at the two marks only, and where a host has none nothing is touched.
+    fn request(&self, _case: &Parameters) -> Option<Value> {
+        Some(Value::Null)
+    }
+
+    fn watch(&self, _request: &Value) -> Result<Box<dyn Watch>, MachineError> {
+        Ok(Box::new(PerfWatch::default()))
+    }
+
     fn record(&self, seen: &Seen<'_>) -> LensRecord {
-        counters_record(NAME, seen, |values| &values.perf)
+        record_of_readings(NAME, seen)
     }
 
     /// It counts all that a guest executes on any core, which nothing else does.

@@ -17,14 +17,17 @@ use std::time::Duration;
 use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Event, Hardware, Raw};
 use perf_event::{Builder, Counter, Group, ReadFormat};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::host::CoreKind;
 use crate::host::cores;
 use crate::host::perf::{explain, guest_counter};
 use crate::lens::Reading;
+use crate::lens::measure::Watch;
 use crate::lens::pmu::{Event as TlbEvent, EventTable, Selector, for_core};
 use crate::machine;
-use crate::machine::probe::Mark;
+use crate::machine::guest::GuestRun;
+use crate::machine::probe::{Mark, Probe};
 
 pub use lens::Perf;
 
@@ -53,10 +56,9 @@ struct ThreadCounters {
     left_out: BTreeMap<&'static str, String>,
 }
 
-/// All of them.
+/// All of them, of one guest.
 #[derive(Default)]
-pub(crate) struct PerfLens {
-    is_wanted: bool,
+struct PerfWatch {
     threads: Mutex<Vec<ThreadCounters>>,
     /// The first thread's failure is that of all; found out while files may still be opened.
     failure: Mutex<Option<Failure>>,
@@ -95,16 +97,9 @@ impl PerfSnapshot {
     }
 }
 
-impl PerfLens {
-    pub(crate) fn new(is_wanted: bool) -> PerfLens {
-        PerfLens { is_wanted, ..PerfLens::default() }
-    }
-
+impl Probe for PerfWatch {
     /// Opens the counters of the calling thread, before it enters the guest for the first time.
-    pub(crate) fn open_for_this_thread(&self) {
-        if !self.is_wanted {
-            return;
-        }
+    fn thread_begins(&self) {
         let kinds = cores::probe();
         let opened = match this_threads_kind(&kinds) {
             Ok(kind) => ThreadCounters::open(kind).map_err(|error| Failure::Linux(error, paranoid())),
@@ -116,8 +111,7 @@ impl PerfLens {
         }
     }
 
-    /// The guest is at this mark.
-    pub(crate) fn mark(&self, mark: Mark) {
+    fn mark(&self, mark: Mark) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         match mark {
             Mark::Begin => marks.begin = Some(self.snapshot()),
@@ -125,7 +119,9 @@ impl PerfLens {
             Mark::End => marks.end = Some(self.snapshot()),
         }
     }
+}
 
+impl PerfWatch {
     /// Keeps the counts of the calling thread as they are now.
     fn end_part(&self) {
         let this = thread::current().id();
@@ -157,10 +153,7 @@ impl PerfLens {
     }
 
     /// What was counted between the marks.
-    pub(crate) fn finish(self, round_trips: u64) -> Reading<PerfResult> {
-        if !self.is_wanted {
-            return Reading::default();
-        }
+    fn counted(self, round_trips: u64) -> Reading<PerfResult> {
         if let Some(failure) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return absent(failure);
         }
@@ -171,6 +164,12 @@ impl PerfLens {
             (Some(begin), Some(end)) if round_trips > 0 => difference(&begin, &end, round_trips, left_out),
             _ => Reading::absent("the case did not come to its second mark"),
         }
+    }
+}
+
+impl Watch for PerfWatch {
+    fn finish(self: Box<Self>, run: &GuestRun) -> Reading<Value> {
+        self.counted(run.round_trips).to_value()
     }
 }
 
@@ -377,13 +376,5 @@ mod tests {
         let (kind, config) = attributes(counter_on(Some(&atom), Hardware::INSTRUCTIONS));
         assert_eq!((kind, config), (plain.0, plain.1 | 10 << 32));
         assert_eq!(attributes(own_counter_of(&atom, Selector(0x0e08))), (10, 0x0e08));
-    }
-
-    #[test]
-    fn what_was_not_asked_for_opens_nothing() {
-        let lens = PerfLens::new(false);
-        lens.open_for_this_thread();
-        assert_eq!(lens.snapshot(), PerfSnapshot::default());
-        assert_eq!(lens.finish(0), Reading::absent("not asked for"));
     }
 }

@@ -1,9 +1,15 @@
 //! What the guest's counters can do on a host, and what they say of a case.
 
+use serde_json::Value;
+
+use crate::case::Parameters;
 use crate::host::HostFacts;
-use crate::lens::pmu::{Event, HYBRID_REMEDY, NAME, PmuResult, no_pmu_on};
-use crate::lens::reading::counters_record;
-use crate::lens::{Ability, Count, Lens, Seen, What};
+use crate::lens::measure::Watch;
+use crate::lens::pmu::watch::PmuWatch;
+use crate::lens::pmu::{Event, HYBRID_REMEDY, NAME, PmuRequest, PmuResult, Privilege, no_pmu_on};
+use crate::lens::reading::record_of_readings;
+use crate::lens::{Ability, Count, Lens, Seen, What, understood};
+use crate::machine::error::MachineError;
 use crate::record::run::LensRecord;
 
 /// The guest's performance counters.
@@ -40,18 +46,29 @@ impl Lens for Pmu {
         Ability::unavailable(NAME, reason, Some(remedy))
     }
 
+    /// The guest's own counters are those of one CPU, so they say nothing where several measure. They are read at the two marks only;
+    /// where a host has none, nothing is touched.
+    fn request(&self, case: &Parameters) -> Option<Value> {
+        (case.measuring_threads() == 1).then(|| PmuRequest::Host(Privilege::All).to_value())
+    }
+
+    fn watch(&self, request: &Value) -> Result<Box<dyn Watch>, MachineError> {
+        Ok(Box::new(PmuWatch::new(understood(request)?)))
+    }
+
     fn record(&self, seen: &Seen<'_>) -> LensRecord {
-        counters_record(NAME, seen, |values| &values.pmu)
+        record_of_readings(NAME, seen)
     }
 
     fn count(&self, what: What, seen: &Seen<'_>) -> Count {
         let What::Instructions(privilege) = what else { return Count::None };
-        if seen.pmu.first().is_none_or(|result| result.privilege != privilege) {
+        let Some(results) = seen.counted::<PmuResult>(NAME) else { return Count::None };
+        if results.first().is_none_or(|result| result.privilege != privilege) {
             return Count::None;
         }
         let instructions =
-            |result: &&PmuResult| result.counter(Event::Instructions).map(|counter| counter.total);
-        let total: Option<u64> = seen.pmu.iter().map(instructions).sum();
+            |result: &PmuResult| result.counter(Event::Instructions).map(|counter| counter.total);
+        let total: Option<u64> = results.iter().map(instructions).sum();
         let slack = SLACK_PER_LAUNCH * seen.launches + seen.exits;
         let reason = "512 for programming the counters, and one for each exit of the guest";
         total.map_or(Count::None, |total| Count::Counted {

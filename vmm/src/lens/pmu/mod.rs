@@ -16,6 +16,7 @@ mod setup;
 mod shape;
 pub mod software;
 mod table;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -31,19 +32,33 @@ pub use shape::{Counters, Shape};
 pub use table::{EventTable, ProcessorEvent, Selector, architectural, for_core, for_shape, tables};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use software::SoftwarePmu;
+
+use crate::lens::LensRequest;
 
 /// The lens's name.
 pub const NAME: &str = "pmu";
 
-/// Whether and how the guest's counters are used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How the guest's counters are used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PmuRequest {
-    /// Not at all: no register is touched.
-    #[default]
-    Off,
     /// Those that KVM gives to guests.
     Host(Privilege),
     /// A model in the VMM, for tests of the register accesses.
     Software(SoftwarePmu, Privilege),
+}
+
+impl From<PmuRequest> for LensRequest {
+    /// This lens only.
+    fn from(request: PmuRequest) -> LensRequest {
+        LensRequest::only(NAME, request.to_value())
+    }
+}
+
+impl PmuRequest {
+    fn to_value(&self) -> Value {
+        // Plain data: it can always be written.
+        serde_json::to_value(self).unwrap_or_default()
+    }
 }

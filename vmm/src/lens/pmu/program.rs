@@ -1,5 +1,7 @@
 //! Fits events to the counters that there are.
 
+use std::borrow::Cow;
+
 use abi::pmu::{COUNTERS_MAX, PmuCounter, PmuPlan, amd_version, bank, fixed_control, kind, selector};
 use serde::{Deserialize, Serialize};
 
@@ -34,12 +36,12 @@ pub struct Program {
 }
 
 /// An event that is not counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Which.
     pub event: Event,
     /// Why.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 /// Ice Lake and newer count TLB events on the first four general counters only; others do not mind.
@@ -91,7 +93,7 @@ pub fn program(shape: &Shape, privilege: Privilege, reserved: u32) -> Program {
                 program.plan.counters[program.events.len()] = counter;
                 program.events.push(event);
             }
-            Err(reason) => program.left_out.push(LeftOut { event, reason }),
+            Err(reason) => program.left_out.push(LeftOut { event, reason: Cow::Borrowed(reason) }),
         }
     }
     program.plan.counter_count = program.events.len() as u32;

@@ -1,27 +1,29 @@
 //! Judges what the guest reports of its counters. Every field is a claim; no figure leaves here unless the self-tests
 //! before and after it held, because a counter that runs but counts something else is worse than none.
 
+use std::borrow::Cow;
+
 use abi::pmu::{
     PmuCounter, PmuCounterTest, PmuReport, PmuSelfTest, SELF_TEST_BEFORE_WRAP, SELF_TEST_INSTRUCTIONS,
     SELF_TEST_VALUE, bank, selector, status,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::lens::pmu::event::Event;
 use crate::lens::pmu::program::{LeftOut, Privilege, Program};
 use crate::lens::pmu::shape::{Counters, Shape};
 
 /// What the counters showed between the marks, on the CPU that set them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PmuResult {
     /// `guest_rdmsr`, or `software` for the model that only proves register accesses.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
     /// The counters.
     pub shape: Shape,
     /// Which event table was used.
-    pub event_table: &'static str,
+    pub event_table: Cow<'static, str>,
     /// What a reader of the figures has to know about these events.
-    pub notes: &'static str,
+    pub notes: Cow<'static, str>,
     /// At which privilege levels was counted.
     pub privilege: Privilege,
     /// The counts.
@@ -33,7 +35,7 @@ pub struct PmuResult {
 }
 
 /// One counter.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CounterResult {
     /// What it counted.
     pub event: Event,

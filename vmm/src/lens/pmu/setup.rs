@@ -23,7 +23,6 @@ pub(crate) struct PmuSetup {
 }
 
 enum Kind {
-    Off,
     Absent { reason: String, remedy: Option<String> },
     Programmed(Box<Programmed>),
 }
@@ -45,7 +44,6 @@ impl PmuSetup {
         vcpus: u32,
     ) -> Result<PmuSetup, MachineError> {
         match request {
-            PmuRequest::Off => Ok(PmuSetup { cpuid: supported, software: None, kind: Kind::Off }),
             PmuRequest::Host(privilege) => Ok(PmuSetup::host(device, supported, *privilege)),
             PmuRequest::Software(model, privilege) => {
                 PmuSetup::software(device, supported, *model, *privilege, vcpus)
@@ -116,7 +114,6 @@ impl PmuSetup {
         tsc_cycles: u64,
     ) -> Reading<PmuResult> {
         let programmed = match &self.kind {
-            Kind::Off => return Reading::default(),
             Kind::Absent { reason, remedy } => {
                 return Reading::Absent { reason: reason.clone(), remedy: remedy.clone() };
             }
@@ -135,10 +132,10 @@ impl PmuSetup {
                 }),
             },
             Ok(counters) => Reading::Counted(PmuResult {
-                source,
+                source: (*source).into(),
                 shape: shape.clone(),
-                event_table: &program.table.name,
-                notes: &program.table.notes,
+                event_table: program.table.name.as_str().into(),
+                notes: program.table.notes.as_str().into(),
                 privilege: *privilege,
                 counters,
                 left_out: program.left_out.clone(),

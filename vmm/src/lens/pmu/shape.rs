@@ -1,10 +1,10 @@
 //! Which counters a guest has, as its CPUID tells.
 
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The processor and its counters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Family, model and stepping as the vendors count them.
     pub family: u32,
@@ -25,7 +25,7 @@ pub struct Shape {
 }
 
 /// Kinds of counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counters {
     /// Intel's architectural performance monitoring of this version. KVM gives guests 2 at most.

@@ -57,12 +57,14 @@ pub enum Gap {
     #[error("the code at {0:#x} belongs neither to the kernel nor to a server")]
     Stray(u64),
     /// The trace grew too long.
-    #[error("more than {0} instructions between the marks; use fewer --round-trips")]
+    #[error(
+        "more than {0} instructions between the marks; use fewer round trips (trace_round_trips of a run, --round-trips of a trace)"
+    )]
     TooLong(usize),
     /// The instructions touch too much memory.
     #[error(
         "{address:#x} {instruction} and the instructions before it touch more than {most} pages, which is the most that a trace \
-         holds; use fewer --round-trips, or a case that moves less memory"
+         holds; use fewer round trips (trace_round_trips of a run, --round-trips of a trace), or a case that moves less memory"
     )]
     TooMuch {
         /// Address of the instruction that went too far.

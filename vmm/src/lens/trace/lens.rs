@@ -134,17 +134,7 @@ fn why_not(what: What, seen: &Seen<'_>, summary: &Summary) -> Option<&'static st
         Some("the counts are those of several CPUs, and the trace follows the first")
     } else if counts_instructions && seen.timer_interrupts > 0 {
         Some("the timer interrupted the guest, whose trace is without interrupts")
-    } else if what == What::EmulatedInstructions && changes_page_tables(summary) {
-        Some(
-            "servers move between the marks, where this KVM begins more instructions than the guest executes",
-        )
     } else {
         None
     }
-}
-
-/// Whether a round trip moves, starts or stops servers. Where KVM emulates ring 0, its statistic was then higher than the trace, for a
-/// reason that is not known: by 133 instructions a round trip for a server of 16 pages that is flushed by page, by 114 with full flushes.
-fn changes_page_tables(summary: &Summary) -> bool {
-    summary.system_calls.iter().any(|call| ["MIGRATE", "START", "STOP"].contains(&call.name.as_str()))
 }

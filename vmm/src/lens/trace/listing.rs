@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 
-use crate::lens::trace::Trace;
 use crate::lens::trace::effect::disassemble;
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::place::{Map, Place};
 use crate::lens::trace::recording::{Recording, Step};
+use crate::lens::trace::{Trace, steps};
 use crate::tlb::stream::{AccessKind, Event};
 
 impl Trace {
@@ -30,21 +31,31 @@ impl Trace {
     /// The typical round trip as folded stacks, one `frame;frame;frame count` a line: ring, phase, function. Tools that
     /// draw flame graphs read it; the width of a frame is its number of instructions.
     pub fn folded(&self) -> String {
-        let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
-        for (step, phase) in self.typical_round_trip().filter(|(_, phase)| *phase != Phase::Detour) {
-            let place = name(&self.map, &self.recording, step).replace(';', ":");
-            *stacks.entry(format!("ring {};{};{place}", step.ring, phase.name())).or_insert(0) += 1;
-        }
         let mut text = String::new();
-        for (stack, count) in stacks {
+        for (stack, count) in &self.summary.stacks {
             let _ = writeln!(text, "{stack} {count}");
         }
         text
     }
 }
 
+/// Instructions of a round trip by ring, phase, and program and function, without the SYSCALL detour.
+pub(super) fn stacks(
+    recording: &Recording,
+    phases: &[Phase],
+    map: &Map,
+    round_trip: Range<usize>,
+) -> BTreeMap<String, u64> {
+    let mut stacks = BTreeMap::new();
+    for (step, phase) in steps(recording, phases, round_trip).filter(|(_, phase)| *phase != Phase::Detour) {
+        let place = name(map, recording, step).replace(';', ":");
+        *stacks.entry(format!("ring {};{};{place}", step.ring, phase.name())).or_insert(0) += 1;
+    }
+    stacks
+}
+
 /// Program and function of an instruction.
-fn name(map: &Map, recording: &Recording, step: &Step) -> String {
+pub(super) fn name(map: &Map, recording: &Recording, step: &Step) -> String {
     let place = map.place(recording, step);
     let function = map.function(place, step).map(|(name, _)| name);
     match place {

@@ -22,6 +22,7 @@ pub mod recording;
 pub mod repeat;
 pub mod round_trip;
 pub mod system_calls;
+pub mod timeline;
 
 mod access;
 mod by_hand;
@@ -30,6 +31,7 @@ mod implicit;
 mod lens;
 mod recorder;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +100,9 @@ pub struct Summary {
     pub varying_footprint: u64,
     /// Instructions of the SYSCALL detour in that round trip, which are in no other count.
     pub detour_instructions: u64,
+    /// Instructions of that round trip by ring, phase, and program and function, as in [`Trace::folded`]; empty in records of old.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stacks: BTreeMap<String, u64>,
     /// The client's system calls in that round trip, in order.
     #[serde(default)]
     pub system_calls: Vec<SystemCall>,
@@ -121,6 +126,16 @@ impl Summary {
         let besides = all.checked_sub(one.checked_mul(self.round_trips + 1)?)?;
         (self.varying == 0).then_some(())?;
         one.checked_mul(round_trips)?.checked_add(besides)
+    }
+
+    /// Instructions of one round trip by program and function; empty in records of old.
+    pub fn functions(&self) -> BTreeMap<String, u64> {
+        let mut functions = BTreeMap::new();
+        for (stack, count) in &self.stacks {
+            let function = stack.rsplit(';').next().unwrap_or(stack);
+            *functions.entry(function.to_owned()).or_insert(0) += count;
+        }
+        functions
     }
 }
 
@@ -170,8 +185,9 @@ pub fn trace(config: &GuestConfig, stop: &StopFlag) -> Result<Trace, TraceError>
     let mut summary = summarise(&recording, &phases, &round_trips, map.current_thread_word(&recording))
         .ok_or(TraceError::NoRoundTrip)?;
     let typical = typical(&phases, &round_trips, &summary);
-    summary.system_calls = system_calls::system_calls(&recording, &phases, &map, typical);
+    summary.system_calls = system_calls::system_calls(&recording, &phases, &map, typical.clone());
     agree::check(&summary.between_marks, &run)?;
+    summary.stacks = listing::stacks(&recording, &phases, &map, typical);
     Ok(Trace { run, recording, phases, round_trips, map, summary })
 }
 
@@ -229,6 +245,7 @@ fn summarise(
             .count() as u64,
         counts: shortest.counts,
         detour_instructions: shortest.detour_instructions,
+        stacks: BTreeMap::new(),
         system_calls: Vec::new(),
         clock_ticks: clock::ticks(&recording.steps, phases, round_trips),
         between_marks: between_marks.counts,

@@ -110,6 +110,7 @@ mod tests {
             varying: 0,
             varying_footprint: 0,
             detour_instructions: 38,
+            stacks: std::collections::BTreeMap::new(),
             system_calls: Vec::new(),
             clock_ticks: None,
             between_marks: Counts::default(),

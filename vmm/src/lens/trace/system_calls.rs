@@ -54,7 +54,7 @@ fn list(entries: &[(usize, u32)], end: usize, phases: &[Phase]) -> Vec<SystemCal
 }
 
 /// As in [`number`]; by their numbers those that no client of an experiment makes.
-fn name(call: u32) -> String {
+pub(super) fn name(call: u32) -> String {
     match call {
         number::CALL => "CALL".to_owned(),
         number::CALL_DIRECT => "CALL_DIRECT".to_owned(),

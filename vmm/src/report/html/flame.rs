@@ -1,7 +1,9 @@
 //! Flame graphs: which functions the instructions of one round trip are in.
 
+use std::collections::BTreeMap;
+
 use super::bars::count;
-use super::canvas::{Anchor, Canvas, LINE_HEIGHT, text_width};
+use super::canvas::{Anchor, Canvas, LINE_HEIGHT, text_width, wrapped};
 use super::figure::{DataLine, Figure, Plot};
 use super::pick::phase_ink;
 use super::theme::Ink;
@@ -12,6 +14,8 @@ use crate::lens::trace::phase::Phase;
 pub struct Flame {
     /// Names from the outside to the inside, and the instructions that are there.
     stacks: Vec<(Vec<String>, u64)>,
+    /// Instructions that the whole width stands for, where other round trips are beside this one; else all of its own.
+    scale: Option<u64>,
 }
 
 /// A frame with its share of the width.
@@ -24,30 +28,52 @@ struct Frame {
 }
 
 impl Flame {
-    /// Of folded stacks: a line `ring;phase;function count` for each.
-    pub fn of_folded(text: &str) -> Flame {
-        let stack = |line: &str| {
-            let (names, count) = line.rsplit_once(' ')?;
-            Some((names.split(';').map(str::to_owned).collect(), count.parse().ok()?))
-        };
-        Flame { stacks: text.lines().filter_map(stack).collect() }
+    /// Of stacks `ring;phase;function` with their instructions.
+    pub fn new(stacks: &BTreeMap<String, u64>) -> Flame {
+        let stack = |(names, count): (&String, &u64)| (names.split(';').map(str::to_owned).collect(), *count);
+        Flame { stacks: stacks.iter().map(stack).collect(), scale: None }
+    }
+
+    /// The same where the whole width stands for so many instructions.
+    pub fn with_scale(self, instructions: u64) -> Flame {
+        Flame { scale: Some(instructions), ..self }
+    }
+
+    /// All instructions.
+    pub fn whole(&self) -> u64 {
+        self.stacks.iter().map(|(_, count)| count).sum()
+    }
+
+    /// What is within one of the outermost frames.
+    pub fn within(&self, outermost: &str) -> Flame {
+        let is_within =
+            |(names, _): &&(Vec<String>, u64)| names.first().is_some_and(|first| first == outermost);
+        Flame { stacks: self.stacks.iter().filter(is_within).cloned().collect(), scale: self.scale }
+    }
+
+    /// The function with the most instructions, in whatever phases.
+    pub fn largest_function(&self) -> Option<(&str, u64)> {
+        let mut functions: BTreeMap<&str, u64> = BTreeMap::new();
+        for (names, count) in &self.stacks {
+            *functions.entry(names.last()?).or_insert(0) += count;
+        }
+        functions.into_iter().max_by_key(|(_, count)| *count)
     }
 
     /// The figure of one case; `None` where nothing was counted.
     pub fn figure(self, case: &str) -> Option<Figure> {
-        let whole: u64 = self.stacks.iter().map(|(_, count)| count).sum();
-        let (most, instructions) = self.stacks.iter().max_by_key(|(_, count)| *count)?;
+        let whole = self.whole();
+        let (function, most) = self.largest_function()?;
         let claim = format!(
-            "One round trip of {case}: {} instructions, {} of them in {}",
+            "One round trip of {case}: {} instructions, {} of them in {function}",
             count(whole as f64),
-            count(*instructions as f64),
-            most.last()?
+            count(most as f64)
         );
         Some(Figure { claim, notes: Vec::new(), plot: Box::new(self) })
     }
 
     fn frames(&self) -> Vec<Frame> {
-        let whole = self.stacks.iter().map(|(_, count)| count).sum();
+        let whole = self.whole();
         let mut frames = vec![Frame {
             depth: 0,
             from: 0,
@@ -105,7 +131,7 @@ impl Plot for Flame {
     fn draw(&self, width: f64) -> (Canvas, f64) {
         let mut canvas = Canvas::default();
         let frames = self.frames();
-        let whole = frames[0].to.max(1) as f64;
+        let whole = self.scale.unwrap_or(frames[0].to).max(1) as f64;
         let depth = frames.iter().map(|frame| frame.depth).max().unwrap_or(0);
         for frame in &frames {
             let (left, right) = (frame.from as f64 / whole * width, frame.to as f64 / whole * width);
@@ -120,14 +146,12 @@ impl Plot for Flame {
             let text_class = format!("o-{}", frame.ink.class());
             canvas.text((left + 4.0, y + 15.5), Anchor::Start, &text_class, &text);
         }
-        let bottom = (depth + 1) as f64 * ROW;
-        canvas.text(
-            (0.0, bottom + LINE_HEIGHT),
-            Anchor::Start,
-            "soft",
-            "width: instructions; from above: ring, phase, function",
-        );
-        (canvas, bottom + LINE_HEIGHT + 8.0)
+        let mut y = (depth + 1) as f64 * ROW;
+        for text in wrapped("width: instructions; from above: ring, phase, function", width) {
+            y += LINE_HEIGHT;
+            canvas.text((0.0, y), Anchor::Start, "soft", &text);
+        }
+        (canvas, y + 8.0)
     }
 
     fn data(&self) -> Vec<DataLine> {
@@ -144,12 +168,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const FOLDED: &str = "ring 0;fast path;kernel::ipc::fast::call 46\nring 0;switch;kernel::ipc::fast::call 30\n\
-                          ring 0;switch;kernel::space::load 5\nring 3;client;client 76\n";
+    fn stacks() -> BTreeMap<String, u64> {
+        let stacks = [
+            ("ring 0;fast path;kernel::ipc::fast::call", 46),
+            ("ring 0;switch;kernel::ipc::fast::call", 30),
+            ("ring 0;switch;kernel::space::load", 5),
+            ("ring 3;client;client", 76),
+        ];
+        stacks.map(|(names, count)| (names.to_owned(), count)).into()
+    }
 
     #[test]
     fn frames_hold_what_is_in_them() {
-        let frames = Flame::of_folded(FOLDED).frames();
+        let frames = Flame::new(&stacks()).frames();
         let told: Vec<_> =
             frames.iter().map(|frame| (frame.depth, frame.from, frame.to, frame.name.as_str())).collect();
         let expected = [
@@ -165,9 +196,10 @@ mod tests {
             (3, 81, 157, "client"),
         ];
         assert_eq!(told, expected);
-        let claim = Flame::of_folded(FOLDED).figure("call").unwrap().claim;
-        assert_eq!(claim, "One round trip of call: 157 instructions, 76 of them in client");
-        assert!(Flame::of_folded("").figure("nothing").is_none());
+        let claim = Flame::new(&stacks()).figure("call").unwrap().claim;
+        assert_eq!(claim, "One round trip of call: 157 instructions, 76 of them in kernel::ipc::fast::call");
+        assert_eq!(Flame::new(&stacks()).within("ring 3").largest_function(), Some(("client", 76)));
+        assert!(Flame::new(&BTreeMap::new()).figure("nothing").is_none());
     }
 
     #[test]
@@ -181,8 +213,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_level_is_as_wide_as_the_whole(counts in prop::collection::vec(1u64..1_000, 1..30)) {
-            let text: String = counts.iter().enumerate().map(|(index, count)| format!("ring {};p{};f{index} {count}\n", index / 9, index / 3)).collect();
-            let frames = Flame::of_folded(&text).frames();
+            let stack = |(index, count): (usize, &u64)| (format!("ring {};p{:02};f{index:02}", index / 9, index / 3), *count);
+            let frames = Flame::new(&counts.iter().enumerate().map(stack).collect()).frames();
             for depth in 0..4 {
                 let sum: u64 = frames.iter().filter(|frame| frame.depth == depth).map(|frame| frame.to - frame.from).sum();
                 prop_assert_eq!(sum, counts.iter().sum::<u64>());

@@ -82,7 +82,7 @@ pub fn cases<'a>(
 pub fn ink(parameters: &Parameters) -> Ink {
     match parameters.server {
         _ if parameters.same_space => Ink::OneSpace,
-        Some(Placement::Kernel) if parameters.transfer == Transfer::Direct => Ink::Direct,
+        Some(_) if parameters.transfer == Transfer::Direct => Ink::Direct,
         Some(placement) => placement_ink(placement),
         None => Ink::User,
     }
@@ -91,9 +91,9 @@ pub fn ink(parameters: &Parameters) -> Ink {
 /// The colour of a placement.
 pub const fn placement_ink(placement: Placement) -> Ink {
     match placement {
-        Placement::User | Placement::Large => Ink::User,
-        Placement::Small => Ink::Small,
-        Placement::Kernel => Ink::Kernel,
+        placement if placement.has_own_space() => Ink::User,
+        placement if placement.is_in_kernel() => Ink::Kernel,
+        _ => Ink::Small,
     }
 }
 

@@ -5,7 +5,7 @@ use abi::address::PAGE_SIZE;
 use abi::report::{FAULTS_KEPT, state};
 
 use super::message::Notice;
-use crate::lens::LensValues;
+use crate::lens::LensReadings;
 use crate::machine::clock::now_ns;
 use crate::machine::devices::CONSOLE_SIZE_MAX;
 use crate::machine::guest::{GuestConfig, GuestRun, LastWords, Outcome};
@@ -181,7 +181,7 @@ fn last_words(outcome: &Outcome) -> Option<&LastWords> {
 }
 
 /// Whether there is no more of anything than there can be.
-fn sizes(run: &GuestRun, lenses: &LensValues) -> Result<(), String> {
+fn sizes(run: &GuestRun, lenses: &LensReadings) -> Result<(), String> {
     if run.console.len() > CONSOLE_SIZE_MAX {
         return Err(format!("{} bytes of console", run.console.len()));
     }

@@ -31,9 +31,9 @@ fn measuring() -> Check {
     check
 }
 
-fn ended(check: &Check, change: impl FnOnce(&mut GuestRun, &mut Option<u64>, &mut LensValues)) -> Notice {
+fn ended(check: &Check, change: impl FnOnce(&mut GuestRun, &mut Option<u64>, &mut LensReadings)) -> Notice {
     let (mut run, mut began_ns, mut lenses) =
-        (guest_run(vec![10; 3], 6), check.opened_ns, LensValues::default());
+        (guest_run(vec![10; 3], 6), check.opened_ns, LensReadings::default());
     change(&mut run, &mut began_ns, &mut lenses);
     Notice::Ended { began_ns, run: Box::new(run), lenses }
 }
@@ -109,7 +109,7 @@ fn memory_is_what_was_asked_for() {
 
 #[test]
 fn what_cannot_be_is_told() {
-    type Lie = fn(&mut GuestRun, &mut LensValues);
+    type Lie = fn(&mut GuestRun, &mut LensReadings);
     let fault = |text: usize| ServerFault {
         fault: abi::report::Fault::default(),
         program: "x".repeat(text),
@@ -147,7 +147,8 @@ fn what_cannot_be_is_told() {
             run.kvm_stats = BTreeMap::from([("\u{1b}[2J".to_owned(), 1)]);
         }),
         ("hardware counters", |_, lenses| {
-            lenses.perf = crate::lens::Reading::Counted(vec![1u8; 1 << 20].into());
+            let large = crate::lens::Reading::Counted(vec![1u8; 1 << 20].into());
+            lenses.0.insert(crate::lens::perf::NAME.to_owned(), large);
         }),
     ];
     for (what, lie) in lies {

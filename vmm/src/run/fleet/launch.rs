@@ -74,6 +74,16 @@ impl Process {
         }
     }
 
+    /// A process that does nothing, and the end of the connection at which a test speaks in its place.
+    #[cfg(test)]
+    pub(super) fn stand_in() -> io::Result<(Process, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let spawned_ns = now_ns();
+        let child = Command::new("sleep").arg("600").stderr(Stdio::piped()).spawn()?;
+        Ok((Process { child, stream: ours, spawned_ns }, theirs))
+    }
+
     fn give(&self, order: &Order, programs: &Programs) -> io::Result<()> {
         let bytes = message::encode(order, 0)?;
         let (first, rest) = bytes.split_at(1);

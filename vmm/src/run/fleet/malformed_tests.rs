@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::damage::{config, damaged, hits};
-use crate::lens::LensValues;
+use crate::lens::LensReadings;
 use crate::reduce::tests::guest_run;
 use crate::run::fleet::message::{Frames, Notice, Order, encode, receive};
 
@@ -13,7 +13,7 @@ proptest! {
     #[test]
     fn damaged_messages_are_survived(hits in hits(6_000)) {
         let run = Box::new(guest_run(vec![1, 2], 2));
-        let ended = Notice::Ended { began_ns: Some(1), run, lenses: LensValues::default() };
+        let ended = Notice::Ended { began_ns: Some(1), run, lenses: LensReadings::default() };
         let mut intact = encode(&ended, 16).unwrap();
         intact.extend([0; 16]);
         let bytes = damaged(&intact, &hits);

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::lens::{LensRequest, LensValues};
+use crate::lens::{LensReadings, LensRequest};
 use crate::machine::guest::{GuestConfig, GuestRun};
 
 /// Most JSON in one message, bytes: the counters of 4,096 CPUs and a full console fit in.
@@ -60,7 +60,7 @@ pub(crate) enum Notice {
     /// The guest has come to its second mark, and goes on calling until [`DONE`].
     Measured { at_ns: u64 },
     /// The guest has ended. Its samples are the raw bytes of the message.
-    Ended { began_ns: Option<u64>, run: Box<GuestRun>, lenses: LensValues },
+    Ended { began_ns: Option<u64>, run: Box<GuestRun>, lenses: LensReadings },
     /// No guest was run.
     Failed { reason: String },
 }
@@ -161,7 +161,7 @@ mod tests {
     fn ended(samples: Vec<u64>) -> Vec<u8> {
         let run = guest_run(samples.clone(), 2);
         let raw = samples_to_bytes(&samples);
-        let notice = Notice::Ended { began_ns: Some(1), run: Box::new(run), lenses: LensValues::default() };
+        let notice = Notice::Ended { began_ns: Some(1), run: Box::new(run), lenses: LensReadings::default() };
         let mut bytes = Vec::new();
         send(&mut bytes, &notice, &raw).unwrap();
         bytes

@@ -14,7 +14,7 @@ use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 use super::confine::Filters;
 use super::message::{self, DONE, GO, Notice, Order};
 use super::programs;
-use crate::lens::{LensValues, measure};
+use crate::lens::measure;
 use crate::machine::clock::now_ns;
 use crate::machine::guest::GuestConfig;
 use crate::machine::stages::{Role, Stage, Stages};
@@ -94,7 +94,7 @@ fn run(received: &Received, stream: &UnixStream, entered_ns: u64) -> Result<(Not
     let stop = StopFlag::new().map_err(|error| chain(&error))?;
     let measured = measure::run_staged(&config, &order.lenses, &stop, Some(&teller));
     let measured = measured.map_err(|error| chain(&error))?;
-    let (mut run, lenses) = (measured.run, LensValues::from(&measured.lenses));
+    let (mut run, lenses) = (measured.run, measured.lenses);
     let samples = message::samples_to_bytes(&std::mem::take(&mut run.samples));
     Ok((Notice::Ended { began_ns: run.began_at_ns, run: Box::new(run), lenses }, samples))
 }

@@ -400,3 +400,7 @@ impl Drop for Watch {
         self.kill_all();
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

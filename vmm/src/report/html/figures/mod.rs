@@ -5,6 +5,7 @@ mod chain_steps;
 mod density;
 mod distribution;
 mod faults;
+mod flame;
 mod flush_threshold;
 mod ipc_path;
 mod ipc_time;
@@ -41,6 +42,7 @@ pub const ALL: &[Definition] = &[
     ipc_time::FIGURE,
     ipc_words::FIGURE,
     phases::FIGURE,
+    flame::FIGURE,
     distribution::FIGURE,
 ];
 

@@ -1,0 +1,121 @@
+//! Conditions under which a comparison fails: `instructions>0`, `page_table_loads>=1`, `instructions>2%`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::case::suggest::suggest;
+use crate::compare::count::{self, Count};
+use crate::compare::{Comparison, Difference, NotCompared};
+
+/// A condition on the change of a count from the first run to the second, of any case.
+#[derive(Clone, Copy, Debug)]
+pub struct Condition {
+    count: &'static Count,
+    /// Whether a change that equals the limit meets it as well.
+    includes_limit: bool,
+    limit: f64,
+    /// The limit is a share of the first run's count, in per cent.
+    is_percent: bool,
+}
+
+/// What became of a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict<'a> {
+    /// No case meets it.
+    NotMet,
+    /// The case that meets it by the largest change.
+    MetBy(&'a Difference),
+    /// The second run lacks this count of a case that has it in the first one; or, without a case, neither run has it.
+    CannotTell(Option<&'a NotCompared>),
+}
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Condition, String> {
+        let wrong =
+            || format!("`{text}` is no condition; write for example instructions>0 or instructions>2%");
+        let (name, rest) = text.split_once('>').ok_or_else(wrong)?;
+        let (includes_limit, rest) = rest.strip_prefix('=').map_or((false, rest), |rest| (true, rest));
+        let (is_percent, number) =
+            rest.trim().strip_suffix('%').map_or((false, rest.trim()), |number| (true, number.trim()));
+        let limit: f64 = number.parse().map_err(|_| wrong())?;
+        if !limit.is_finite() {
+            return Err(wrong());
+        }
+        if limit < 0.0 || includes_limit && limit == 0.0 {
+            return Err(format!("`{text}` is met where nothing changes; write a limit above that"));
+        }
+        let name = name.trim();
+        let count = count::named(name).ok_or_else(|| {
+            let known = suggest(name, count::ALL.iter().map(|count| count.name));
+            format!("there is no count `{name}`: {known}")
+        })?;
+        Ok(Condition { count, includes_limit, limit, is_percent })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.includes_limit { ">=" } else { ">" };
+        let unit = if self.is_percent { "%" } else { "" };
+        write!(formatter, "{}{sign}{}{unit}", self.count.name, self.limit)
+    }
+}
+
+impl Condition {
+    /// Whether a comparison meets it.
+    pub fn judge<'a>(&self, comparison: &'a Comparison) -> Verdict<'a> {
+        let of_count = comparison.differences.iter().filter(|difference| difference.count == self.count.name);
+        let met = of_count.filter(|difference| self.is_met_by(self.change(difference)));
+        let largest = met.max_by(|one, other| self.change(one).total_cmp(&self.change(other)));
+        match largest {
+            Some(difference) => Verdict::MetBy(difference),
+            None => match comparison.not_compared.iter().find(|one| one.missed.contains(&self.count.name)) {
+                Some(missed) => Verdict::CannotTell(Some(missed)),
+                None if comparison.compared.contains_key(self.count.name) => Verdict::NotMet,
+                None => Verdict::CannotTell(None),
+            },
+        }
+    }
+
+    fn change(&self, difference: &Difference) -> f64 {
+        match self.is_percent {
+            false => difference.change(),
+            // From nothing to something is more than any share of nothing.
+            true if difference.first == 0.0 => difference.change() * f64::INFINITY,
+            true => difference.change() / difference.first * 100.0,
+        }
+    }
+
+    fn is_met_by(&self, change: f64) -> bool {
+        change > self.limit || self.includes_limit && change == self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_and_said_again() {
+        for text in ["instructions>0", "page_table_loads>=1", "path_instructions>2.5%"] {
+            assert_eq!(text.parse::<Condition>().unwrap().to_string(), text);
+        }
+        assert_eq!(" ipc_fast > 3 ".parse::<Condition>().unwrap().to_string(), "ipc_fast>3");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_condition_is_said_with_the_fix() {
+        for text in
+            ["", "instructions", "instructions<1", "instructions>", "instructions>x", "instructions>inf"]
+        {
+            assert!(text.parse::<Condition>().unwrap_err().contains("instructions>0"), "{text}");
+        }
+        for text in ["instructions>=0", "instructions>-1"] {
+            assert!(text.parse::<Condition>().unwrap_err().contains("where nothing changes"), "{text}");
+        }
+        let wrong = "instruction>0".parse::<Condition>().unwrap_err();
+        assert!(wrong.contains("did you mean `instructions`?"), "{wrong}");
+    }
+}
