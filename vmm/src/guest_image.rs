@@ -1,6 +1,5 @@
 //! The guest that this VMM carries inside: the kernel and every server program, built by `build.rs`.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -49,13 +48,16 @@ pub enum GuestImageError {
     },
     /// It holds no program.
     #[error(
-        "there is no program in {}; give --servers the folder that holds their ELF files, each named as its program: \
+        "there is no program in {}{}; give --servers the folder that holds their ELF files, each named as its program: \
          letters, digits, `-` and `_`",
-        folder.display()
+        folder.display(),
+        none_of(others)
     )]
     NoProgram {
         /// Which folder.
         folder: PathBuf,
+        /// Names of the files that it holds.
+        others: Vec<String>,
     },
     /// The file is something else than an ELF file for x86 of the width that its name tells.
     #[error("{} is no {width}-bit ELF file for x86: {reason}", path.display())]
@@ -88,21 +90,21 @@ impl GuestImage {
     }
 
     /// The same with the programs of a folder: every ELF file there whose name may be one of a program. They take the place of
-    /// programs with the same name; others are new.
-    pub fn with_servers(mut self, folder: &Path) -> Result<GuestImage, GuestImageError> {
-        let files = elf_files(folder, &self.programs())
+    /// programs with the same name; others are new. Also the names of the other files, which somebody may have meant as programs.
+    pub fn with_servers(mut self, folder: &Path) -> Result<(GuestImage, Vec<String>), GuestImageError> {
+        let Files { programs, others } = Files::in_folder(folder, &self.programs())
             .map_err(|source| GuestImageError::Folder { folder: folder.to_owned(), source })?;
-        if files.is_empty() {
-            return Err(GuestImageError::NoProgram { folder: folder.to_owned() });
+        if programs.is_empty() {
+            return Err(GuestImageError::NoProgram { folder: folder.to_owned(), others });
         }
-        for path in files {
+        for path in programs {
             let elf = read_elf(&path)?;
             match self.servers.iter_mut().find(|known| known.name == elf.name) {
                 Some(known) => *known = elf,
                 None => self.servers.push(elf),
             }
         }
-        Ok(self)
+        Ok((self, others))
     }
 
     /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
@@ -124,19 +126,47 @@ pub fn is_program_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 64 && name.chars().all(is_plain)
 }
 
-/// The files of programs in a folder, by name. What is called as a known program is meant to be one, whatever it is.
-fn elf_files(folder: &Path, known: &[String]) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let is_meant = known.iter().any(|known| known == name);
-        if is_program_name(name) && path.is_file() && (is_meant || begins_as_elf(&path)) {
-            files.push(path);
+/// The files of a folder.
+struct Files {
+    /// Paths of those that are programs, by name.
+    programs: Vec<PathBuf>,
+    /// Names of the others.
+    others: Vec<String>,
+}
+
+impl Files {
+    /// What is called as a known program is meant to be one, whatever it is. Folders, hidden files and a compiler's lists of
+    /// sources (`NAME.d`) are left out: nobody means them as programs.
+    fn in_folder(folder: &Path, known: &[String]) -> io::Result<Files> {
+        let mut files = Files { programs: Vec::new(), others: Vec::new() };
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_meant = known.contains(&name);
+            if !path.is_file() || name.starts_with('.') || name.ends_with(".d") {
+                continue;
+            }
+            match is_program_name(&name) && (is_meant || begins_as_elf(&path)) {
+                true => files.programs.push(path),
+                false => files.others.push(name),
+            }
         }
+        files.programs.sort();
+        files.others.sort();
+        Ok(files)
     }
-    files.sort();
-    Ok(files)
+}
+
+/// Names of files in a sentence, the first few of them.
+pub fn listed(files: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let names: Vec<String> = files.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = files.len().saturating_sub(SHOWN);
+    names.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+fn none_of(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!(" ({})", listed(others)) }
 }
 
 fn begins_as_elf(path: &Path) -> bool {
@@ -205,6 +235,17 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_without_programs_says_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..6 {
+            fs::write(folder.path().join(format!("file-{index}")), b"#!").unwrap();
+        }
+        let error = GuestImage::embedded().with_servers(folder.path()).unwrap_err().to_string();
+        let listed = "(`file-0`, `file-1`, `file-2`, `file-3` and 2 more)";
+        assert!(error.contains(listed), "{error}");
+    }
+
+    #[test]
     fn a_folder_replaces_programs_and_adds_others() {
         let built_in = GuestImage::embedded();
         let bytes = |image: &GuestImage, name: &str| {
@@ -215,13 +256,19 @@ mod tests {
         assert!(error.contains("no program in") && error.contains("--servers"), "{error}");
         let echo = bytes(&built_in, "echo").unwrap();
         // What else lies in a folder of a compiler's: a list, a library, a script, a folder.
-        for (name, content) in
-            [("null", &echo[..]), ("mine", &echo), ("mine.d", b"x"), ("lib.so", &echo), ("make", b"#!")]
-        {
+        for (name, content) in [
+            ("null", &echo[..]),
+            ("mine", &echo),
+            ("mine.d", b"x"),
+            (".cargo-lock", b""),
+            ("lib.so", &echo),
+            ("make", b"#!"),
+        ] {
             fs::write(folder.path().join(name), content).unwrap();
         }
         fs::create_dir(folder.path().join("deps")).unwrap();
-        let image = built_in.clone().with_servers(folder.path()).unwrap();
+        let (image, others) = built_in.clone().with_servers(folder.path()).unwrap();
+        assert_eq!(others, ["lib.so", "make"], "nobody means the others as programs");
         assert_eq!(image.programs(), [built_in.programs(), vec!["mine".to_owned()]].concat());
         assert_eq!((bytes(&image, "null"), bytes(&image, "mine")), (Some(echo.clone()), Some(echo)));
         assert_eq!(bytes(&image, "touch"), bytes(&built_in, "touch"));

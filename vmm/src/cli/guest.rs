@@ -2,9 +2,11 @@
 
 use super::arguments::GuestArguments;
 use super::end::UsageError;
-use crate::guest_image::GuestImage;
+use super::output::note;
+use crate::guest_image::{GuestImage, listed};
 use crate::machine::guest::Pin;
 use crate::machine::pin;
+use crate::printable::line;
 use crate::record::run::GuestRecord;
 
 /// The built-in guest, or what the command line puts in its place.
@@ -14,7 +16,15 @@ pub(super) fn image(arguments: &GuestArguments) -> anyhow::Result<GuestImage> {
         image = image.with_kernel(path)?;
     }
     if let Some(folder) = &arguments.servers {
-        image = image.with_servers(folder)?;
+        let (with_servers, others) = image.with_servers(folder)?;
+        image = with_servers;
+        if !others.is_empty() {
+            note!(
+                "not taken as programs from {}: {} (a program is an ELF file, named with letters, digits, `-` and `_`)",
+                line(&folder.display().to_string()),
+                line(&listed(&others))
+            );
+        }
     }
     Ok(image)
 }
