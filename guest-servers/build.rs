@@ -10,10 +10,6 @@ use abi::region::{KERNEL_INTERFACE_OFFSET, STUB_SIZE};
 
 fn main() {
     println!("cargo::rerun-if-changed=layout.ld");
-    // Only then are the servers linked at all.
-    if env::var_os("CARGO_FEATURE_GUEST").is_none() {
-        return;
-    }
     let mut script = fs::read_to_string("layout.ld").expect("cannot read layout.ld");
     writeln!(script, "SECTIONS {{\n    .kernel_interface {KERNEL_INTERFACE_OFFSET:#x} (NOLOAD) : {{")
         .expect("writing to a string never fails");
@@ -24,7 +20,14 @@ fn main() {
     script.push_str("    } :NONE\n}\n");
     let path = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("servers.ld");
     fs::write(&path, script).expect("cannot write the linker script");
-    println!("cargo::rustc-link-arg-bins=-T{}", path.display());
-    println!("cargo::rustc-link-arg-bins=-zmax-page-size=4096");
-    println!("cargo::rustc-link-arg-bins=-znorelro");
+
+    let arguments = [format!("-T{}", path.display()), "-zmax-page-size=4096".into(), "-znorelro".into()];
+    // For servers in packages of their own, whose build scripts find it as DEP_INKBED_SERVER_LINK_ARGUMENTS.
+    println!("cargo::metadata=LINK_ARGUMENTS={}", arguments.join("\x1f"));
+    // Only then are the servers of this package linked at all.
+    if env::var_os("CARGO_FEATURE_GUEST").is_some() {
+        for argument in arguments {
+            println!("cargo::rustc-link-arg-bins={argument}");
+        }
+    }
 }

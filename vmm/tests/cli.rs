@@ -40,6 +40,7 @@ fn help_names_all_commands_and_exit_codes() {
         "run",
         "trace",
         "boot",
+        "new",
         "record",
         "requests",
         "advise",

@@ -3,6 +3,7 @@
 
 mod boot;
 mod host;
+mod new;
 mod recordings;
 mod results;
 mod run;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use boot::{BootArguments, ServerArgument};
 pub use host::{DoctorArguments, SelftestArguments};
+pub use new::{NewArguments, NewProgram, NewServerArguments};
 pub use recordings::{AdviseArguments, RecordArguments, RequestsArguments};
 pub use results::{Format, MergeArguments, PlotArguments, ReportArguments};
 pub use run::{RunArguments, TraceArguments};
@@ -54,6 +56,8 @@ pub enum Command {
     Trace(TraceArguments),
     /// Start the kernel with chosen servers, its console on the terminal
     Boot(BootArguments),
+    /// Make a folder with a program of your own, to be built outside of inkbed's source
+    New(NewArguments),
     /// Run a program on this Linux and keep which system calls it makes, for docs/recordings.md; measures nothing itself
     Record(RecordArguments),
     /// Count what a recording of `inkbed record` holds, by kind and by natural server

@@ -11,6 +11,7 @@ mod interrupt;
 mod json_lines;
 mod list;
 mod merge;
+mod new;
 mod output;
 mod pace;
 mod place;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Trace(arguments) => trace::trace(&arguments),
         Command::Boot(arguments) => boot::boot(&arguments),
+        Command::New(arguments) => new::new(&arguments),
         // It ends as the program does.
         Command::Record(arguments) => {
             return record::record(&arguments).unwrap_or_else(|error| end::explain(&error).into());

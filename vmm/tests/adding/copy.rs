@@ -10,7 +10,8 @@ use serde_json::Value;
 /// The patches, in the order in which they are applied.
 const PATCHES: [&str; 3] = [crate::workload::PATCH, crate::lens::PATCH, crate::placement::PATCH];
 
-fn workspace() -> PathBuf {
+/// The folder of the repository.
+pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
@@ -41,7 +42,8 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-fn said(output: &Output) -> String {
+/// Both of a program's outputs.
+pub fn said(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }
