@@ -30,6 +30,9 @@ pub const PHYSICAL_MAP_SIZE_MAX: u64 = 512 << 30;
 /// Where guest physical memory has a hole, as every PC has: the local APIC and other devices live there.
 pub const MEMORY_HOLE: core::ops::Range<u64> = 3 << 30..4 << 30;
 
+/// Physical address of the local APIC's registers, where they lie in memory (Intel SDM vol. 3, 11.4.1).
+pub const LOCAL_APIC: u64 = 0xfee0_0000;
+
 /// Most memory of a guest: what the physical map covers, without the hole.
 pub const MEMORY_SIZE_MAX: u64 = PHYSICAL_MAP_SIZE_MAX - (MEMORY_HOLE.end - MEMORY_HOLE.start);
 

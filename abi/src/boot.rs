@@ -13,7 +13,8 @@
 //! | CR4 | PAE, PGE |
 //! | EFER | LME, LMA, NXE, SCE |
 //!
-//! The local APIC is in xAPIC mode; the kernel switches to x2APIC. Memory has a hole from 3 to 4 GiB.
+//! The local APIC is in xAPIC mode; the kernel switches to x2APIC where CPUID announces that. Elsewhere its registers are mapped,
+//! not cached, in the physical map at [`crate::address::LOCAL_APIC`]. Memory has a hole from 3 to 4 GiB.
 //!
 //! All addresses in the records are guest physical. All memory that the VMM has not written is zero.
 

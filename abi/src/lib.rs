@@ -17,6 +17,7 @@
 //! * [`call`]: system calls, tags and status codes.
 //! * [`region`]: the layout of the 4 GiB region that every server lives in.
 //! * [`program`]: the arguments that each server program understands.
+//! * [`start`]: how the kernel starts without inkbed's VMM.
 //! * [`replay`]: what the programs of a replayed recording are told.
 //! * [`workload`]: what the client measures, and its arguments.
 #![forbid(unsafe_code)]
@@ -35,8 +36,9 @@ pub mod program;
 pub mod region;
 pub mod replay;
 pub mod report;
+pub mod start;
 pub mod workload;
 
 /// Version of every layout in this crate. The kernel refuses to start under a VMM with another one, and the VMM refuses
 /// a report that carries another one.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;

@@ -1,4 +1,7 @@
 //! The I/O ports of the machine model. Writes to any other port are ignored; reads give all ones.
+//!
+//! No other machine has anything at the doorbell and at the exit: in QEMU's, 0x510 is its firmware's configuration and 0x600 its
+//! power management.
 
 /// Data register of the serial console (16550A, COM1); the line status register is at `+ 5`.
 pub const SERIAL: u16 = 0x3f8;
@@ -10,13 +13,13 @@ pub const SERIAL_COUNT: u16 = 8;
 /// at its own clocks and KVM's statistics at exactly this point of the guest's execution.
 ///
 /// Reads give [`OTHERS_MEASURE`] as long as guests that were started with this one still measure, else any other number.
-pub const DOORBELL: u16 = 0x510;
+pub const DOORBELL: u16 = 0x5c0;
 
 /// Value that [`DOORBELL`] reads as: others still measure.
 pub const OTHERS_MEASURE: u32 = 1;
 
 /// Exit, 32-bit writes: the guest ends; the value is one of [`exit_code`].
-pub const EXIT: u16 = 0x514;
+pub const EXIT: u16 = 0x5c4;
 
 /// Values for [`DOORBELL`].
 pub mod doorbell {

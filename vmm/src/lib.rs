@@ -14,6 +14,7 @@ pub mod case;
 pub mod cli;
 pub mod compare;
 pub mod doctor;
+pub mod elsewhere;
 pub mod experiment;
 pub mod guest_image;
 pub mod host;

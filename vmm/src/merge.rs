@@ -113,8 +113,11 @@ fn check(first: &Source, source: &Source) -> Result<(), MergeError> {
             "merge runs of one file, with the same options, guest and version of inkbed",
         ));
     }
-    if first.run.host.tsc_counts_instructions != source.run.host.tsc_counts_instructions {
-        let message = format!("ticks are instructions in only one of {there} and {here}");
+    let ticks = |run: &RunRecord| (run.host.tsc_counts_instructions, run.host.tsc_counts_ends_of_repeats);
+    if ticks(&first.run) != ticks(&source.run) {
+        let message = format!(
+            "ticks are not the same in {there} and {here}: time, or instructions by one emulator or another"
+        );
         return Err(error(message, "merge runs of emulators and of other machines apart"));
     }
     let parts = |source: &Source| source.run.shard.as_ref().map(|shard| (shard.of, shard.cases.clone()));
@@ -221,6 +224,7 @@ fn host(sources: &[Source]) -> HostRecord {
         timing_doubts: doubts.into_iter().cloned().collect(),
         user_timing_is_native: hosts.iter().all(|host| host.user_timing_is_native),
         tsc_counts_instructions: hosts[0].tsc_counts_instructions,
+        tsc_counts_ends_of_repeats: hosts[0].tsc_counts_ends_of_repeats,
         absent_lenses: hosts.iter().flat_map(|host| host.absent_lenses.clone()).collect(),
         ..HostRecord::default()
     }

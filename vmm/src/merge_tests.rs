@@ -99,7 +99,11 @@ fn what_does_not_belong_together_is_refused() {
     assert!(changed(|run| run.guest.sha256 = "0".to_owned()).contains("SHA-256 of the guest is cdcd"));
     assert!(changed(|run| run.inkbed.abi_version = 9).contains("ABI version is 1 in a, 9 in b"));
     assert!(changed(|run| run.state = RunState::Interrupted).contains("the run in b has 5 of 5 launches"));
-    assert!(changed(|run| run.host.tsc_counts_instructions = true).contains("instructions in only one"));
+    assert!(
+        changed(|run| run.host.tsc_counts_instructions = true).contains("ticks are not the same in a and b")
+    );
+    let qemu = changed(|run| run.host.tsc_counts_ends_of_repeats = true);
+    assert!(qemu.contains("ticks are not the same"), "{qemu}");
     assert!(changed(|run| run.host.name = "a".to_owned()).contains("both have call/user-user"));
     assert!(changed(|run| run.merged = Some(MergedRecord::default())).contains("merged already"));
     assert!(refused(&[part(1, "a"), whole("b")]).contains("not parts of the same cases"));

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files of `vmm/src`, the lowest first.
-const LAYERS: [&str; 24] = [
+const LAYERS: [&str; 25] = [
     "printable",
     "bounded",
     "statistics",
@@ -23,6 +23,7 @@ const LAYERS: [&str; 24] = [
     "workload",
     "record",
     "lens",
+    "elsewhere",
     "doctor",
     "experiment",
     "reduce",

@@ -17,7 +17,7 @@ pub use host::{DoctorArguments, SelftestArguments};
 pub use new::{NewArguments, NewProgram, NewServerArguments};
 pub use recordings::{AdviseArguments, RecordArguments, RequestsArguments};
 pub use results::{Format, MergeArguments, PlotArguments, ReportArguments};
-pub use run::{RunArguments, TraceArguments};
+pub use run::{MachineChoice, RunArguments, TraceArguments};
 
 use crate::compare::condition::Condition;
 use crate::compare::count;

@@ -85,6 +85,7 @@ fn config(arguments: &BootArguments, image: &GuestImage) -> anyhow::Result<Guest
         vcpus: arguments.vcpus,
         memory_bytes: arguments.memory.bytes,
         huge_pages: HugePages::No,
+        withheld_features: 0,
         sample_capacity: ROUND_TRIPS,
         pin: guest::pin(&arguments.guest)?,
         deadline: arguments.deadline.map(Duration::from_secs),

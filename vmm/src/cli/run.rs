@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::arguments::RunArguments;
+use super::arguments::{MachineChoice, RunArguments};
 use super::end::{End, UsageError, explain};
 use super::guest;
 use super::interrupt::Interrupt;
@@ -15,12 +15,14 @@ use crate::case::Case;
 use crate::case::keys;
 use crate::case::value::Value;
 use crate::compare::reference;
+use crate::elsewhere::qemu::Qemu;
 use crate::experiment::built_in::{self, BuiltIn};
 use crate::experiment::check::Limits;
 use crate::experiment::file::ExperimentFile;
 use crate::experiment::overrides::Overrides;
 use crate::guest_image::GuestImage;
 use crate::lens::agree::InWords;
+use crate::machine::MachineError;
 use crate::machine::guest::Pin;
 use crate::printable::line;
 use crate::record::run::{CaseRecord, RunRecord, RunState};
@@ -30,8 +32,9 @@ use crate::report::table;
 use crate::report::ticks::Ticks;
 use crate::run::fleet::cgroup;
 use crate::run::host::Host;
+use crate::run::machine::Machine;
 use crate::run::plan::Plan;
-use crate::run::session::{KvmRunner, Runner};
+use crate::run::session::Runner;
 use crate::run::until::Until;
 
 /// An experiment that was asked for, with what replaces its values.
@@ -48,13 +51,14 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     if arguments.dry_run {
         return name_cases(&plan(&any_host())?);
     }
-    let host = match Host::probe() {
+    let host = match machine(arguments) {
         Ok(host) => host,
         // What is wrong with the files is said before what is wrong with the host.
-        Err(error) => return plan(&any_host()).and(Err(error.into())),
+        Err(error) => return plan(&any_host()).and(Err(error)),
     };
     let (host, plans) = host.plan(&image, plan, |plans| plans.iter().any(Plan::has_32_bit))?;
-    if plans.iter().any(|plan| plan.experiment.quotas.is_some()) {
+    let has_quotas = |plan: &Plan<'_>| plan.experiment.quotas.is_some() && !plan.experiment.cases.is_empty();
+    if plans.iter().any(has_quotas) {
         cgroup::available()?;
     }
     let interrupt = Interrupt::listen()?;
@@ -82,6 +86,32 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     }
     place.write_page(&sources, session.ticks())?;
     Ok(end)
+}
+
+/// What runs the guests: KVM, unless something else is asked for, or there is no KVM.
+fn machine(arguments: &RunArguments) -> anyhow::Result<Machine> {
+    let kvm = || Host::probe().map(|host| Machine::Kvm(Box::new(host)));
+    let machine = match arguments.machine {
+        Some(MachineChoice::Kvm) => kvm()?,
+        Some(MachineChoice::Qemu) => Machine::Qemu(Qemu::find()?),
+        None => match kvm() {
+            Err(MachineError::KvmMissing(source)) => {
+                let qemu = Qemu::find().map_err(|_| MachineError::KvmMissing(source))?;
+                note!(
+                    "there is no /dev/kvm: QEMU {} runs the guests, and ticks are instructions",
+                    line(&qemu.version)
+                );
+                Machine::Qemu(qemu)
+            }
+            kvm => kvm?,
+        },
+    };
+    if matches!(machine, Machine::Qemu(_)) && arguments.guest.pin.is_some() {
+        let message = "--pin is for vCPUs on KVM, and QEMU runs the guests".to_owned();
+        let fix = "leave it out, or say --machine kvm".to_owned();
+        return Err(UsageError { message, fix }.into());
+    }
+    Ok(machine)
 }
 
 /// The experiments that the command line names.
@@ -179,7 +209,7 @@ fn name_cases(plans: &[Plan<'_>]) -> anyhow::Result<End> {
 struct Session<'a> {
     arguments: &'a RunArguments,
     image: &'a GuestImage,
-    host: &'a Host,
+    host: &'a Machine,
     interrupt: &'a Interrupt,
     place: &'a Place<'a>,
 }
@@ -217,7 +247,7 @@ impl Session<'_> {
                 Begun::Finished { folder, record } => return self.tell_finished(folder, record, cases),
             };
         let path = results.path();
-        let guests = KvmRunner { stop: interrupt.stop.clone() };
+        let guests = host.runner(interrupt.stop.clone());
         let folder = path.display().to_string();
         let mut progress = Progress::new(&record, cases);
         let mut lines = arguments.json_lines.then(JsonLines::default);
@@ -225,7 +255,7 @@ impl Session<'_> {
             lines.run_begins(&record, cases, &folder);
         }
         let mut watchers = Watchers { progress: &mut progress, lines: lines.as_mut() };
-        let runner = Runner { until, ..plan.runner(&guests, image, &pin, &results) };
+        let runner = Runner { until, ..plan.runner(guests.as_ref(), image, &pin, &results) };
         let outcome = match before {
             Some(before) => runner.go_on(before, cases, &mut record, &mut watchers),
             None => runner.run(cases, &mut record, &mut watchers),

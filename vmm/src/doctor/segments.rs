@@ -56,6 +56,7 @@ fn config(image: &GuestImage) -> Option<GuestConfig> {
         vcpus: 1,
         memory_bytes: MEMORY_BYTES,
         huge_pages: HugePages::No,
+        withheld_features: 0,
         sample_capacity: 1,
         pin: Pin::None,
         deadline: Some(DEADLINE),

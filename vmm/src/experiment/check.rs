@@ -33,6 +33,8 @@ pub struct Limits {
     pub segments: Result<(), String>,
     /// Gates that the guest's CPU does not have in compatibility mode, and why.
     pub missing_gates: BTreeMap<Gate, String>,
+    /// Whether several guests run at once, or why not.
+    pub many_guests: Result<(), String>,
     /// Most vCPUs of one guest.
     pub vcpus_max: u32,
     /// Names of the programs at hand; those of builds for 32 bits end with [`abi::program::SUFFIX_32`].
@@ -50,6 +52,7 @@ impl Limits {
             pcid: Ok(()),
             segments: Ok(()),
             missing_gates: BTreeMap::new(),
+            many_guests: Ok(()),
             vcpus_max: CPU_COUNT_MAX,
             programs: programs::built_in(),
             launches: 1,

@@ -120,13 +120,20 @@ struct Missed {
     gates: BTreeMap<Gate, String>,
 }
 
-/// Takes out the cases with programs that are built for 32 bits, where segments are not honoured.
+/// Takes out the cases with programs that are built for 32 bits, where segments are not honoured, and those of several guests, where
+/// these do not run at once.
 fn take_unavailable(cases: &mut Vec<Case>, limits: &Limits) -> Vec<Absent> {
-    let Err(reason) = &limits.segments else { return Vec::new() };
-    let (unavailable, available) = cases.drain(..).partition(|case| case.parameters.has_32_bit());
-    *cases = available;
-    let absent = |case: Case| Absent { what: case.name, reason: reason.clone() };
-    Vec::into_iter(unavailable).map(absent).collect()
+    let reason = |case: &Case| {
+        let needs_segments = case.parameters.has_32_bit().then_some(&limits.segments);
+        let needs_guests = case.parameters.guests.is_some().then_some(&limits.many_guests);
+        needs_segments.into_iter().chain(needs_guests).find_map(|limit| limit.as_ref().err().cloned())
+    };
+    let taken: Vec<Absent> = cases
+        .iter()
+        .filter_map(|case| Some(Absent { reason: reason(case)?, what: case.name.clone() }))
+        .collect();
+    cases.retain(|case| reason(case).is_none());
+    taken
 }
 
 /// A value, and where the file has it; from the command line it has no place.

@@ -98,6 +98,7 @@ pub(crate) fn measure() -> Result<Ring0Facts, MachineError> {
     let machine = cpuid::Machine {
         vcpus: 1,
         has_steal_time: false,
+        has_x2apic: true,
         has_tsc_deadline: false,
         tsc_hz,
         apic_timer_hz: device.apic_timer_hz,

@@ -34,6 +34,7 @@ pub(crate) fn summary() -> Summary {
         stacks: BTreeMap::new(),
         system_calls: Vec::new(),
         clock_ticks: Some(170),
+        clock_repeats: Some(2),
         between_marks: counts(5, 396),
         detour_between_marks: 5 * 38 + 19,
     }
@@ -244,6 +245,12 @@ fn a_clock_that_counts_instructions_must_show_the_traces() {
     let what = "instructions from clock to clock";
     for (median, agrees) in [(170, true), (169, false), (171, false)] {
         let counted = Seen { clock_median: Some(median), ..counted(300) };
+        assert_eq!(row(&agreements(&counted, &Ok(summary())), what).agrees, agrees);
+    }
+    // QEMU counts the end of each repeated instruction as one more.
+    let qemu = HostRecord { tsc_counts_ends_of_repeats: true, ..HostRecord::default() };
+    for (median, agrees) in [(172, true), (170, false)] {
+        let counted = Seen { host: &qemu, clock_median: Some(median), ..counted(300) };
         assert_eq!(row(&agreements(&counted, &Ok(summary())), what).agrees, agrees);
     }
     let without = Summary { clock_ticks: None, ..summary() };

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use abi::address::{
-    CPU_AREA_BASE, CPU_AREA_PIECES, CPU_AREA_STRIDE, KERNEL_STACK, PAGE_SIZE, PHYSICAL_MAP_BASE,
+    CPU_AREA_BASE, CPU_AREA_PIECES, CPU_AREA_STRIDE, KERNEL_STACK, LOCAL_APIC, PAGE_SIZE, PHYSICAL_MAP_BASE,
     SLOT_TOP_ENTRY_COUNT, SLOT_TOP_ENTRY_FIRST,
 };
 use abi::boot::{BOOT_MAGIC, BootInfo, MODULE_NAME_SIZE, Module, flag};
@@ -19,11 +19,22 @@ use crate::machine::memory::{self, GuestMemory};
 use crate::machine::page_table::{Access, LargestPage, Mapping, OutOfTables, PageTables, tables_bound};
 use crate::machine::vcpu::Start;
 
+/// Where the kernel sees a local APIC whose registers lie in memory.
+const LOCAL_APIC_MAPPED: u64 = PHYSICAL_MAP_BASE + LOCAL_APIC;
+
+/// The guest's processor, as far as its page tables depend on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processor {
+    pub largest_page: LargestPage,
+    /// Whether its local APIC has registers that are MSRs. Those of another one lie in memory.
+    pub has_x2apic: bool,
+}
+
 /// What the layout needs to know about a guest.
 pub(crate) fn layout(
     config: &GuestConfig,
     image: &KernelImage,
-    page: LargestPage,
+    processor: Processor,
 ) -> Result<Layout, MachineError> {
     Layout::new(&Request {
         memory_bytes: config.memory_bytes,
@@ -32,22 +43,23 @@ pub(crate) fn layout(
         servers: config.servers.len(),
         rights: config.rights.len(),
         vcpus: config.vcpus,
-        table_bytes: table_bytes(config.memory_bytes, config.vcpus, image, page),
+        table_bytes: table_bytes(config.memory_bytes, config.vcpus, image, processor),
         sample_capacity: config.sample_capacity,
     })
 }
 
 /// Room for all page tables of [`page_tables`], a few more than needed.
-pub(crate) fn table_bytes(memory_bytes: u64, vcpus: u32, image: &KernelImage, page: LargestPage) -> u64 {
+pub(crate) fn table_bytes(memory_bytes: u64, vcpus: u32, image: &KernelImage, processor: Processor) -> u64 {
     let small = LargestPage::Kibibytes4;
     let physical: u64 = memory::pieces(memory_bytes)
         .into_iter()
-        .map(|(start, size)| tables_bound(PHYSICAL_MAP_BASE + start, size, page))
+        .map(|(start, size)| tables_bound(PHYSICAL_MAP_BASE + start, size, processor.largest_page))
         .sum();
     let areas = tables_bound(CPU_AREA_BASE, u64::from(vcpus) * CPU_AREA_STRIDE, small);
     let kernel: u64 =
         image.segments.iter().map(|segment| tables_bound(segment.virtual_start, segment.size, small)).sum();
-    (1 + SLOT_TOP_ENTRY_COUNT as u64 + physical + areas + kernel) * PAGE_SIZE
+    let apic = if processor.has_x2apic { 0 } else { tables_bound(LOCAL_APIC_MAPPED, PAGE_SIZE, small) };
+    (1 + SLOT_TOP_ENTRY_COUNT as u64 + physical + areas + kernel + apic) * PAGE_SIZE
 }
 
 /// All tables but the empty ones, as words for guest memory at [`Layout::page_tables`].
@@ -56,7 +68,7 @@ pub(crate) fn page_tables(
     vcpus: u32,
     image: &KernelImage,
     layout: &Layout,
-    page: LargestPage,
+    processor: Processor,
 ) -> Result<Vec<u64>, OutOfTables> {
     let mut tables = PageTables::new(layout.page_tables.start, layout.page_tables.size);
     for (start, size) in memory::pieces(memory_bytes) {
@@ -65,7 +77,16 @@ pub(crate) fn page_tables(
             physical_start: start,
             size,
             access: Access::ReadWrite,
-            largest_page: page,
+            largest_page: processor.largest_page,
+        })?;
+    }
+    if !processor.has_x2apic {
+        tables.map(Mapping {
+            virtual_start: LOCAL_APIC_MAPPED,
+            physical_start: LOCAL_APIC,
+            size: PAGE_SIZE,
+            access: Access::Device,
+            largest_page: LargestPage::Kibibytes4,
         })?;
     }
     for segment in &image.segments {
@@ -114,7 +135,7 @@ pub(crate) fn load(
     config: &GuestConfig,
     image: &KernelImage,
     layout: &Layout,
-    page: LargestPage,
+    processor: Processor,
     clocks: Clocks,
     pmu: PmuPlan,
 ) -> Result<(), MachineError> {
@@ -123,7 +144,7 @@ pub(crate) fn load(
         MachineError::KernelImage { name: config.kernel.name.clone(), reason: error.to_string() }
     })?;
 
-    let tables = page_tables(config.memory_bytes, config.vcpus, image, layout, page)
+    let tables = page_tables(config.memory_bytes, config.vcpus, image, layout, processor)
         .map_err(|OutOfTables| MachineError::Internal("the layout has too little room for page tables"))?;
     memory.write_words(layout.page_tables.start, &tables)?;
 

@@ -3,6 +3,10 @@
 use kvm_bindings::{CpuId, kvm_cpuid_entry2};
 
 use crate::machine::error::MachineError;
+use crate::machine::page_table::LargestPage;
+
+/// Leaf 1, ECX: the local APIC's registers may be MSRs.
+const X2APIC: u32 = 1 << 21;
 
 /// Leaf 1, ECX: the local APIC's timer has the TSC-deadline mode.
 const TSC_DEADLINE: u32 = 1 << 24;
@@ -30,15 +34,22 @@ pub(crate) struct Machine {
     pub vcpus: u32,
     /// Whether the guest may have KVM's steal-time record, where KVM offers it.
     pub has_steal_time: bool,
+    pub has_x2apic: bool,
     pub has_tsc_deadline: bool,
     /// 0 when unknown.
     pub tsc_hz: u64,
     pub apic_timer_hz: u64,
 }
 
-/// Whether guests may use 1 GiB pages.
-pub(crate) fn has_gibibyte_pages(cpuid: &CpuId) -> bool {
-    cpuid.as_slice().iter().any(|leaf| leaf.function == 0x8000_0001 && leaf.edx & GIBIBYTE_PAGES != 0)
+/// The largest pages that guests may use.
+pub(crate) fn largest_page(cpuid: &CpuId) -> LargestPage {
+    let has_them = |leaf: &kvm_cpuid_entry2| leaf.function == 0x8000_0001 && leaf.edx & GIBIBYTE_PAGES != 0;
+    if cpuid.as_slice().iter().any(has_them) { LargestPage::Gibibyte1 } else { LargestPage::Mebibytes2 }
+}
+
+/// Whether guests may have a local APIC whose registers are MSRs.
+pub(crate) fn has_x2apic(cpuid: &CpuId) -> bool {
+    cpuid.as_slice().iter().any(|leaf| leaf.function == 1 && leaf.ecx & X2APIC != 0)
 }
 
 /// The leaves of vCPU `index`, whose local APIC has the same number: a package of single-threaded cores.
@@ -59,6 +70,9 @@ pub(crate) fn for_vcpu(supported: &CpuId, machine: Machine, index: u32) -> Resul
                 let logical = machine.vcpus.min(255);
                 leaf.ebx = (leaf.ebx & 0xffff) | (index.min(255) << 24) | (logical << 16);
                 leaf.ecx = leaf.ecx & !TSC_DEADLINE | HYPERVISOR;
+                if !machine.has_x2apic {
+                    leaf.ecx &= !X2APIC;
+                }
                 if machine.has_tsc_deadline {
                     leaf.ecx |= TSC_DEADLINE;
                 }
@@ -116,6 +130,7 @@ mod tests {
             CpuId::from_entries(&[leaf(1), leaf(0xb), leaf(0x4000_0000), leaf(0x8000_001e)]).unwrap();
         let machine = Machine {
             has_steal_time: true,
+            has_x2apic: true,
             vcpus: 640,
             has_tsc_deadline: true,
             tsc_hz: 2_600_000_000,
@@ -134,11 +149,17 @@ mod tests {
     #[test]
     fn nothing_is_promised_that_the_host_lacks() {
         let supported = CpuId::from_entries(&[leaf(1)]).unwrap();
-        let machine =
-            Machine { vcpus: 1, has_steal_time: true, has_tsc_deadline: false, tsc_hz: 0, apic_timer_hz: 0 };
+        let machine = Machine {
+            vcpus: 1,
+            has_steal_time: true,
+            has_x2apic: false,
+            has_tsc_deadline: false,
+            tsc_hz: 0,
+            apic_timer_hz: 0,
+        };
         let cpuid = for_vcpu(&supported, machine, 0).unwrap();
         assert_eq!(cpuid.as_slice().len(), 1);
         assert_eq!(find(&cpuid, 1, 0).ecx, HYPERVISOR);
-        assert!(!has_gibibyte_pages(&cpuid));
+        assert_eq!(largest_page(&cpuid), LargestPage::Mebibytes2);
     }
 }

@@ -8,7 +8,8 @@ pub enum MachineError {
     /// There is no `/dev/kvm`.
     #[error(
         "there is no /dev/kvm: enable virtualization in the firmware and load KVM (modprobe kvm_intel or kvm_amd); \
-         in a container, pass --device /dev/kvm"
+         in a container, pass --device /dev/kvm; without KVM, install QEMU (Debian: apt install qemu-system-x86), and `inkbed run` \
+         uses it"
     )]
     KvmMissing(#[source] io::Error),
     /// This user may not open `/dev/kvm`.
@@ -110,6 +111,23 @@ pub enum MachineError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The kernel cannot be started by anybody but this VMM.
+    #[error(
+        "kernel {name}: it has no notes that tell how it starts by itself (see abi::start); use the built-in kernel, or run it on KVM"
+    )]
+    NoOwnStart {
+        /// Its file name.
+        name: String,
+    },
+    /// Guest memory that another machine cannot have.
+    #[error("guest memory of {0} bytes: outside of KVM a guest has at most 3 GiB; use a smaller --memory")]
+    MemoryBeyondHole(u64),
+    /// QEMU cannot be started.
+    #[error("cannot start qemu-system-x86_64: install QEMU (Debian: apt install qemu-system-x86)")]
+    NoQemu(#[source] io::Error),
+    /// QEMU ended before the guest began.
+    #[error("QEMU did not start the guest: {0}")]
+    QemuFailed(String),
     /// The plan names something that is not there.
     #[error("{0}")]
     Plan(String),

@@ -45,6 +45,9 @@ pub struct GuestConfig {
     pub memory_bytes: u64,
     /// What that memory is made of.
     pub huge_pages: HugePages,
+    /// Features ([`abi::report::feature`]) that the guest's CPUID does not tell, though the host has them: `X2APIC`, `TSC_DEADLINE`.
+    #[serde(default)]
+    pub withheld_features: u64,
     /// Room for samples, in samples of 8 bytes.
     pub sample_capacity: u64,
     /// Host CPUs for the vCPU threads.
@@ -240,6 +243,9 @@ pub struct GuestRun {
     pub console: Vec<u8>,
     /// Frequency of the guest's time-stamp counter, Hz.
     pub tsc_hz: u64,
+    /// Another machine than this VMM ran it: nobody looked at its marks, so what is to be seen there is absent.
+    #[serde(default)]
+    pub ran_elsewhere: bool,
     /// Wall time from the start of the VMM's work to the vCPUs' first entry, ns.
     pub create_ns: u64,
     /// Time in which the process that ran it was stopped, or the host suspended, ns. It moved the deadline; of other times it is a

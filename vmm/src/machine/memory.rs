@@ -2,14 +2,14 @@
 
 #![expect(unsafe_code, reason = "guest memory")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use abi::address::{MEMORY_HOLE, PAGE_SIZE};
 use vm_memory::mmap::{GuestRegionMmap, MmapRegionBuilder};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::machine::content::Content;
 
@@ -66,6 +66,16 @@ impl GuestMemory {
             }
             Err((_, reason)) => Err(MachineError::MemoryReserve { bytes, reason }),
         }
+    }
+
+    /// The memory of a guest that another process has run, in a file; it has no hole.
+    pub(crate) fn of_file(file: &File, bytes: u64) -> Result<GuestMemory, MachineError> {
+        let cannot = |reason: String| MachineError::MemoryReserve { bytes, reason };
+        let file = file.try_clone().map_err(|error| cannot(error.to_string()))?;
+        let range = (GuestAddress(0), bytes as usize, Some(FileOffset::new(file, 0)));
+        let mapping =
+            GuestMemoryMmap::from_ranges_with_files([range]).map_err(|error| cannot(error.to_string()))?;
+        Ok(GuestMemory { mapping, _reservations: Arc::default(), huge_pages: HugePages::No })
     }
 
     /// Start in the guest, host address and size of each piece.

@@ -56,6 +56,7 @@ pub(crate) fn collect(guest: &Guest<'_>, end: &Stopped) -> Result<GuestRun, Mach
         kvm_stats: BTreeMap::new(),
         kvm_pages: BTreeMap::new(),
         stood_still_ns: 0,
+        ran_elsewhere: false,
         cpu_ns: None,
         run_delay_ns: None,
         console: Vec::new(),

@@ -8,6 +8,8 @@ pub(crate) mod entry {
     pub(crate) const PRESENT: u64 = 1 << 0;
     pub(crate) const WRITABLE: u64 = 1 << 1;
     pub(crate) const USER: u64 = 1 << 2;
+    /// Write-through and cache-disable: strong uncacheable memory by the page attributes of a reset.
+    pub(crate) const UNCACHED: u64 = 1 << 3 | 1 << 4;
     pub(crate) const ACCESSED: u64 = 1 << 5;
     pub(crate) const DIRTY: u64 = 1 << 6;
     /// In an entry of level 2 or 3: it maps a large page.
@@ -24,6 +26,8 @@ pub(crate) enum Access {
     Read,
     ReadExecute,
     ReadWrite,
+    /// Registers of a device: never cached.
+    Device,
 }
 
 impl Access {
@@ -34,6 +38,7 @@ impl Access {
             Access::Read => entry::NO_EXECUTE,
             Access::ReadExecute => 0,
             Access::ReadWrite => entry::NO_EXECUTE | entry::WRITABLE | entry::DIRTY,
+            Access::Device => entry::NO_EXECUTE | entry::WRITABLE | entry::DIRTY | entry::UNCACHED,
         };
         entry::PRESENT | entry::GLOBAL | entry::ACCESSED | rights
     }

@@ -6,6 +6,7 @@ use abi::boot::{BootInfo, Module};
 use abi::flush::FlushReport;
 use abi::plan::{Plan, PlanRight, PlanServer};
 use abi::report::{CpuReport, Fault, Registers, Report};
+use abi::start::OwnStart;
 use vm_memory::ByteValued;
 
 /// A record that lies in guest memory.
@@ -18,6 +19,8 @@ pub(crate) unsafe trait Record: Copy + Send + Sync + 'static {}
 // SAFETY: Seventeen 8-byte fields' worth of integers, then a PmuPlan, whose u32 come in pairs; the sizes are asserted in
 // abi::boot and abi::pmu, no padding.
 unsafe impl Record for BootInfo {}
+// SAFETY: Two u64 and two u32, 24 bytes (asserted in abi::start), no padding.
+unsafe impl Record for OwnStart {}
 // SAFETY: Two u64 and 32 bytes, 48 bytes (asserted in abi::boot), no padding.
 unsafe impl Record for Module {}
 // SAFETY: Two u32 and a u64, 16 bytes (asserted in abi::plan), no padding.

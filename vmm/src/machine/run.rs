@@ -4,8 +4,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use abi::plan::server_flag;
+use abi::report::feature;
 
-use crate::machine::boot::{self, Clocks};
+use crate::machine::boot::{self, Clocks, Processor};
 use crate::machine::cpuid;
 use crate::machine::deadline::Deadline;
 use crate::machine::devices::Devices;
@@ -19,7 +20,6 @@ use crate::machine::measure::{Measured, Measurement};
 use crate::machine::memory::GuestMemory;
 use crate::machine::observe::Observer;
 use crate::machine::outcome;
-use crate::machine::page_table::LargestPage;
 use crate::machine::pin;
 use crate::machine::plan;
 use crate::machine::probe::{NoProbe, Probe};
@@ -140,12 +140,11 @@ impl Machine {
         host_limits::allow_open_files(config.vcpus);
         let image = KernelImage::parse(&config.kernel)?;
         let supported = probe.prepare(&device, device.supported_cpuid()?, config.vcpus)?;
-        let page = if cpuid::has_gibibyte_pages(&supported) {
-            LargestPage::Gibibyte1
-        } else {
-            LargestPage::Mebibytes2
+        let processor = Processor {
+            largest_page: cpuid::largest_page(&supported),
+            has_x2apic: config.withheld_features & feature::X2APIC == 0 && cpuid::has_x2apic(&supported),
         };
-        let layout = boot::layout(config, &image, page)?;
+        let layout = boot::layout(config, &image, processor)?;
         let vm = Vm::new(&device, GuestMemory::new(config.memory_bytes, config.huge_pages)?, config.vcpus)?;
         probe.created(&vm.fd)?;
         let vcpus: Vec<Vcpu> =
@@ -154,7 +153,9 @@ impl Machine {
         let machine = cpuid::Machine {
             vcpus: config.vcpus,
             has_steal_time,
-            has_tsc_deadline: device.has_tsc_deadline,
+            has_x2apic: processor.has_x2apic,
+            has_tsc_deadline: device.has_tsc_deadline
+                && config.withheld_features & feature::TSC_DEADLINE == 0,
             tsc_hz,
             apic_timer_hz: device.apic_timer_hz,
         };
@@ -163,7 +164,8 @@ impl Machine {
             vcpu.prepare(&cpuid, boot::start(&image, &layout, vcpu.index))?;
         }
         let clocks = Clocks { tsc_hz, apic_timer_hz: device.apic_timer_hz };
-        boot::load(vm.memory(), config, &image, &layout, page, clocks, probe.pmu_plan().unwrap_or_default())?;
+        let pmu = probe.pmu_plan().unwrap_or_default();
+        boot::load(vm.memory(), config, &image, &layout, processor, clocks, pmu)?;
         let stats = if device.has_stats {
             GuestStats::open(&vm.fd, vcpus.iter().map(|vcpu| &vcpu.fd))
         } else {

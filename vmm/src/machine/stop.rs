@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
@@ -12,18 +13,25 @@ use crate::machine::error::{MachineError, host};
 pub struct StopFlag {
     // Written once and never read: it stays readable for all who wait on it.
     event: Arc<EventFd>,
+    is_raised: Arc<AtomicBool>,
 }
 
 impl StopFlag {
     /// A flag that nobody has raised.
     pub fn new() -> Result<StopFlag, MachineError> {
-        Ok(StopFlag { event: Arc::new(new_event()?) })
+        Ok(StopFlag { event: Arc::new(new_event()?), is_raised: Arc::default() })
     }
 
     /// Raises the flag. Running guests stop at once. May be called from a signal handler.
     pub fn stop(&self) {
+        self.is_raised.store(true, Ordering::Release);
         // Can only fail when the counter is full, and then the flag is up.
         let _ = self.event.write(1);
+    }
+
+    /// Whether somebody has raised it.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.is_raised.load(Ordering::Acquire)
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {

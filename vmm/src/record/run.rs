@@ -197,6 +197,9 @@ pub struct HostRecord {
     /// The time-stamp counter counts instructions: every figure in ticks is an exact number of instructions.
     #[serde(default)]
     pub tsc_counts_instructions: bool,
+    /// It counts one more for the end of each string instruction that is repeated: QEMU's translator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tsc_counts_ends_of_repeats: bool,
     /// Number of its CPUs, 0 where that is not known.
     #[serde(default)]
     pub cpus: u32,

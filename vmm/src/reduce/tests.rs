@@ -51,6 +51,7 @@ pub(crate) fn guest_run(samples: Vec<u64>, page_table_loads: u64) -> GuestRun {
         tsc_hz: 2_000_000_000,
         create_ns: 1_000,
         stood_still_ns: 0,
+        ran_elsewhere: false,
         kvm_pages: BTreeMap::new(),
         boot_ns: Some(2_000),
         began_at_ns: None,

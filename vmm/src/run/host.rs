@@ -75,7 +75,16 @@ impl Host {
         // Where time is measured the launch is the unit: below six there is no interval. Counts are the same in each.
         let (launches, seconds) =
             if self.facts().timing.is_time() { (6, Some(Seconds::milliseconds(500))) } else { (1, None) };
-        Limits { pcid, segments, missing_gates, vcpus_max: self.vcpus_max, programs, launches, seconds }
+        Limits {
+            pcid,
+            segments,
+            missing_gates,
+            many_guests: Ok(()),
+            vcpus_max: self.vcpus_max,
+            programs,
+            launches,
+            seconds,
+        }
     }
 
     /// Everything that it says of itself.
@@ -92,6 +101,7 @@ impl Host {
             timing_problem: (!timing.is_time()).then(|| timing.reasons().join("; ")),
             timing_doubts: if timing.is_time() { timing.reasons().to_vec() } else { Vec::new() },
             user_timing_is_native: ring0.is_some_and(|ring0| ring0.is_emulated),
+            tsc_counts_ends_of_repeats: false,
             tsc_counts_instructions: ring0.is_some_and(|ring0| ring0.tsc_counts_instructions),
             cpus: self.facts().cpu.online_cpus.known().copied().unwrap_or(0),
             usable_cpus: pin::usable_cpus(pin).map_or(0, |cpus| cpus as u32),
@@ -134,7 +144,7 @@ fn segments(facts: SegmentFacts) -> (Result<(), String>, BTreeMap<Gate, String>)
     (bases, missing.collect())
 }
 
-fn name() -> String {
+pub(super) fn name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "host".to_owned() } else { name.to_owned() }

@@ -2,6 +2,7 @@
 
 pub mod fleet;
 pub mod host;
+pub mod machine;
 pub mod plan;
 pub mod resume;
 pub mod session;

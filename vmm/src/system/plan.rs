@@ -69,6 +69,7 @@ pub fn guest_config(system: &System, setup: Setup, image: &GuestImage) -> Result
         vcpus: setup.vcpus,
         memory_bytes: setup.memory_bytes,
         huge_pages: setup.huge_pages,
+        withheld_features: 0,
         sample_capacity: setup.sample_capacity,
         pin: setup.pin,
         deadline: Some(setup.deadline),

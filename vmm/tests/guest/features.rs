@@ -56,6 +56,22 @@ fn supervisor_mode_protection_is_on_where_the_cpu_has_it() {
     assert!(run.samples.iter().all(|&sample| sample == 1));
 }
 
+/// Interrupts between CPUs, where the local APIC's registers lie in memory.
+#[test]
+fn a_local_apic_in_memory_does_what_one_behind_registers_does() {
+    let elsewhere = server(program::NULL, Place::User).with(|plan| plan.first_cpu = 1);
+    let servers = [client(Place::User, call(0), ROUND_TRIPS), elsewhere];
+    let mut config = config(&servers);
+    config.vcpus = 2;
+    let Some(before) = finish_config(&config) else { return };
+    config.withheld_features = feature::X2APIC | feature::TSC_DEADLINE;
+    let Some(run) = finish_config(&config) else { return };
+    assert!(has_feature(&before, feature::X2APIC) || !has_feature(&run, feature::X2APIC));
+    assert!(!has_feature(&run, feature::X2APIC) && !has_feature(&run, feature::TSC_DEADLINE));
+    assert_eq!(counted(&run).ipc_remote, counted(&before).ipc_remote);
+    assert!(counted(&run).ipc_remote >= ROUND_TRIPS);
+}
+
 /// The physical map is made of 1 GiB pages where the CPU has them, and covers more than one of them.
 #[test]
 fn large_guests_work_with_and_without_gibibyte_pages() {

@@ -158,6 +158,7 @@ pub fn config(servers: &[Server]) -> GuestConfig {
         vcpus: 1,
         memory_bytes: 64 << 20,
         huge_pages: HugePages::No,
+        withheld_features: 0,
         sample_capacity: 2048,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(120)),

@@ -2,6 +2,7 @@
 
 use abi::plan::flag;
 use abi::program::{self, scenario};
+use abi::report::feature;
 use inkbed::case::Case;
 use inkbed::guest_image::GuestImage;
 use inkbed::lens::Measured;
@@ -96,26 +97,45 @@ fn slices_that_end_in_a_round_trip_add_only_what_is_theirs() {
 }
 
 /// A client in user space that calls a server in this place, beside a thread that spins.
-fn beside_a_spinner(place: Place, round_trips: u64) -> Option<GuestRun> {
+fn beside_a_spinner(place: Place, round_trips: u64, withheld_features: u64) -> Option<GuestRun> {
     let driver = client(Place::User, call(0), round_trips);
     let spinner = scenario(Place::User, scenario::SPIN, 1 << 40).with(|plan| plan.flags = 0);
     let mut config = config(&[driver, server(program::NULL, place), spinner.reaching(&[])]);
     config.plan_flags = flag::time_slice_microseconds(SHORT_SLICES[1]);
+    config.withheld_features = withheld_features;
     boot(&config)
+}
+
+/// The same with as many round trips as it takes for two slices to end: where ring 0 is native, hundreds of calls are over before
+/// one is.
+fn until_slices_end(place: Place, withheld_features: u64) -> Option<(GuestRun, u64)> {
+    let mut round_trips = 400;
+    loop {
+        let run = beside_a_spinner(place, round_trips, withheld_features)?;
+        if counted(&run).preemptions >= 2 || round_trips >= 200_000 {
+            return Some((run, round_trips));
+        }
+        round_trips *= 8;
+    }
+}
+
+/// Time slices end whatever timer there is: by a deadline, or by a count, in registers or in memory.
+#[test]
+fn every_kind_of_timer_ends_time_slices() {
+    let kinds = [feature::TSC_DEADLINE, feature::X2APIC, feature::TSC_DEADLINE | feature::X2APIC];
+    for withheld in kinds {
+        let Some((run, _)) = until_slices_end(Place::User, withheld) else { return };
+        assert_eq!(run.outcome, Outcome::Finished { status: 0 });
+        assert_eq!(run.features & withheld, 0);
+        assert!(counted(&run).preemptions >= 2, "{withheld:#x}");
+    }
 }
 
 /// A spinner beside client and server takes turns from both of them, all the time; what they load by messages stays.
 #[test]
 fn a_busy_neighbour_changes_nothing_that_messages_count() {
     for place in BOTH_PLACES {
-        // As many as it takes: where ring 0 is native, hundreds of calls are over before a slice is.
-        let mut round_trips = 400;
-        let mut run = beside_a_spinner(place, round_trips);
-        while run.as_ref().is_some_and(|run| counted(run).preemptions < 2) && round_trips < 200_000 {
-            round_trips *= 8;
-            run = beside_a_spinner(place, round_trips);
-        }
-        let Some(run) = run else { return };
+        let Some((run, round_trips)) = until_slices_end(place, 0) else { return };
         assert_eq!(run.outcome, Outcome::Finished { status: 0 });
         let counted = counted(&run);
         let by_messages = counted.page_table_loads - counted.page_table_loads_by_preemption;

@@ -65,6 +65,7 @@ pub(crate) fn guest(kernel: Elf) -> GuestConfig {
         vcpus: 1,
         memory_bytes: 16 << 20,
         huge_pages: HugePages::No,
+        withheld_features: 0,
         sample_capacity: 1024,
         pin: Pin::None,
         deadline: Some(Duration::from_secs(20)),

@@ -8,6 +8,8 @@ pub mod features;
 pub mod flush;
 pub mod interface;
 #[cfg(target_os = "none")]
+mod local_apic;
+#[cfg(target_os = "none")]
 pub mod machine;
 #[cfg(target_os = "none")]
 pub mod migration;

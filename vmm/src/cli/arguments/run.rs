@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::GuestArguments;
 use crate::case::size::MemorySize;
@@ -35,6 +35,9 @@ pub struct RunArguments {
     /// Go on with the run in the folder of --out that was interrupted or killed, or begin it if there is none; all else as it was
     #[arg(long, requires = "out", conflicts_with_all = ["overwrite", "dry_run"])]
     pub resume: bool,
+    /// What runs the guests [default: kvm; without /dev/kvm: qemu]
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<MachineChoice>,
     /// Print the record of the run as JSON instead of the table
     #[arg(long)]
     pub json: bool,
@@ -110,4 +113,13 @@ pub struct TraceArguments {
     /// What guests are made of.
     #[command(flatten)]
     pub guest: GuestArguments,
+}
+
+/// What runs guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MachineChoice {
+    /// This host's KVM
+    Kvm,
+    /// QEMU without KVM: counts are exact, ticks are instructions
+    Qemu,
 }

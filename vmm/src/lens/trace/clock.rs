@@ -7,20 +7,26 @@ use iced_x86::Mnemonic;
 
 use crate::lens::trace::phase::Phase;
 use crate::lens::trace::recording::Step;
+use crate::lens::trace::repeat::Repeated;
 
-/// Ticks between the client's last reading of the clock before each round trip and its first one in it, where all round
-/// trips agree on it. Each repetition of a string instruction is a tick; the SYSCALL detour is none, for no host has both.
-pub fn ticks(steps: &[Step], phases: &[Phase], round_trips: &[Range<usize>]) -> Option<u64> {
+/// What the steps amount to, `each` by what it is worth, between the client's last reading of the clock before each round trip and
+/// its first one in it, where all round trips agree on it. The SYSCALL detour is left out: no clock counts it.
+pub fn between_readings(
+    steps: &[Step],
+    phases: &[Phase],
+    round_trips: &[Range<usize>],
+    each: fn(Repeated) -> u64,
+) -> Option<u64> {
     let is_reading = |index: &usize| phases[*index] == Phase::Client && is_clock_reading(&steps[*index]);
     let of_round_trip = |range: &Range<usize>| {
         let begin = (0..range.start).rev().find(is_reading)?;
         let end = range.clone().find(is_reading)?;
         let counted = (begin..end).filter(|index| phases[*index] != Phase::Detour);
-        Some(counted.map(|index| steps[index].repeated.ticks()).sum())
+        Some(counted.map(|index| each(steps[index].repeated)).sum())
     };
     let mut all = round_trips.iter().map(of_round_trip);
     let first = all.next()??;
-    all.all(|ticks| ticks == Some(first)).then_some(first)
+    all.all(|sum| sum == Some(first)).then_some(first)
 }
 
 fn is_clock_reading(step: &Step) -> bool {
@@ -32,7 +38,6 @@ fn is_clock_reading(step: &Step) -> bool {
 mod tests {
     use super::*;
     use crate::lens::trace::recording::INSTRUCTION_SIZE_MAX;
-    use crate::lens::trace::repeat::Repeated;
 
     fn step(code: &[u8], repetitions: u64) -> Step {
         let mut bytes = [0x90; INSTRUCTION_SIZE_MAX];
@@ -51,10 +56,14 @@ mod tests {
         (phases[2], phases[3]) = (Phase::ClientStub, Phase::SlowPath);
         let mut phases = phases.repeat(3);
         let round_trips = [2..9, 9..16];
-        assert_eq!(ticks(&steps, &phases, &round_trips), Some(12));
+        let ticks = |phases: &[Phase], round_trips: &[Range<usize>]| {
+            between_readings(&steps, phases, round_trips, Repeated::ticks)
+        };
+        assert_eq!(ticks(&phases, &round_trips), Some(12));
+        assert_eq!(between_readings(&steps, &phases, &round_trips, Repeated::ends), Some(1));
         phases[4] = Phase::Detour;
-        assert_eq!(ticks(&steps, &phases, &round_trips), None, "the two differ");
-        assert_eq!(ticks(&steps, &phases, &[]), None);
-        assert_eq!(ticks(&steps, &[Phase::Server; 21], &round_trips), None, "nobody reads the clock");
+        assert_eq!(ticks(&phases, &round_trips), None, "the two differ");
+        assert_eq!(ticks(&phases, &[]), None);
+        assert_eq!(ticks(&[Phase::Server; 21], &round_trips), None, "nobody reads the clock");
     }
 }

@@ -9,7 +9,7 @@ use crate::lens::trace::agree::Disagreement;
 use crate::lens::trace::counts::Counts;
 use crate::lens::trace::{NAME, Summary};
 use crate::lens::{Ability, Count, Lens, Seen, What, took_no_part, took_part};
-use crate::record::run::{CaseRecord, LensRecord};
+use crate::record::run::{CaseRecord, HostRecord, LensRecord};
 
 /// The trace of a guest of its own.
 pub struct TraceLens;
@@ -78,7 +78,10 @@ impl Lens for TraceLens {
             return Count::NotComparable(reason);
         }
         let (total, per_round_trip) = match what {
-            What::ClockToClock => (summary.clock_ticks, summary.clock_ticks),
+            What::ClockToClock => {
+                let ticks = clock_ticks(summary, seen.host);
+                (ticks, ticks)
+            }
             what => {
                 let (counts, detour) = (&summary.counts, summary.detour_instructions);
                 (foretell(what, seen, summary), Some(of_one_round_trip(what, counts, detour)))
@@ -96,6 +99,12 @@ impl Lens for TraceLens {
     fn what_to_check(&self) -> &'static str {
         "`inkbed trace` of this case, whose listing shows every step of a round trip"
     }
+}
+
+/// What the clock of this host shows between two readings, if it counts instructions.
+fn clock_ticks(summary: &Summary, host: &HostRecord) -> Option<u64> {
+    let ends = if host.tsc_counts_ends_of_repeats { summary.clock_repeats } else { Some(0) };
+    summary.clock_ticks?.checked_add(ends?)
 }
 
 /// A count of one round trip; `detour` is the instructions by which a KVM that emulates ring 0 comes there.

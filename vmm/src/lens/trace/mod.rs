@@ -42,6 +42,7 @@ use crate::lens::trace::phase::Phase;
 use crate::lens::trace::place::Map;
 use crate::lens::trace::recorder::Recorder;
 use crate::lens::trace::recording::{Recording, Step};
+use crate::lens::trace::repeat::Repeated;
 use crate::lens::trace::system_calls::SystemCall;
 use crate::machine::guest::{GuestConfig, GuestRun, Outcome};
 use crate::machine::{MachineError, StopFlag, run_observed};
@@ -110,6 +111,10 @@ pub struct Summary {
     /// absent where the client reads no clock, or round trips differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ticks: Option<u64>,
+    /// String instructions with a repeat prefix among these that were repeated at least once; absent as the ticks are, and in
+    /// records of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_repeats: Option<u64>,
     /// Everything between the marks, incomplete round trips included, without the detour.
     pub between_marks: Counts,
     /// Instructions of the SYSCALL detour between the marks.
@@ -247,7 +252,8 @@ fn summarise(
         detour_instructions: shortest.detour_instructions,
         stacks: BTreeMap::new(),
         system_calls: Vec::new(),
-        clock_ticks: clock::ticks(&recording.steps, phases, round_trips),
+        clock_ticks: clock::between_readings(&recording.steps, phases, round_trips, Repeated::ticks),
+        clock_repeats: clock::between_readings(&recording.steps, phases, round_trips, Repeated::ends),
         between_marks: between_marks.counts,
         detour_between_marks: between_marks.detour_instructions,
     })

@@ -113,6 +113,7 @@ mod tests {
             stacks: std::collections::BTreeMap::new(),
             system_calls: Vec::new(),
             clock_ticks: None,
+            clock_repeats: None,
             between_marks: Counts::default(),
             detour_between_marks: 0,
         };

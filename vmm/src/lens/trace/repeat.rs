@@ -40,6 +40,12 @@ impl Repeated {
     pub(super) fn ticks(self) -> u64 {
         self.repetitions.max(1)
     }
+
+    /// Ticks by which QEMU's translator, which counts as it begins, is ahead of that: behind the last repetition it begins once
+    /// more, finds RCX at 0 and goes on (QEMU, target/i386/tcg/translate.c, `do_gen_rep`).
+    pub(super) fn ends(self) -> u64 {
+        u64::from(self.repetitions > 0)
+    }
 }
 
 /// Whether it is a string instruction with a repeat prefix: a trap flag stops it after each repetition.

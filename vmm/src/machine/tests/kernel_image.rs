@@ -9,12 +9,12 @@ use crate::machine::page_table::Access;
 const BASE: u64 = abi::address::KERNEL_IMAGE_BASE;
 
 /// Flags, virtual address, physical address, bytes in memory.
-type Header = (u32, u64, u64, u64);
+pub(super) type Header = (u32, u64, u64, u64);
 
-const TEXT: Header = (5, BASE + 0x20_0000, 0x20_0000, 0x1000);
-const DATA: Header = (6, BASE + 0x20_1000, 0x20_1000, 0x2345);
+pub(super) const TEXT: Header = (5, BASE + 0x20_0000, 0x20_0000, 0x1000);
+pub(super) const DATA: Header = (6, BASE + 0x20_1000, 0x20_1000, 0x2345);
 
-fn elf(entry: u64, segments: &[Header]) -> Elf {
+pub(super) fn elf(entry: u64, segments: &[Header]) -> Elf {
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
     for value in [entry, 64, 0] {
         file.extend(value.to_le_bytes());

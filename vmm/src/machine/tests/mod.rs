@@ -1,5 +1,6 @@
 //! Tests that need several parts of the machine model, but no KVM.
 
+mod boot_image;
 mod kernel_image;
 mod layout;
 mod malformed;

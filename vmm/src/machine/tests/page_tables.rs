@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use abi::address::{
-    CPU_AREA_BASE, CPU_AREA_PIECES, CPU_AREA_STRIDE, PAGE_SIZE, PHYSICAL_MAP_BASE, SLOT_TOP_ENTRY_COUNT,
-    SLOT_TOP_ENTRY_FIRST, TABLE_ENTRIES, top_entry_base,
+    CPU_AREA_BASE, CPU_AREA_PIECES, CPU_AREA_STRIDE, LOCAL_APIC, PAGE_SIZE, PHYSICAL_MAP_BASE,
+    SLOT_TOP_ENTRY_COUNT, SLOT_TOP_ENTRY_FIRST, TABLE_ENTRIES, top_entry_base,
 };
 
 use super::kernel;
-use crate::machine::boot::{page_tables, table_bytes};
+use crate::machine::boot::{Processor, page_tables, table_bytes};
 use crate::machine::guest::HugePages;
 use crate::machine::kernel_image::KernelImage;
 use crate::machine::layout::{Layout, Request};
@@ -25,7 +25,11 @@ struct Tables {
     words: Vec<u64>,
 }
 
-fn build(memory_bytes: u64, vcpus: u32, image: KernelImage, page: LargestPage) -> Tables {
+fn build(memory_bytes: u64, vcpus: u32, image: KernelImage, largest_page: LargestPage) -> Tables {
+    build_for(memory_bytes, vcpus, image, Processor { largest_page, has_x2apic: true })
+}
+
+fn build_for(memory_bytes: u64, vcpus: u32, image: KernelImage, processor: Processor) -> Tables {
     let layout = Layout::new(&Request {
         memory_bytes,
         kernel: image.physical_extent(),
@@ -33,12 +37,12 @@ fn build(memory_bytes: u64, vcpus: u32, image: KernelImage, page: LargestPage) -
         servers: 2,
         rights: 2,
         vcpus,
-        table_bytes: table_bytes(memory_bytes, vcpus, &image, page),
+        table_bytes: table_bytes(memory_bytes, vcpus, &image, processor),
         sample_capacity: 1000,
     })
     .unwrap();
     let memory = GuestMemory::new(memory_bytes, HugePages::No).unwrap();
-    let words = page_tables(memory_bytes, vcpus, &image, &layout, page).unwrap();
+    let words = page_tables(memory_bytes, vcpus, &image, &layout, processor).unwrap();
     memory.write_words(layout.page_tables.start, &words).unwrap();
     Tables { root: layout.page_tables.start, memory, layout, image, words }
 }
@@ -173,6 +177,22 @@ fn the_physical_map_leaves_out_the_hole_and_uses_large_pages() {
     }
 }
 
+/// Registers of a device are where the kernel looks for them, and no page of memory is beside them.
+#[test]
+fn a_local_apic_in_memory_is_mapped_and_never_cached() {
+    let address = PHYSICAL_MAP_BASE + LOCAL_APIC;
+    for (bytes, largest_page) in [(64 << 20, LargestPage::Mebibytes2), (5 << 30, LargestPage::Gibibyte1)] {
+        let tables = build_for(bytes, 1, kernel(4, 4), Processor { largest_page, has_x2apic: false });
+        let found = tables.at(address + 0x20).unwrap();
+        assert_eq!((found.physical, found.page_size), (LOCAL_APIC + 0x20, PAGE_SIZE));
+        assert!(found.writable && !found.executable && !found.user);
+        assert_eq!((tables.at(address - 1), tables.at(address + PAGE_SIZE)), (None, None));
+        let mut uncached = Vec::new();
+        tables.each_leaf(&mut |at, value| uncached.extend((value & entry::UNCACHED != 0).then_some(at)));
+        assert_eq!(uncached, [address]);
+    }
+}
+
 #[test]
 fn a_table_that_points_to_itself_or_nowhere_is_survived() {
     let memory = GuestMemory::new(1 << 20, HugePages::No).unwrap();
@@ -194,12 +214,14 @@ proptest! {
         vcpus in 1u32..900,
         text in 1u64..3_000,
         large in any::<bool>(),
+        has_x2apic in any::<bool>(),
     ) {
         let page = if large { LargestPage::Gibibyte1 } else { LargestPage::Mebibytes2 };
         let image = kernel(text, text);
         let bytes = pages * 4096;
-        let room = table_bytes(bytes, vcpus, &image, page);
-        let tables = build(bytes, vcpus, image, page);
+        let processor = Processor { largest_page: page, has_x2apic };
+        let room = table_bytes(bytes, vcpus, &image, processor);
+        let tables = build_for(bytes, vcpus, image, processor);
         let used = (tables.words.len() / TABLE_ENTRIES + SLOT_TOP_ENTRY_COUNT) as u64 * PAGE_SIZE;
         prop_assert!(used <= room && room - used <= 24 * PAGE_SIZE, "{used} of {room}");
     }

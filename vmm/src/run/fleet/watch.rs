@@ -45,6 +45,9 @@ pub enum FleetError {
         "this program does not call `inkbed::run::fleet::serve_if_asked` at its beginning, so no guest can have a process of its own"
     )]
     NotServed,
+    /// What runs guests runs one at a time.
+    #[error("several guests at once run on KVM only")]
+    OneAtATime,
     /// The user stopped them.
     #[error("interrupted")]
     Interrupted,

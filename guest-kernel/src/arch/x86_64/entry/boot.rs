@@ -6,7 +6,6 @@ use abi::address::{CPU_COUNT_MAX, KERNEL_STACK};
 use abi::boot::{
     BOOT_MAGIC, BootInfo, KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR,
 };
-use abi::report::feature;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr, SFMask, Star};
 use x86_64::registers::rflags::RFlags;
@@ -41,10 +40,7 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
     cpu.set_up(index, KERNEL_STACK.end(index));
     set_up_system_calls(cpu);
 
-    if features & feature::X2APIC == 0 {
-        last_words::refuse(format_args!("this CPU has no x2APIC, which the kernel's timer needs"));
-    }
-    // SAFETY: the CPU has x2APIC, and its gates are loaded.
+    // SAFETY: the gates are loaded.
     cpu.set_apic_id(unsafe { timer::start(boot, start::time_slice_microseconds(boot), features) });
     let features = start::choose_features(boot, features);
     features::enable(features);

@@ -5,6 +5,7 @@ mod compatibility;
 mod descriptors;
 mod direct;
 pub mod last_words;
+mod own_start;
 mod probe;
 mod system_call;
 mod traps;
