@@ -109,15 +109,24 @@ impl GuestImage {
 
     /// SHA-256 in hexadecimal digits over name, length and bytes of every file, kernel first.
     pub fn sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        for elf in std::iter::once(&self.kernel).chain(&self.servers) {
-            hash.update(elf.name.as_bytes());
-            hash.update([0]);
-            hash.update((elf.bytes.len() as u64).to_le_bytes());
-            hash.update(&elf.bytes[..]);
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(std::iter::once(&self.kernel).chain(&self.servers))
     }
+
+    /// The same without the kernel.
+    pub fn programs_sha256(&self) -> String {
+        sha256(&self.servers)
+    }
+}
+
+fn sha256<'a>(files: impl IntoIterator<Item = &'a Elf>) -> String {
+    let mut hash = Sha256::new();
+    for elf in files {
+        hash.update(elf.name.as_bytes());
+        hash.update([0]);
+        hash.update((elf.bytes.len() as u64).to_le_bytes());
+        hash.update(&elf.bytes[..]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a program may be called so: such names go into those of cases, and no file of a compiler's has one but its programs.

@@ -178,6 +178,26 @@ fn runs_are_compared_and_conditions_decide_the_exit_code() {
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["differences"][0]["second"], 3.0);
 
+    // Ticks are no time where these runs are from.
+    compare(&run, &["--fail-if", "ticks>2%"])
+        .code(5)
+        .stdout(predicate::str::contains(
+            "Times are not compared in 42 cases: ticks are no time here: ring 0",
+        ))
+        .stderr(predicate::str::contains("ticks>2%: cannot be told of"));
+
+    // Programs of one's own are others.
+    let own = tempfile::tempdir().unwrap();
+    record["guest"]["servers_folder"] = "mine".into();
+    record["guest"]["programs_sha256"] = "ab".repeat(32).into();
+    record["guest"]["sha256"] = "cd".repeat(32).into();
+    fs::write(own.path().join("results.json"), record.to_string()).unwrap();
+    compare(own.path(), &[]).code(2).stdout("").stderr(
+        predicate::str::contains("the first run has built-in ones, the second those of mine")
+            .and(predicate::str::contains("--allow-programs")),
+    );
+    compare(own.path(), &["--allow-programs"]).success();
+
     // Another experiment has no case of these.
     compare(&workspace().join("results/chain-kvm-pvm"), &[]).code(5);
     compare(changed, &["--fail-if", "loads>0"])

@@ -19,7 +19,7 @@ pub use recordings::{AdviseArguments, RecordArguments, RequestsArguments};
 pub use results::{Format, MergeArguments, PlotArguments, ReportArguments};
 pub use run::{MachineChoice, RunArguments, TraceArguments};
 
-use crate::compare::condition::Condition;
+use crate::compare::condition::{Condition, TICKS};
 use crate::compare::count;
 use crate::machine::guest::Pin;
 use crate::machine::pin;
@@ -74,7 +74,7 @@ pub enum Command {
     Show(ShowArguments),
     /// Print the report of an earlier run again, or make a page with figures of several
     Report(ReportArguments),
-    /// Compare the exact counts of two runs
+    /// Compare two runs: exact counts, and times where both are of one machine
     Compare(CompareArguments),
     /// Join the runs of several machines into one: the parts of --shard, or the same run of each
     Merge(MergeArguments),
@@ -123,8 +123,9 @@ pub struct ShowArguments {
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Only counts that do not depend on the machine are compared, so any difference is a finding. Times are not \
-                        compared.\n\nExample: inkbed compare before after --fail-if 'path_instructions>0'"
+    after_help = "Counts do not depend on the machine, so any difference is a finding. Times are compared where both runs are of \
+                        one machine that has valid times, with 4 launches or more.\n\nExample: inkbed compare before after --fail-if \
+                        'path_instructions>0' --fail-if 'ticks>2%'"
 )]
 pub struct CompareArguments {
     /// Folder that `inkbed run` wrote before the change
@@ -142,10 +143,14 @@ pub struct CompareArguments {
         value_name = "CONDITION",
         help = format!(
             "End with exit code 6 if a case has more than so much more of a count: instructions>0, or instructions>2% for a share. \
-             Counts are {}", count::ALL.iter().map(|count| count.name).collect::<Vec<_>>().join(", ")
+             Counts are {}; {TICKS} is for times, met if all of an interval is above the limit",
+            count::ALL.iter().map(|count| count.name).collect::<Vec<_>>().join(", ")
         )
     )]
     pub fail_if: Vec<Condition>,
+    /// Compare runs of different programs (`--servers`), too
+    #[arg(long)]
+    pub allow_programs: bool,
 }
 
 /// Forms of a comparison.

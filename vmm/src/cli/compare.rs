@@ -1,15 +1,20 @@
 //! `inkbed compare`.
 
 use super::arguments::{CompareArguments, ComparisonFormat};
-use super::end::End;
+use super::end::{End, UsageError};
 use super::output::{self, note};
 use crate::compare::condition::Verdict;
-use crate::compare::{compare as compare_runs, present};
+use crate::compare::times::Row;
+use crate::compare::{compare as compare_runs, present, programs};
 use crate::printable::line;
 use crate::record::store::read_record;
 
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
     let (first, second) = (read_record(&arguments.first)?, read_record(&arguments.second)?);
+    if let Some(message) = programs::difference(&first, &second).filter(|_| !arguments.allow_programs) {
+        let fix = "compare runs of the same programs, or say --allow-programs".to_owned();
+        return Err(UsageError { message, fix }.into());
+    }
     let comparison = compare_runs(&first, &second);
     match arguments.format {
         ComparisonFormat::Table => output::print(&present::text(&comparison, output::width()))?,
@@ -34,11 +39,34 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
                 }
                 end = end.max_with(End::CannotTell);
             }
+            Verdict::MetByTime(row) => {
+                note!("{condition}: {}", slower(row));
+                end = End::ConditionMet;
+            }
+            Verdict::CannotTellTimes(refused) => {
+                match refused {
+                    Some(one) => {
+                        note!(
+                            "{condition}: cannot be told of {} ({})",
+                            line(&one.cases[0]),
+                            line(&one.reason)
+                        )
+                    }
+                    None => note!("{condition}: the first run has no times"),
+                }
+                end = end.max_with(End::CannotTell);
+            }
         }
     }
-    if comparison.counts() == 0 {
+    if comparison.counts() == 0 && comparison.times.rows.is_empty() {
         note!("the two runs have no count in common");
         end = End::CannotTell.max_with(end);
     }
     Ok(end)
+}
+
+fn slower(row: &Row) -> String {
+    let [change, low, high] = [row.ratio, row.low, row.high].map(|ratio| (ratio - 1.0) * 100.0);
+    let (case, channel) = (line(&row.case), line(&row.channel));
+    format!("{case}: {channel} takes {change:.1} % longer, {low:.1} to {high:.1} %")
 }

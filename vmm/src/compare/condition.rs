@@ -1,21 +1,33 @@
-//! Conditions under which a comparison fails: `instructions>0`, `page_table_loads>=1`, `instructions>2%`.
+//! Conditions under which a comparison fails: `instructions>0`, `page_table_loads>=1`, `ticks>2%`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::case::suggest::suggest;
 use crate::compare::count::{self, Count};
+use crate::compare::times::{Refused, Row};
 use crate::compare::{Comparison, Difference, NotCompared};
 
-/// A condition on the change of a count from the first run to the second, of any case.
+/// What times are called in a condition.
+pub const TICKS: &str = "ticks";
+
+/// A condition on the change from the first run to the second, of any case.
 #[derive(Clone, Copy, Debug)]
 pub struct Condition {
-    count: &'static Count,
+    quantity: Quantity,
     /// Whether a change that equals the limit meets it as well.
     includes_limit: bool,
     limit: f64,
     /// The limit is a share of the first run's count, in per cent.
     is_percent: bool,
+}
+
+/// What may not change so much.
+#[derive(Clone, Copy, Debug)]
+enum Quantity {
+    Count(&'static Count),
+    /// The time of any channel.
+    Ticks,
 }
 
 /// What became of a condition.
@@ -27,6 +39,10 @@ pub enum Verdict<'a> {
     MetBy(&'a Difference),
     /// The second run lacks this count of a case that has it in the first one; or, without a case, neither run has it.
     CannotTell(Option<&'a NotCompared>),
+    /// The row of times whose interval begins farthest above the limit.
+    MetByTime(&'a Row),
+    /// Times of a case could not be compared; or, without a reason, the first run has none.
+    CannotTellTimes(Option<&'a Refused>),
 }
 
 impl FromStr for Condition {
@@ -46,12 +62,30 @@ impl FromStr for Condition {
         if limit < 0.0 || includes_limit && limit == 0.0 {
             return Err(format!("`{text}` is met where nothing changes; write a limit above that"));
         }
-        let name = name.trim();
-        let count = count::named(name).ok_or_else(|| {
-            let known = suggest(name, count::ALL.iter().map(|count| count.name));
+        let quantity = Quantity::named(name.trim())?;
+        if matches!(quantity, Quantity::Ticks) && !is_percent {
+            return Err(format!("`{text}` is no condition: a limit of times is a share, such as ticks>2%"));
+        }
+        Ok(Condition { quantity, includes_limit, limit, is_percent })
+    }
+}
+
+impl Quantity {
+    fn named(name: &str) -> Result<Quantity, String> {
+        if name == TICKS {
+            return Ok(Quantity::Ticks);
+        }
+        count::named(name).map(Quantity::Count).ok_or_else(|| {
+            let known = suggest(name, count::ALL.iter().map(|count| count.name).chain([TICKS]));
             format!("there is no count `{name}`: {known}")
-        })?;
-        Ok(Condition { count, includes_limit, limit, is_percent })
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Quantity::Count(count) => count.name,
+            Quantity::Ticks => TICKS,
+        }
     }
 }
 
@@ -59,23 +93,41 @@ impl fmt::Display for Condition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.includes_limit { ">=" } else { ">" };
         let unit = if self.is_percent { "%" } else { "" };
-        write!(formatter, "{}{sign}{}{unit}", self.count.name, self.limit)
+        write!(formatter, "{}{sign}{}{unit}", self.quantity.name(), self.limit)
     }
 }
 
 impl Condition {
     /// Whether a comparison meets it.
     pub fn judge<'a>(&self, comparison: &'a Comparison) -> Verdict<'a> {
-        let of_count = comparison.differences.iter().filter(|difference| difference.count == self.count.name);
+        match self.quantity {
+            Quantity::Count(count) => self.judge_count(count, comparison),
+            Quantity::Ticks => self.judge_times(comparison),
+        }
+    }
+
+    fn judge_count<'a>(&self, count: &Count, comparison: &'a Comparison) -> Verdict<'a> {
+        let of_count = comparison.differences.iter().filter(|difference| difference.count == count.name);
         let met = of_count.filter(|difference| self.is_met_by(self.change(difference)));
         let largest = met.max_by(|one, other| self.change(one).total_cmp(&self.change(other)));
         match largest {
             Some(difference) => Verdict::MetBy(difference),
-            None => match comparison.not_compared.iter().find(|one| one.missed.contains(&self.count.name)) {
+            None => match comparison.not_compared.iter().find(|one| one.missed.contains(&count.name)) {
                 Some(missed) => Verdict::CannotTell(Some(missed)),
-                None if comparison.compared.contains_key(self.count.name) => Verdict::NotMet,
+                None if comparison.compared.contains_key(count.name) => Verdict::NotMet,
                 None => Verdict::CannotTell(None),
             },
+        }
+    }
+
+    /// A time is above the limit if the whole of its interval is.
+    fn judge_times<'a>(&self, comparison: &'a Comparison) -> Verdict<'a> {
+        let times = &comparison.times;
+        let met = times.rows.iter().filter(|row| self.is_met_by((row.low - 1.0) * 100.0));
+        match met.max_by(|one, other| one.low.total_cmp(&other.low)) {
+            Some(row) => Verdict::MetByTime(row),
+            None if times.refused.is_empty() && !times.rows.is_empty() => Verdict::NotMet,
+            None => Verdict::CannotTellTimes(times.refused.first()),
         }
     }
 
@@ -99,7 +151,7 @@ mod tests {
 
     #[test]
     fn conditions_are_read_and_said_again() {
-        for text in ["instructions>0", "page_table_loads>=1", "path_instructions>2.5%"] {
+        for text in ["instructions>0", "page_table_loads>=1", "path_instructions>2.5%", "ticks>2%"] {
             assert_eq!(text.parse::<Condition>().unwrap().to_string(), text);
         }
         assert_eq!(" ipc_fast > 3 ".parse::<Condition>().unwrap().to_string(), "ipc_fast>3");
@@ -115,6 +167,7 @@ mod tests {
         for text in ["instructions>=0", "instructions>-1"] {
             assert!(text.parse::<Condition>().unwrap_err().contains("where nothing changes"), "{text}");
         }
+        assert!("ticks>100".parse::<Condition>().unwrap_err().contains("ticks>2%"));
         let wrong = "instruction>0".parse::<Condition>().unwrap_err();
         assert!(wrong.contains("did you mean `instructions`?"), "{wrong}");
     }

@@ -1,18 +1,23 @@
 //! Two runs side by side: which counts of which cases are not the same, and where the difference comes from.
 //!
-//! Only counts that do not depend on the machine are compared, so any difference is a finding: the guests are not the same, or one of
-//! the runs is wrong. Times are not compared here.
+//! Counts that do not depend on the machine are compared first. Any difference is a finding: the guests are not the same, or one of
+//! the runs is wrong. Times are compared where both are those of one machine ([`times`]).
 
 pub mod condition;
 pub mod count;
 pub mod present;
+mod present_times;
+pub mod programs;
 pub mod reference;
+pub mod times;
+mod times_between;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::compare::count::{Count, Counted};
+use crate::compare::times::Times;
 use crate::lens::trace::Summary;
 use crate::record::run::{CaseRecord, RunRecord};
 
@@ -31,6 +36,8 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// Cases, or counts of cases, that could not be compared, and why.
     pub not_compared: Vec<NotCompared>,
+    /// Times.
+    pub times: Times,
 }
 
 /// What is told of a run.
@@ -128,6 +135,7 @@ pub fn compare(first: &RunRecord, second: &RunRecord) -> Comparison {
         compared: BTreeMap::new(),
         differences: Vec::new(),
         not_compared: Vec::new(),
+        times: Times::between(first, second),
     };
     let of_second: BTreeMap<&str, &CaseRecord> =
         second.cases.iter().map(|case| (case.name.as_str(), case)).collect();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::compare::present_times;
 use crate::compare::{Comparison, Difference, PartKind, Side};
 use crate::printable::line;
 use crate::report::format::count as short;
@@ -17,6 +18,8 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
         let _ = writeln!(text, "\n{}", grid::text(&columns(comparison), width));
     }
     text.push_str(&tail(comparison));
+    let times = present_times::columns(&comparison.times);
+    text.push_str(&present_times::section(&comparison.times, &grid::text(&times, width)));
     text
 }
 
@@ -27,6 +30,8 @@ pub fn markdown(comparison: &Comparison) -> String {
         let _ = writeln!(text, "\n{}", grid::markdown(&columns(comparison)));
     }
     text.push_str(&tail(comparison));
+    let times = present_times::columns(&comparison.times);
+    text.push_str(&present_times::section(&comparison.times, &grid::markdown(&times)));
     text
 }
 
@@ -111,6 +116,5 @@ fn tail(comparison: &Comparison) -> String {
         let more = if absent.len() > 1 { format!(", and {} more", absent.len() - 1) } else { String::new() };
         let _ = writeln!(text, "Not compared: {} ({}){more}.", line(&first.what), line(&first.reason));
     }
-    text.push_str("Times are not compared.\n");
     text
 }

@@ -220,6 +220,9 @@ pub struct HostRecord {
 pub struct GuestRecord {
     /// SHA-256 over kernel and programs.
     pub sha256: String,
+    /// The same over the programs alone; absent in records of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programs_sha256: Option<String>,
     /// Where the kernel came from, if not built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_file: Option<String>,
@@ -444,7 +447,12 @@ impl ToolRecord {
 impl GuestRecord {
     /// That of a guest whose parts are all built in.
     pub fn of(image: &GuestImage) -> GuestRecord {
-        GuestRecord { sha256: image.sha256(), kernel_file: None, servers_folder: None }
+        GuestRecord {
+            sha256: image.sha256(),
+            programs_sha256: Some(image.programs_sha256()),
+            kernel_file: None,
+            servers_folder: None,
+        }
     }
 }
 

@@ -125,7 +125,12 @@ pub(crate) fn run_record() -> RunRecord {
             summary: "a CPU, kvm_x".to_owned(),
             ..HostRecord::default()
         },
-        guest: GuestRecord { sha256: "cd".repeat(32), kernel_file: None, servers_folder: None },
+        guest: GuestRecord {
+            sha256: "cd".repeat(32),
+            programs_sha256: None,
+            kernel_file: None,
+            servers_folder: None,
+        },
         absent: Vec::new(),
         shard: None,
         merged: None,

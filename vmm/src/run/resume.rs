@@ -94,7 +94,14 @@ pub fn find(
 /// What makes a run another one.
 fn differences(then: &RunRecord, now: &RunRecord) -> Vec<Difference> {
     let mut found = what_is_measured(then, now, &[]);
-    hold_hosts(&then.host, &now.host, &mut |what, then, now| found.extend(difference(what, then, now)));
+    found.extend(what_hosts_differ_in(&then.host, &now.host));
+    found
+}
+
+/// Where two hosts are not the same, as far as figures depend on it.
+pub fn what_hosts_differ_in(then: &HostRecord, now: &HostRecord) -> Vec<Difference> {
+    let mut found = Vec::new();
+    hold_hosts(then, now, &mut |what, then, now| found.extend(difference(what, then, now)));
     found
 }
 

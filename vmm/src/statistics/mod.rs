@@ -1,6 +1,7 @@
 //! Arithmetic on samples: it knows numbers only, not what was measured.
 
 pub mod at_once;
+pub mod change;
 pub mod distribution;
 pub mod few_launches;
 pub mod summary;
