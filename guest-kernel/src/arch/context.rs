@@ -26,6 +26,17 @@ pub struct Context {
     pub rflags: Cell<u64>,
 }
 
+impl Context {
+    /// All of them are zero.
+    pub fn clear(&self) {
+        let Context { rsp, rbx, rbp, rip, rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11, words, rflags } = self;
+        for register in [rsp, rbx, rbp, rip, rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11, rflags] {
+            register.set(0);
+        }
+        words.iter().for_each(|word| word.set(0));
+    }
+}
+
 /// RFLAGS of a thread: interrupts on, and bit 1, which is always set.
 pub const RFLAGS_INTERRUPTS_ON: u64 = 0x202;
 

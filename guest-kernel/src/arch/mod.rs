@@ -17,8 +17,8 @@ pub mod x86_64;
 
 pub use x86_64::interface::{Gate, interface_32, kernel_interface, set_interface_pages, user_interface};
 pub use x86_64::paging::{
-    Access, DetachedRegion, Frames, Home, add_homes, add_large_home, add_own_home, add_small_region,
-    copy_between, detach_large, detach_region, detach_slot, frame_of, hang_home, kernel_root, map, new_root,
+    Access, DetachedRegion, Frames, Home, Mapper, add_homes, add_large_home, add_own_home, add_small_region,
+    copy_between, detach_large, detach_region, detach_slot, frame_of, hang_home, kernel_root, new_root,
     release_region, set_kernel_root, writable_frame,
 };
 pub use x86_64::ring_3::{Ring3State, Segments};

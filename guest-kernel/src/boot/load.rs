@@ -1,6 +1,6 @@
 //! Loading the servers of a plan: each into a region of its own, in a user space, in a slot of the kernel, or in its home.
 
-use core::cell::{Cell, OnceCell};
+use core::cell::Cell;
 
 use abi::boot::{BootInfo, Module, PhysicalRange};
 use abi::call::status;
@@ -12,7 +12,7 @@ use super::image::{Image, ImageError};
 use super::plan::{self, StartError, is_driver, is_migratable, placement_of};
 use super::region::{Region, RegionError, SharedPages, ranges_max};
 use super::spaces::Spaces;
-use crate::arch::{self, DetachedRegion};
+use crate::arch::{self, DetachedRegion, Mapper};
 use crate::cpu::kernel::Regions;
 use crate::cpu::tlb::Reach;
 use crate::cpu::world::Alone;
@@ -30,8 +30,10 @@ pub struct Loader {
     pub boot: &'static BootInfo,
     /// Servers as the plan has them.
     pub plan: &'static [PlanServer],
-    /// Programs that the VMM has loaded, each with its image once a server of it has been loaded.
-    pub modules: &'static [(&'static Module, OnceCell<Image<'static>>)],
+    /// Programs that the VMM has loaded.
+    pub modules: &'static [Module],
+    /// The image of each, once a server of it has been loaded.
+    pub images: &'static [Cell<Option<&'static Image<'static>>>],
     /// Where memory comes from.
     pub memory: &'static Memory,
     /// Pages that all servers share.
@@ -63,8 +65,8 @@ impl Loader {
             false => None,
         };
         let place = self.find_place(plan, index, placement, u64::from(traits.slot_mib) << 20, home, None)?;
-        let ranges = self.memory.objects(ranges_max(plan.thread_count), |_| Ok(Cell::default()));
-        let pages = PageRanges::new(ranges.map_err(out_of_memory)?);
+        let ranges = self.memory.zeroed(ranges_max(plan.thread_count)).map_err(out_of_memory)?;
+        let pages = PageRanges::new(ranges);
         let home = home.map(|(space, _)| space);
         for space in place.space.into_iter().chain(home) {
             // Nothing has been loaded yet.
@@ -88,31 +90,24 @@ impl Loader {
         let index = server.index;
         let plan = &self.plan[index as usize];
         let out_of_memory = |OutOfMemory| StartError::OutOfMemory { server: index };
-        let (module, parsed) = self
-            .modules
-            .get(plan.module as usize)
-            .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
+        let module = plan.module as usize;
         let wrong_image = |error| StartError::Image { server: index, error };
-        let image = match parsed.get() {
+        let image = match self.images.get(module).and_then(Cell::get) {
             Some(image) => image,
-            None => {
-                let image = Image::parse(handover::file_bytes(module.file)).map_err(wrong_image)?;
-                parsed.get_or_init(|| image)
-            }
+            None => self.parse(index, module)?,
         };
         if image.is_32_bit != server.placement().is_32_bit() {
             return Err(wrong_image(ImageError::WrongWidth));
         }
         let base = server.base();
         let region = Region {
-            root: server.root(),
+            mapper: Mapper::new(server.root(), server.placement(), self.memory),
             base,
             placement: server.placement(),
-            memory: self.memory,
             // Its pages lie at the same offsets wherever it is loaded: the first time tells.
             mapped: server.pages.is_empty().then_some(&server.pages),
         };
-        region.load(image, module.file.start).map_err(|error| match error {
+        region.load(image, self.modules[module].file.start).map_err(|error| match error {
             RegionError::Image(error) => wrong_image(error),
             RegionError::OutOfMemory => StartError::OutOfMemory { server: index },
         })?;
@@ -133,6 +128,22 @@ impl Loader {
         region.add_kernel_pages(&self.pages, &info).map_err(out_of_memory)?;
         server.set_entry(server.program_base() + image.entry);
         Ok(())
+    }
+
+    /// The image of a program, whose first server this is.
+    #[cold]
+    fn parse(&self, index: u32, module: usize) -> Result<&'static Image<'static>, StartError> {
+        let (program, parsed) = self
+            .modules
+            .get(module)
+            .zip(self.images.get(module))
+            .ok_or(StartError::Plan { server: index, reason: "there is no such module" })?;
+        let image = Image::parse(handover::file_bytes(program.file))
+            .map_err(|error| StartError::Image { server: index, error })?;
+        let image =
+            self.memory.object(image).map_err(|OutOfMemory| StartError::OutOfMemory { server: index })?;
+        parsed.set(Some(image));
+        Ok(image)
     }
 
     /// A region for a server: its home if it may migrate, else a slot of the kernel or of the region of small spaces, or the

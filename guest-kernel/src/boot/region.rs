@@ -7,6 +7,7 @@ use core::ptr::{copy_nonoverlapping, with_exposed_provenance_mut};
 
 use abi::address::PAGE_SIZE;
 use abi::boot::PhysicalRange;
+use abi::call::number;
 use abi::plan::PlanServer;
 use abi::region::{
     CLOCK_COUNT_MAX, CLOCK_OFFSET, CLOCK_SIZE, KERNEL_INTERFACE_OFFSET, SAMPLES_OFFSET, SAMPLES_OFFSET_32,
@@ -14,7 +15,7 @@ use abi::region::{
 };
 
 use super::image::{Image, ImageError, SEGMENTS_MAX};
-use crate::arch::{self, Access, Frames, Gate};
+use crate::arch::{self, Access, Frames, Gate, Mapper};
 use crate::memory::{Memory, OutOfMemory, PageRange, PageRanges, Placement, physical_pointer};
 
 /// Pages that all servers share.
@@ -35,14 +36,12 @@ pub struct SharedPages {
 
 /// A region to fill.
 pub struct Region<'memory> {
-    /// Top-level page table to map it in.
-    pub root: u64,
+    /// Maps it in a page table, for a server in `placement`.
+    pub mapper: Mapper<'memory>,
     /// Its base address.
     pub base: u64,
     /// Where its server is placed.
     pub placement: Placement,
-    /// Where frames come from.
-    pub memory: &'memory Memory,
     /// Where to note what is mapped, if that is not known.
     pub mapped: Option<&'memory PageRanges>,
 }
@@ -83,13 +82,13 @@ impl SharedPages {
         cpus: u32,
         has_steal_time: bool,
         gate: Option<Gate>,
-        entry_stub_of: fn(u32) -> u64,
+        entry_stubs: &[u64; number::COUNT as usize],
     ) -> Result<SharedPages, OutOfMemory> {
         let cpus = cpus.min(CLOCK_COUNT_MAX);
         let steal_time_pages = steal_time_pages(cpus);
         Ok(SharedPages {
             user_interface: arch::user_interface(memory)?,
-            kernel_interface: arch::kernel_interface(memory, entry_stub_of)?,
+            kernel_interface: arch::kernel_interface(memory, entry_stubs)?,
             interface_32: gate.map_or(Ok(0), |gate| arch::interface_32(memory, gate))?,
             steal_time: memory.frames(steal_time_pages)?,
             steal_time_pages,
@@ -130,17 +129,27 @@ impl Region<'_> {
             }
         }
         for relocation in image.relocations() {
-            let (address, value) = relocation?;
-            self.write(address, &self.base.wrapping_add(value).to_le_bytes());
+            let (offset, value) = relocation?;
+            self.write_word(offset, self.base.wrapping_add(value));
         }
         Ok(())
+    }
+
+    /// Writes a word to pages of the region's own that have been mapped.
+    fn write_word(&self, offset: u64, word: u64) {
+        let address = self.base + offset;
+        let in_page = address % PAGE_SIZE;
+        match self.mapper.frame_of(address) {
+            Some(frame) if in_page <= PAGE_SIZE - 8 => write(frame + in_page, &word.to_le_bytes()),
+            _ => self.write(offset, &word.to_le_bytes()),
+        }
     }
 
     /// Writes to pages of the region's own that have been mapped.
     fn write(&self, offset: u64, mut bytes: &[u8]) {
         let mut address = self.base + offset;
         while !bytes.is_empty() {
-            let Some(frame) = arch::frame_of(self.root, address) else { return };
+            let Some(frame) = self.mapper.frame_of(address) else { return };
             let in_page = address % PAGE_SIZE;
             let (now, later) = bytes.split_at(bytes.len().min((PAGE_SIZE - in_page) as usize));
             write(frame + in_page, now);
@@ -159,7 +168,7 @@ impl Region<'_> {
         self.map(KERNEL_INTERFACE_OFFSET, Frames::Shared(interface), 1, Access::EXECUTE)?;
         self.map(CLOCK_OFFSET, Frames::Shared(pages.steal_time), pages.steal_time_pages, Access::READ)?;
         self.map(START_INFO_OFFSET, Frames::Own, 1, Access::READ)?;
-        let frame = arch::frame_of(self.root, self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
+        let frame = self.mapper.frame_of(self.base + START_INFO_OFFSET).ok_or(OutOfMemory)?;
         let target: *mut StartInfo = with_exposed_provenance_mut(physical_pointer(frame).expose_provenance());
         // SAFETY: a fresh frame, aligned and large enough, that nobody else uses yet.
         unsafe { target.write(*info) };
@@ -191,10 +200,12 @@ impl Region<'_> {
     }
 
     fn map(&self, offset: u64, frames: Frames, count: u64, access: Access) -> Result<(), OutOfMemory> {
-        let range = PageRange { offset, count };
-        if count != 0 && self.mapped.is_some_and(|mapped| !mapped.add(range)) {
+        if count == 0 {
+            return Ok(());
+        }
+        if self.mapped.is_some_and(|mapped| !mapped.add(PageRange { offset, count })) {
             return Err(OutOfMemory);
         }
-        arch::map(self.root, self.base + offset, frames, count, access, self.placement, self.memory)
+        self.mapper.map(self.base + offset, frames, count, access)
     }
 }

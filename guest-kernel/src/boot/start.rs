@@ -1,10 +1,10 @@
 //! From the plan to running servers.
 
-use core::cell::OnceCell;
 use core::fmt::{self, Write as _};
 
 use abi::address::HOME_COUNT;
 use abi::boot::{BootInfo, flag};
+use abi::call::number;
 use abi::flush::FlushReport;
 use abi::plan::{PlanRight, PlanServer, server_flag};
 use abi::region::START_INFO_OFFSET;
@@ -32,8 +32,8 @@ use crate::smp::flush;
 /// What the ways into the kernel, which are above all else, give to those who prepare them.
 #[derive(Clone, Copy)]
 pub struct Entries {
-    /// Address of the entry stub that programs in the kernel jump to for a system call.
-    pub entry_stub_of: fn(u32) -> u64,
+    /// Addresses of the entry stubs that programs in the kernel jump to, by system call.
+    pub entry_stubs: fn() -> [u64; number::COUNT as usize],
     /// Address of the code that takes 32-bit threads to ring 3 with all registers.
     pub way_to_ring_3: u64,
     /// Finds out about segments in compatibility mode. Returns bits of [`feature`].
@@ -79,9 +79,14 @@ pub fn load(
     let memory = Memory::make(boot.free_memory).map_err(no_memory)?;
     let has_steal_time = features & feature::STEAL_TIME != 0;
     let compatibility = plan::Compatibility::of(plan, servers, features)?;
-    let pages =
-        SharedPages::new(memory, boot.cpu_count, has_steal_time, compatibility.gate, entries.entry_stub_of)
-            .map_err(no_memory)?;
+    let pages = SharedPages::new(
+        memory,
+        boot.cpu_count,
+        has_steal_time,
+        compatibility.gate,
+        &(entries.entry_stubs)(),
+    )
+    .map_err(no_memory)?;
     arch::set_interface_pages(pages.user_interface, pages.kernel_interface);
     let home_count =
         servers.iter().filter(|plan| is_migratable(plan) && !placement_of(plan).is_32_bit()).count();
@@ -119,13 +124,15 @@ pub fn load(
     let loader = Loader {
         boot,
         plan: servers,
-        modules: memory
-            .objects(modules.len(), |index| Ok((&modules[index], OnceCell::new())))
-            .map_err(no_memory)?,
+        modules,
+        images: memory.zeroed(modules.len()).map_err(no_memory)?,
         memory,
         pages,
         slots,
-        small_slots: SmallSlots::default(),
+        small_slots: match compatibility.gate {
+            Some(_) => SmallSlots::make(memory).map_err(no_memory)?,
+            None => SmallSlots::none(),
+        },
         may_run_64_bit_in_user: compatibility.may_run_64_bit_in_user,
         spaces: Spaces::new(memory, servers.len(), home_count, use_pcid).map_err(no_memory)?,
     };
@@ -228,7 +235,8 @@ pub fn launch(alone: &Alone<'_>) {
 /// Makes the server's endpoints, and their proxies if there are other CPUs.
 fn make_endpoints(memory: &Memory, server: &'static Server, plan: &PlanServer) -> Result<(), OutOfMemory> {
     let count = if server.has_thread_endpoints { plan.thread_count } else { server.cpus.count } as usize;
-    let (endpoints, proxies): (&[Endpoint], &[Endpoint]) = (memory.zeroed(count)?, memory.zeroed(count)?);
+    let both: &[Endpoint] = memory.zeroed(2 * count)?;
+    let (endpoints, proxies) = both.split_at(count);
     for (index, (endpoint, proxy)) in endpoints.iter().zip(proxies).enumerate() {
         for either in [endpoint, proxy] {
             either.set_up(server, server.cpu_of_thread(index as u32));
@@ -268,6 +276,9 @@ fn resolve_rights(
     let are_dealt_out = plan.flags & server_flag::RIGHTS_PER_CPU != 0;
     if !own.iter().all(leads_somewhere) || are_dealt_out && own.len() % cpus != 0 {
         return Err(wrong);
+    }
+    if own.is_empty() {
+        return Ok(&[]);
     }
     let per_cpu = |index: usize| {
         let part = own.len() / cpus;

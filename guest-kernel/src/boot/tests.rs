@@ -71,7 +71,7 @@ fn start_in(pages: usize, servers: &[PlanServer]) -> Result<&'static Kernel, Sta
     }));
     let report = report_for(1);
     let entries = Entries {
-        entry_stub_of: |call| FIRST_STUB + u64::from(call),
+        entry_stubs: || std::array::from_fn(|call| FIRST_STUB + call as u64),
         way_to_ring_3: 0,
         probe_segments: |_, _| Ok(0),
         cpu,

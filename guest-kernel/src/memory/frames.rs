@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use abi::address::PAGE_SIZE;
 use abi::boot::PhysicalRange;
 
-use super::physical_pointer;
+use super::{PageRange, physical_pointer};
 
 /// Bytes of a cache line.
 const CACHE_LINE_SIZE: u64 = 64;
@@ -26,6 +26,12 @@ pub unsafe trait AllZero {}
 
 // SAFETY: it is a number.
 unsafe impl AllZero for Cell<u16> {}
+
+// SAFETY: zero is no reference.
+unsafe impl<T> AllZero for Cell<Option<&'static T>> {}
+
+// SAFETY: it is two numbers.
+unsafe impl AllZero for Cell<PageRange> {}
 
 /// Hands out memory from the ranges of the boot record: frames from the top down, kernel objects from the bottom up.
 pub struct Memory {
@@ -118,6 +124,14 @@ impl Memory {
         Ok(frame)
     }
 
+    /// Up to `count` frames in a row, all zero: the physical address of the first one, and how many they are, at least one.
+    pub fn frames_in_a_row(&self, count: u64) -> Result<(u64, u64), OutOfMemory> {
+        let all = if self.given_back.get() == NO_FRAME { self.frames(count) } else { Err(OutOfMemory) };
+        let Ok(first) = all else { return self.frame().map(|frame| (frame, 1)) };
+        self.frames_in_use.set(self.frames_in_use.get() + count);
+        Ok((first, count))
+    }
+
     /// `count` objects in a row that live for ever, each made by `make` from its index.
     pub fn objects<T>(
         &self,
@@ -125,10 +139,7 @@ impl Memory {
         mut make: impl FnMut(usize) -> Result<T, OutOfMemory>,
     ) -> Result<&'static [T], OutOfMemory> {
         let size = (count as u64).checked_mul(size_of::<T>() as u64).ok_or(OutOfMemory)?;
-        // What is larger than a cache line begins with one: the lines that a path touches then do not depend on what
-        // happened to be made before.
-        let line = if size > CACHE_LINE_SIZE { CACHE_LINE_SIZE } else { 1 };
-        let address = self.bytes(size, line.max(align_of::<T>() as u64))?;
+        let address = self.bytes(size, alignment::<T>(size))?;
         // SAFETY: `bytes` gave memory of this size and alignment that is mapped for ever and nobody else's.
         let slots = unsafe {
             core::slice::from_raw_parts_mut(physical_pointer(address).cast::<MaybeUninit<T>>(), count)
@@ -150,7 +161,7 @@ impl Memory {
     /// `count` objects in a row that live for ever, all zero. They cost nothing until they are used: free memory is zero.
     pub fn zeroed<T: AllZero>(&self, count: usize) -> Result<&'static [T], OutOfMemory> {
         let size = (count as u64).checked_mul(size_of::<T>() as u64).ok_or(OutOfMemory)?;
-        let address = self.bytes(size, align_of::<T>() as u64)?;
+        let address = self.bytes(size, alignment::<T>(size))?;
         // SAFETY: `bytes` gave zeroed memory of this size and alignment that is mapped for ever and nobody else's, and zero is a
         // value.
         Ok(unsafe { core::slice::from_raw_parts(physical_pointer(address).cast(), count) })
@@ -168,6 +179,14 @@ impl Memory {
         }
         Err(OutOfMemory)
     }
+}
+
+/// Alignment of objects with so many bytes: the cache lines that a path touches must not depend on what happened to be made before.
+/// Whatever is larger than a quarter of a line begins with one, and nothing smaller lies on two.
+fn alignment<T>(size: u64) -> u64 {
+    const SMALL: u64 = CACHE_LINE_SIZE / 4;
+    let least = if size > SMALL { CACHE_LINE_SIZE } else { SMALL };
+    least.max(align_of::<T>() as u64)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! do are taken, and two halves are merged as soon as both are free (the buddy system). Taking and giving back cost a few
 //! steps for each size, however many slots there are.
 
-use core::array;
 use core::cell::Cell;
 
 use abi::address::{SMALL_BASE, SMALL_SIZE, SMALL_SLOT_SIZES};
+
+use super::{Memory, OutOfMemory};
 
 /// Slots of the smallest size.
 const UNIT_COUNT: usize = (SMALL_SIZE / SMALL_SLOT_SIZES[0]) as usize;
@@ -27,7 +28,7 @@ struct Node {
 
 /// The free slots.
 pub struct SmallSlots {
-    nodes: [Cell<Node>; UNIT_COUNT],
+    nodes: &'static [Cell<Node>],
     /// The first unit of the first free slot of each size.
     first: [Cell<u16>; SIZE_COUNT],
 }
@@ -42,23 +43,28 @@ pub fn size_for(bytes: u64) -> Option<u64> {
     size_index(bytes).map(|index| SMALL_SLOT_SIZES[index])
 }
 
-impl Default for SmallSlots {
+impl SmallSlots {
+    /// None at all, for plans without 32-bit servers.
+    pub fn none() -> SmallSlots {
+        SmallSlots { nodes: &[], first: [const { Cell::new(NONE) }; SIZE_COUNT] }
+    }
+
     /// The whole region, free.
-    fn default() -> SmallSlots {
+    pub fn make(memory: &Memory) -> Result<SmallSlots, OutOfMemory> {
         let none = Node { size: NONE, next: NONE, previous: NONE };
-        let slots = SmallSlots {
-            nodes: array::from_fn(|_| Cell::new(none)),
-            first: array::from_fn(|_| Cell::new(NONE)),
-        };
+        memory.objects(UNIT_COUNT, |_| Ok(Cell::new(none))).map(SmallSlots::whole)
+    }
+
+    /// The whole region, free, with a node for each unit, none of which is in a list yet.
+    fn whole(nodes: &'static [Cell<Node>]) -> SmallSlots {
+        let slots = SmallSlots { nodes, ..SmallSlots::none() };
         let largest = SIZE_COUNT - 1;
         for unit in (0..UNIT_COUNT).step_by(1 << largest).rev() {
             slots.push(unit, largest);
         }
         slots
     }
-}
 
-impl SmallSlots {
     /// Takes a slot of `size` bytes, one of [`SMALL_SLOT_SIZES`], and returns its base address.
     pub fn take(&self, size: u64) -> Option<u64> {
         let wanted = size_index(size)?;
@@ -126,6 +132,18 @@ mod tests {
 
     const LARGEST: u64 = SMALL_SLOT_SIZES[SIZE_COUNT - 1];
 
+    fn free_slots() -> SmallSlots {
+        let none = Node { size: NONE, next: NONE, previous: NONE };
+        SmallSlots::whole(vec![Cell::new(none); UNIT_COUNT].leak())
+    }
+
+    #[test]
+    fn a_plan_without_32_bit_servers_has_none() {
+        for size in SMALL_SLOT_SIZES {
+            assert_eq!(SmallSlots::none().take(size), None);
+        }
+    }
+
     /// How many slots of the largest size can be taken; they are given back.
     fn largest_free(slots: &SmallSlots) -> usize {
         let taken: Vec<u64> = std::iter::from_fn(|| slots.take(LARGEST)).collect();
@@ -136,13 +154,13 @@ mod tests {
     #[test]
     fn the_region_is_made_of_slots_of_any_one_size() {
         for size in SMALL_SLOT_SIZES {
-            let slots = SmallSlots::default();
+            let slots = free_slots();
             let mut taken: Vec<u64> = std::iter::from_fn(|| slots.take(size)).collect();
             taken.sort_unstable();
             let expected: Vec<u64> = (0..SMALL_SIZE / size).map(|index| SMALL_BASE + index * size).collect();
             assert_eq!(taken, expected);
         }
-        assert_eq!(SmallSlots::default().take(LARGEST + 1), None);
+        assert_eq!(free_slots().take(LARGEST + 1), None);
     }
 
     #[test]
@@ -161,7 +179,7 @@ mod tests {
         fn slots_are_split_and_merged_without_loss(
             steps in proptest::collection::vec((any::<bool>(), 0..SIZE_COUNT, any::<usize>()), 0..400),
         ) {
-            let slots = SmallSlots::default();
+            let slots = free_slots();
             let mut taken: Vec<(u64, u64)> = Vec::new();
             let overlaps = |taken: &[(u64, u64)], base: u64, size: u64| {
                 taken.iter().any(|(other, bytes)| base < other + bytes && *other < base + size)

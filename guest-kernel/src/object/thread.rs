@@ -172,12 +172,7 @@ impl Thread {
     /// Has a thread that is in no queue start at its server's entry with the given stack.
     pub fn begin(&self, stack_pointer: u64) {
         let (server, context) = (self.server, &self.context);
-        for register in [&context.rax, &context.rcx, &context.rbx, &context.rbp, &context.r8] {
-            register.set(0);
-        }
-        for register in [&context.r9, &context.r10, &context.r11].into_iter().chain(&context.words) {
-            register.set(0);
-        }
+        context.clear();
         context.rip.set(server.entry());
         context.rsp.set(stack_pointer);
         context.rdi.set(server.base());

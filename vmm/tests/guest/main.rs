@@ -4,6 +4,7 @@
 //! `.ci/nested`. Without `/dev/kvm` every test prints why it is skipped; `INKBED_REQUIRE_KVM=1` makes that a failure.
 //! `INKBED_REQUIRE_FEATURES=pcid,smep,…` does the same for features of the guest's CPU.
 
+mod boot_length;
 mod crowd;
 mod direct;
 mod faults;

@@ -11,7 +11,7 @@ use x86_64::instructions::tlb::{self, InvPcidCommand, Pcid};
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::machine::time_stamp_counter;
-use super::paging::{self, Access, Frames};
+use super::paging::{self, Access, Frames, Mapper};
 use crate::arch::clock::{ClockKind, is_emulated, judge_clock};
 use crate::memory::{Memory, OutOfMemory, PageRanges, Placement};
 
@@ -99,10 +99,10 @@ pub fn measure_flush(base: u64, memory: &Memory, report: &mut FlushReport) -> Re
     const TURNS: usize = 5;
     let pages_max = u64::from(POINT_PAGES[POINT_PAGES.len() - 1] + WORKING_SET_PAGES);
     let frame = memory.frame()?;
+    let mapper = Mapper::new(paging::kernel_root(), Placement::Kernel, memory);
     for page in 0..pages_max {
         // One frame for all: what is measured are translations, not the cache.
-        let (root, shared) = (paging::kernel_root(), Frames::Shared(frame));
-        paging::map(root, base + page * PAGE_SIZE, shared, 1, Access::READ, Placement::Kernel, memory)?;
+        mapper.map(base + page * PAGE_SIZE, Frames::Shared(frame), 1, Access::READ)?;
     }
     for (index, pages) in POINT_PAGES.into_iter().enumerate() {
         let by_page = || {

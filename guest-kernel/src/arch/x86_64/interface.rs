@@ -4,7 +4,7 @@ use core::ptr::copy_nonoverlapping;
 
 use abi::address::PAGE_SIZE;
 use abi::call::{VECTOR_32, number};
-use abi::region::stub_offset;
+use abi::region::{STUB_SIZE, stub_offset};
 
 use super::per_machine::PerMachine;
 use crate::memory::{Memory, OutOfMemory, physical_pointer};
@@ -32,8 +32,8 @@ pub fn kernel_interface_page() -> u64 {
 }
 
 /// Offset in the kernel interface page of programs in the kernel of the address of the entry stub of a system call.
-fn entry_word_offset(call: u32) -> u64 {
-    PAGE_SIZE - 8 * (u64::from(call) + 1)
+const fn entry_word_offset(call: u32) -> u64 {
+    PAGE_SIZE - 8 * (call as u64 + 1)
 }
 
 /// Address of the entry stub that programs in the kernel jump to for a system call.
@@ -54,13 +54,61 @@ pub enum Gate {
     SysCall,
 }
 
+/// The stubs of all system calls.
+type Stubs = [u8; number::COUNT as usize * STUB_SIZE as usize];
+
 /// `mov eax, number; syscall; ret` for every system call.
+static USER_STUBS: Stubs = {
+    let mut stubs = [0; size_of::<Stubs>()];
+    let mut call = 0;
+    while call < number::COUNT {
+        let stub = stub_offset(call) as usize;
+        let next = put(&mut stubs, stub, &mov_number(call));
+        put(&mut stubs, next, &[0x0f, 0x05, 0xc3]);
+        call += 1;
+    }
+    stubs
+};
+
+/// `mov eax, number; jmp [word]` for every system call, with the addresses of the kernel's entry stubs in the words at the end of
+/// the page. The stubs of CALL and REPLY_AND_WAIT serve these alone and need no number.
+static KERNEL_STUBS: Stubs = {
+    const JMP_SIZE: usize = 6;
+    let mut stubs = [0; size_of::<Stubs>()];
+    let mut call = 0;
+    while call < number::COUNT {
+        let mut next = stub_offset(call) as usize;
+        if !matches!(call, number::CALL | number::REPLY_AND_WAIT) {
+            next = put(&mut stubs, next, &mov_number(call));
+        }
+        let distance = entry_word_offset(call) as usize - (next + JMP_SIZE);
+        let [d0, d1, d2, d3] = (distance as u32).to_le_bytes();
+        put(&mut stubs, next, &[0xff, 0x25, d0, d1, d2, d3]);
+        call += 1;
+    }
+    stubs
+};
+
+/// `mov eax, number`.
+const fn mov_number(call: u32) -> [u8; 5] {
+    let [n0, n1, n2, n3] = call.to_le_bytes();
+    [0xb8, n0, n1, n2, n3]
+}
+
+/// Writes code to stubs; returns where it ends.
+const fn put(stubs: &mut Stubs, at: usize, code: &[u8]) -> usize {
+    let mut done = 0;
+    while done < code.len() {
+        stubs[at + done] = code[done];
+        done += 1;
+    }
+    at + done
+}
+
+/// The kernel interface page of 64-bit programs in user space.
 pub fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
     let page = memory.frame()?;
-    for call in 0..number::COUNT {
-        let [n0, n1, n2, n3] = call.to_le_bytes();
-        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3, 0x0f, 0x05, 0xc3]);
-    }
+    write(page, &USER_STUBS);
     Ok(page)
 }
 
@@ -68,36 +116,28 @@ pub fn user_interface(memory: &Memory) -> Result<u64, OutOfMemory> {
 pub fn interface_32(memory: &Memory, gate: Gate) -> Result<u64, OutOfMemory> {
     let page = memory.frame()?;
     for call in 0..number::COUNT {
-        let [n0, n1, n2, n3] = call.to_le_bytes();
         let rest: &[u8] = match gate {
             Gate::Interrupt => &[0xcd, VECTOR_32, 0xc3], // int; ret
             Gate::SysEnter => &[0x89, 0xe1, 0x0f, 0x34], // mov ecx, esp; sysenter, which goes on at the RET below
             Gate::SysCall => &[0x0f, 0x05, 0xc3],        // syscall; ret
         };
-        write(page + stub_offset(call), &[0xb8, n0, n1, n2, n3]);
-        write(page + stub_offset(call) + 5, rest);
+        let number = mov_number(call);
+        write(page + stub_offset(call), &number);
+        write(page + stub_offset(call) + number.len() as u64, rest);
     }
     write(page + RETURN_OFFSET, &[0xc3]);
     Ok(page)
 }
 
-/// `mov eax, number; jmp [word]` for every system call, with the addresses of the kernel's entry stubs (`stub_of` a system call)
-/// in the words at the end of the page. The stubs of CALL and REPLY_AND_WAIT serve these alone and need no number.
-pub fn kernel_interface(memory: &Memory, stub_of: impl Fn(u32) -> u64) -> Result<u64, OutOfMemory> {
-    const MOV_SIZE: u64 = 5;
-    const JMP_SIZE: u64 = 6;
+/// The kernel interface page of programs in the kernel, whose entry stubs are these, by system call.
+pub fn kernel_interface(
+    memory: &Memory,
+    entry_stubs: &[u64; number::COUNT as usize],
+) -> Result<u64, OutOfMemory> {
     let page = memory.frame()?;
-    for call in 0..number::COUNT {
-        let mut stub = stub_offset(call);
-        if !matches!(call, number::CALL | number::REPLY_AND_WAIT) {
-            let [n0, n1, n2, n3] = call.to_le_bytes();
-            write(page + stub, &[0xb8, n0, n1, n2, n3]);
-            stub += MOV_SIZE;
-        }
-        let word = entry_word_offset(call);
-        let [d0, d1, d2, d3] = ((word - (stub + JMP_SIZE)) as u32).to_le_bytes();
-        write(page + stub, &[0xff, 0x25, d0, d1, d2, d3]);
-        write(page + word, &stub_of(call).to_le_bytes());
+    write(page, &KERNEL_STUBS);
+    for (call, stub) in (0..).zip(entry_stubs) {
+        write(page + entry_word_offset(call), &stub.to_le_bytes());
     }
     Ok(page)
 }

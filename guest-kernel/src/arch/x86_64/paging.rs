@@ -21,22 +21,19 @@ const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 /// A bit of an entry that the CPU ignores: the frame belongs to the region, and is given back with it.
 const OWN_FRAME: PageTableFlags = PageTableFlags::BIT_9;
 
-/// What a page may be used for, apart from reading.
+/// What a page may be used for: bits of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// Writing.
-    pub write: bool,
-    /// Executing.
-    pub execute: bool,
-}
+pub struct Access(u64);
 
 impl Access {
     /// Reading only.
-    pub const READ: Access = Access { write: false, execute: false };
+    pub const READ: Access = Access(PageTableFlags::NO_EXECUTE.bits());
     /// Reading and writing.
-    pub const WRITE: Access = Access { write: true, execute: false };
+    pub const WRITE: Access = Access(
+        PageTableFlags::WRITABLE.bits() | PageTableFlags::DIRTY.bits() | PageTableFlags::NO_EXECUTE.bits(),
+    );
     /// Reading and executing.
-    pub const EXECUTE: Access = Access { write: false, execute: true };
+    pub const EXECUTE: Access = Access(0);
 }
 
 /// Physical address of the boot page table, which every other one shares its upper half with.
@@ -268,46 +265,97 @@ pub enum Frames {
     Own,
 }
 
-/// Maps `count` small pages from `address` on, for a server in a placement. A page of a server in a user space differs from one
-/// in the kernel by the user bit; the latter are global, because every space has them, and so are those of small spaces.
-pub fn map(
+/// Maps pages for a server in a placement. A page of a server in a user space differs from one in the kernel by the user bit; the
+/// latter are global, because every space has them, and so are those of small spaces.
+pub struct Mapper<'memory> {
     root: u64,
-    address: u64,
-    frames: Frames,
-    count: u64,
-    access: Access,
-    placement: Placement,
-    memory: &Memory,
-) -> Result<(), OutOfMemory> {
-    let user = !placement.is_in_kernel();
-    let mut flags = PageTableFlags::PRESENT | PageTableFlags::ACCESSED;
-    flags.set(PageTableFlags::WRITABLE, access.write);
-    flags.set(PageTableFlags::DIRTY, access.write);
-    flags.set(PageTableFlags::NO_EXECUTE, !access.execute);
-    flags.set(PageTableFlags::USER_ACCESSIBLE, user);
-    flags.set(PageTableFlags::GLOBAL, placement.is_global());
-    flags.set(OWN_FRAME, matches!(frames, Frames::Own));
-    let mut done = 0;
-    while done < count {
-        let start = address + done * PAGE_SIZE;
-        let level3 = next_table(&table(root)[index(start, 4)], user, memory)?;
-        let level2 = next_table(&level3[index(start, 3)], user, memory)?;
-        let level1 = next_table(&level2[index(start, 2)], user, memory)?;
-        for entry in level1.iter().skip(index(start, 1)).take((count - done) as usize) {
-            let frame = match frames {
-                Frames::Shared(first) => first + done * PAGE_SIZE,
-                Frames::Own => memory.frame()?,
+    memory: &'memory Memory,
+    /// Whether tables are for ring 3, too.
+    user: bool,
+    /// Bits of all entries of pages.
+    common: u64,
+    /// The level-1 table that was used last, with the number of what it covers: pages that lie close take one walk.
+    near: Cell<Option<(u64, &'static Table)>>,
+}
+
+impl<'memory> Mapper<'memory> {
+    /// Maps in this top-level page table.
+    pub fn new(root: u64, placement: Placement, memory: &'memory Memory) -> Mapper<'memory> {
+        let user = !placement.is_in_kernel();
+        let mut common = PageTableFlags::PRESENT | PageTableFlags::ACCESSED;
+        common.set(PageTableFlags::USER_ACCESSIBLE, user);
+        common.set(PageTableFlags::GLOBAL, placement.is_global());
+        Mapper { root, memory, user, common: common.bits(), near: Cell::new(None) }
+    }
+
+    /// Maps `count` small pages from `address` on.
+    pub fn map(&self, address: u64, frames: Frames, count: u64, access: Access) -> Result<(), OutOfMemory> {
+        let mut done = 0;
+        while done < count {
+            let start = address + done * PAGE_SIZE;
+            let entries = &self.level1(start)?[index(start, 1)..];
+            let wanted = (count - done).min(entries.len() as u64);
+            let (first, in_a_row) = match frames {
+                Frames::Shared(first) => (first + done * PAGE_SIZE, wanted),
+                Frames::Own => {
+                    let (first, in_a_row) = self.memory.frames_in_a_row(wanted)?;
+                    (first | OWN_FRAME.bits(), in_a_row)
+                }
             };
-            entry.set(frame | flags.bits());
-            done += 1;
+            let mut value = first | self.common | access.0;
+            for entry in &entries[..in_a_row as usize] {
+                entry.set(value);
+                value += PAGE_SIZE;
+            }
+            done += in_a_row;
+        }
+        Ok(())
+    }
+
+    /// The frame behind a page, if there is one at `address`.
+    pub fn frame_of(&self, address: u64) -> Option<u64> {
+        match self.near_table(address) {
+            Some(table) => frame_in(table[index(address, 1)].get()),
+            None => frame_of(self.root, address),
         }
     }
-    Ok(())
+
+    /// The level-1 table for an address, if it is the one that was used last.
+    fn near_table(&self, address: u64) -> Option<&'static Table> {
+        self.near.get().filter(|(covered, _)| *covered == covered_by(address)).map(|(_, table)| table)
+    }
+
+    /// The level-1 table for an address, made if it is not there.
+    fn level1(&self, address: u64) -> Result<&'static Table, OutOfMemory> {
+        match self.near_table(address) {
+            Some(near) => Ok(near),
+            None => self.walk(address),
+        }
+    }
+
+    /// The same, by a walk. Never inlined, so that what lies close does not pay for it.
+    #[inline(never)]
+    fn walk(&self, address: u64) -> Result<&'static Table, OutOfMemory> {
+        let level3 = next_table(&table(self.root)[index(address, 4)], self.user, self.memory)?;
+        let level2 = next_table(&level3[index(address, 3)], self.user, self.memory)?;
+        let level1 = next_table(&level2[index(address, 2)], self.user, self.memory)?;
+        self.near.set(Some((covered_by(address), level1)));
+        Ok(level1)
+    }
+}
+
+/// Number of the piece of the address space that one level-1 table covers.
+fn covered_by(address: u64) -> u64 {
+    address / (PAGE_SIZE * TABLE_ENTRIES as u64)
 }
 
 /// The frame behind a page, if there is one at `address`.
 pub fn frame_of(root: u64, address: u64) -> Option<u64> {
-    let entry = page_entry(root, address)?;
+    frame_in(page_entry(root, address)?)
+}
+
+/// The frame that an entry of a level-1 table leads to.
+fn frame_in(entry: u64) -> Option<u64> {
     (entry & PageTableFlags::PRESENT.bits() != 0).then_some(entry & ADDRESS_MASK)
 }
 

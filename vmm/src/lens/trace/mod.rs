@@ -6,6 +6,7 @@
 //! kernel's own counters, [`events`] feeds the TLB models, [`present`] and [`listing`] are for people.
 
 pub mod agree;
+pub mod boot;
 pub mod clock;
 pub mod counts;
 pub mod decode;

@@ -1,5 +1,7 @@
 //! Whose code an instruction is: the kernel's, a server's, or a stub of a kernel interface page.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use abi::address::KERNEL_IMAGE_BASE;
 use abi::plan::server_flag;
 use abi::region::{KERNEL_INTERFACE_OFFSET, START_INFO_OFFSET, STUB_SIZE};
@@ -39,19 +41,24 @@ struct Program {
 /// Names the places of one guest.
 pub struct Map {
     kernel: Symbols,
-    /// In the order of the plan.
-    servers: Vec<Program>,
+    /// Those that servers have, by module.
+    programs: BTreeMap<u32, Program>,
+    /// Each server's module, in the order of the plan.
+    servers: Vec<u32>,
     driver: Option<u32>,
 }
 
 impl Map {
     /// Reads the symbols of kernel and servers.
     pub fn new(config: &GuestConfig) -> Map {
-        let programs = config.servers.iter().map(|server| config.modules.get(server.module as usize));
+        let servers: Vec<u32> = config.servers.iter().map(|server| server.module).collect();
+        let modules: BTreeSet<u32> = servers.iter().copied().collect();
+        let program = |module: u32| config.modules.get(module as usize).map(Program::new);
         let is_driver = |flags: u32| flags & server_flag::DRIVER != 0;
         Map {
             kernel: Symbols::new(&config.kernel),
-            servers: programs.map(|elf| elf.map_or_else(Program::unknown, Program::new)).collect(),
+            programs: modules.into_iter().filter_map(|module| Some((module, program(module)?))).collect(),
+            servers,
             driver: config
                 .servers
                 .iter()
@@ -67,7 +74,11 @@ impl Map {
 
     /// Name of a server's program.
     pub fn program(&self, server: u32) -> &str {
-        self.servers.get(server as usize).map_or("?", |program| &program.name)
+        self.program_of(server).map_or("?", |program| &program.name)
+    }
+
+    fn program_of(&self, server: u32) -> Option<&Program> {
+        self.programs.get(self.servers.get(server as usize)?)
     }
 
     /// Where a recorded instruction is.
@@ -90,7 +101,7 @@ impl Map {
         match place {
             Place::Kernel => self.kernel.find(step.address),
             Place::Stub { .. } => None,
-            Place::Program { server } => self.servers.get(server as usize)?.symbols.find(step.offset()),
+            Place::Program { server } => self.program_of(server)?.symbols.find(step.offset()),
         }
     }
 
@@ -104,9 +115,5 @@ impl Map {
 impl Program {
     fn new(elf: &Elf) -> Program {
         Program { name: elf.name.clone(), symbols: Symbols::new(elf) }
-    }
-
-    fn unknown() -> Program {
-        Program { name: "?".to_owned(), symbols: Symbols::default() }
     }
 }

@@ -23,6 +23,8 @@ use crate::sched;
 static CPUS_ONLINE: AtomicU32 = AtomicU32::new(0);
 /// Whether the plan is loaded: only then the others may run threads.
 static LOADED: AtomicBool = AtomicBool::new(false);
+/// Whether the plan has 32-bit programs, once it is loaded. The first CPU looks for all of them: the plan may be long.
+static HAS_32_BIT_PROGRAMS: AtomicBool = AtomicBool::new(false);
 
 /// Brings this CPU up, and the whole system on the first one.
 ///
@@ -44,15 +46,12 @@ pub unsafe fn boot(boot: &'static BootInfo, index: u32) -> ! {
     cpu.set_apic_id(unsafe { timer::start(boot, start::time_slice_microseconds(boot), features) });
     let features = start::choose_features(boot, features);
     features::enable(features);
-    if start::has_32_bit_programs(boot, features) {
-        compatibility::enable(cpu, features);
-    }
     let Some(report) = last_words::report() else { machine::exit(abi::port::exit_code::REFUSED) };
     report.set_online(index, cpu.port().apic_id());
     if index == 0 {
         start_system(boot, cpu, report, features);
     } else {
-        join_system(boot, cpu);
+        join_system(boot, cpu, features);
     }
     if let Some(record) = cpu.regions().and_then(|regions| regions.steal_time_of(index)) {
         enable_steal_time(record);
@@ -91,8 +90,12 @@ fn set_up_system_calls(cpu: &'static Cpu) {
 fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter, features: u64) {
     paging::set_kernel_root(boot.root_table);
     report.begin(features);
+    if start::has_32_bit_programs(boot, features) {
+        compatibility::enable(cpu, features);
+        HAS_32_BIT_PROGRAMS.store(true, Ordering::Relaxed);
+    }
     let entries = Entries {
-        entry_stub_of: |call| system_call::entry_stub_of(call) as *const () as u64,
+        entry_stubs: system_call::entry_stubs,
         way_to_ring_3: compatibility::way_to_ring_3(),
         probe_segments: probe::probe_segments,
         cpu: descriptors::cpu,
@@ -122,11 +125,14 @@ fn start_system(boot: &'static BootInfo, cpu: &'static Cpu, report: ReportWriter
 
 /// On the other CPUs: tells that this one is up, and waits until the plan is loaded. One without threads goes on waiting
 /// until somebody wants something of it, which may be before this one has seen that it may run.
-fn join_system(boot: &'static BootInfo, cpu: &'static Cpu) {
+fn join_system(boot: &'static BootInfo, cpu: &'static Cpu, features: u64) {
     if CPUS_ONLINE.fetch_add(1, Ordering::AcqRel) + 2 == boot.cpu_count {
         cpu.interrupt(descriptors::cpu(0).port());
     }
     cpu.wait_until(|| LOADED.load(Ordering::Acquire));
+    if HAS_32_BIT_PROGRAMS.load(Ordering::Relaxed) {
+        compatibility::enable(cpu, features);
+    }
 }
 
 /// Has KVM keep its steal-time record for this CPU at a physical address that is 64-byte aligned and zero

@@ -8,12 +8,11 @@ use abi::boot::{
     KERNEL_CODE_SELECTOR, KERNEL_DATA_SELECTOR, USER_CODE_32_SELECTOR, USER_CODE_SELECTOR, USER_DATA_SELECTOR,
 };
 use abi::call::VECTOR_32;
+use x86_64::VirtAddr;
 use x86_64::instructions::tables::{lgdt, lidt, load_tss};
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::{Descriptor, DescriptorFlags, SegmentSelector};
-use x86_64::structures::idt::{Entry, HandlerFunc};
 use x86_64::structures::tss::TaskStateSegment;
-use x86_64::{PrivilegeLevel, VirtAddr};
 
 use super::traps;
 use crate::cpu::Cpu;
@@ -30,12 +29,40 @@ const SEGMENT_WORDS: usize = 9;
 /// Selector of the task state segment.
 const TASK_STATE_SELECTOR: u16 = 0x38;
 
+/// A gate as the interrupt descriptor table has it (Intel SDM vol. 3, figure 7-8). All zero is none: it is not present, and closed to
+/// ring 3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gate([u64; 2]);
+
+impl Gate {
+    /// An interrupt gate to a handler, by an entry of the interrupt stack table, for INT of this ring and those below.
+    const fn new(handler: u64, stack: u16, ring: u64) -> Gate {
+        const PRESENT: u64 = 1 << 47;
+        const INTERRUPT: u64 = 0xe << 40;
+        let place = handler & 0xffff | (handler & 0xffff_0000) << 32;
+        let stack = stack as u64 + 1;
+        Gate([
+            place | (KERNEL_CODE_SELECTOR as u64) << 16 | stack << 32 | ring << 45 | INTERRUPT | PRESENT,
+            handler >> 32,
+        ])
+    }
+
+    /// The same gate to the stub behind this one. All of them lie within 64 KiB that an address' lowest bits tell apart.
+    const fn to_stub_behind(self) -> Gate {
+        let Gate([first, second]) = self;
+        Gate([first + traps::STUB_SIZE as u64, second])
+    }
+}
+
+const _: () =
+    assert!(VECTOR_COUNT * traps::STUB_SIZE <= traps::STUBS_ALIGNMENT && traps::STUBS_ALIGNMENT <= 1 << 16);
+
 /// What lies in [`CPU_RECORD`]. All zero at boot.
 #[repr(C)]
 pub struct CpuRecord {
     /// The portable part; first, because GS points here.
     pub cpu: Cpu,
-    interrupt_table: [Entry<HandlerFunc>; GATE_COUNT],
+    interrupt_table: [Gate; GATE_COUNT],
     task_state: TaskStateSegment,
     segments: [u64; SEGMENT_WORDS],
 }
@@ -60,8 +87,10 @@ const _: () = assert!(size_of::<CpuRecord>() as u64 <= CPU_RECORD.size);
 
 /// Interrupt stack table entry for interrupts and exceptions.
 const TRAP_STACK_INDEX: u16 = 0;
-/// Interrupt stack table entry for NMI, double fault and machine check, which may hit anywhere.
+/// Interrupt stack table entry for [`CRITICAL_VECTORS`].
 const CRITICAL_STACK_INDEX: u16 = 1;
+/// NMI, double fault and machine check, which may hit anywhere.
+const CRITICAL_VECTORS: [usize; 3] = [2, 8, 18];
 
 /// The record of the CPU with this index.
 fn record_of(index: u32) -> *mut CpuRecord {
@@ -86,7 +115,7 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
     let (task_state, segments, interrupt_table) =
         unsafe { (&mut (*record).task_state, &mut (*record).segments, &mut (*record).interrupt_table) };
 
-    *task_state = TaskStateSegment::new();
+    task_state.iomap_base = size_of::<TaskStateSegment>() as u16;
     for (entry, stack) in [(TRAP_STACK_INDEX, TRAP_STACK), (CRITICAL_STACK_INDEX, CRITICAL_STACK)] {
         task_state.interrupt_stack_table[usize::from(entry)] = VirtAddr::new(stack.end(index));
     }
@@ -112,14 +141,16 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
         load_tss(SegmentSelector(TASK_STATE_SELECTOR));
     }
 
-    interrupt_table.fill(Entry::missing());
-    for (vector, entry) in interrupt_table[..VECTOR_COUNT].iter_mut().enumerate() {
-        let stack = match vector {
-            2 | 8 | 18 => CRITICAL_STACK_INDEX,
-            _ => TRAP_STACK_INDEX,
-        };
-        // SAFETY: the stubs save everything and return by IRETQ; both stacks are mapped.
-        unsafe { entry.set_handler_addr(VirtAddr::new(traps::stub_address(vector))).set_stack_index(stack) };
+    // The gates behind these are zero, so there are none.
+    let mut next = Gate::new(traps::stub_address(0), TRAP_STACK_INDEX, 0);
+    for gate in &mut interrupt_table[..VECTOR_COUNT] {
+        *gate = next;
+        next = next.to_stub_behind();
+    }
+    interrupt_table[traps::PAGE_FAULT] =
+        Gate::new(traps::stub_address(traps::PAGE_FAULT), TRAP_STACK_INDEX, 0);
+    for vector in CRITICAL_VECTORS {
+        interrupt_table[vector] = Gate::new(traps::stub_address(vector), CRITICAL_STACK_INDEX, 0);
     }
     let pointer = DescriptorTablePointer {
         limit: (size_of_val(interrupt_table) - 1) as u16,
@@ -132,15 +163,8 @@ pub unsafe fn load(index: u32) -> &'static Cpu {
 }
 
 /// A gate that ring 3 may use, to a handler that takes what INT leaves on the stack of traps.
-pub fn gate(handler: u64) -> Entry<HandlerFunc> {
-    let mut gate = Entry::missing();
-    // SAFETY: the handler's promise; the stack is mapped.
-    unsafe {
-        gate.set_handler_addr(VirtAddr::new(handler))
-            .set_stack_index(TRAP_STACK_INDEX)
-            .set_privilege_level(PrivilegeLevel::Ring3);
-    }
-    gate
+pub fn gate(handler: u64) -> Gate {
+    Gate::new(handler, TRAP_STACK_INDEX, 3)
 }
 
 /// Puts the segments of ring 3 on this CPU back to what they are at first: no 32-bit code, flat data.
@@ -153,7 +177,7 @@ pub fn clear_32_bit(cpu: &Cpu) {
 }
 
 /// Exchanges this CPU's gate of 32-bit programs.
-pub fn exchange_gate(cpu: &Cpu, gate: Entry<HandlerFunc>) -> Entry<HandlerFunc> {
+pub fn exchange_gate(cpu: &Cpu, gate: Gate) -> Gate {
     let record = record_of(cpu.index());
     // SAFETY: this CPU's own table, which nothing refers to but the CPU itself.
     unsafe { core::mem::replace(&mut (*record).interrupt_table[usize::from(VECTOR_32)], gate) }

@@ -18,7 +18,7 @@ use abi::report::feature;
 use super::descriptors::{self, CODE_32_OFFSET, DATA_OFFSET};
 use super::traps::{TrapFrame, stub_address};
 use crate::arch::x86_64::flush::flush_all;
-use crate::arch::x86_64::paging::{self, Access, Frames};
+use crate::arch::x86_64::paging::{self, Access, Frames, Mapper};
 use crate::arch::x86_64::segments::segment;
 use crate::cpu::Cpu;
 use crate::cpu::counters::count;
@@ -56,18 +56,10 @@ impl End {
 /// [`feature::SEGMENT_BASES`] and [`feature::SEGMENT_LIMITS`] that it has seen.
 pub fn probe_segments(cpu: &Cpu, memory: &Memory) -> Result<u64, OutOfMemory> {
     let frames = [memory.frame()?, memory.frame()?, memory.frame()?];
+    let mapper = Mapper::new(paging::kernel_root(), Placement::Small, memory);
     for (page, frame) in frames.into_iter().enumerate() {
-        let address = SMALL_BASE + page as u64 * PAGE_SIZE;
         let access = if page == 0 { Access::EXECUTE } else { Access::WRITE };
-        paging::map(
-            paging::kernel_root(),
-            address,
-            Frames::Shared(frame),
-            1,
-            access,
-            Placement::Small,
-            memory,
-        )?;
+        mapper.map(SMALL_BASE + page as u64 * PAGE_SIZE, Frames::Shared(frame), 1, access)?;
     }
     for (frame, mark) in frames[1..].iter().zip(MARKS) {
         // SAFETY: the frame is fresh, and mapped.

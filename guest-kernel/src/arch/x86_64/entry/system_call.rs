@@ -82,14 +82,18 @@ pub(super) unsafe extern "sysv64" fn kernel_entry() {
     )
 }
 
-/// The entry stub for ring 0 of a system call.
-pub fn entry_stub_of(call: u32) -> unsafe extern "sysv64" fn() {
-    match call {
-        number::CALL => kernel_call_entry,
-        number::REPLY_AND_WAIT => kernel_reply_and_wait_entry,
-        number::CALL_DIRECT => direct::kernel_direct_call_entry,
-        _ => kernel_entry,
+/// Addresses of the entry stubs for ring 0, by system call.
+pub fn entry_stubs() -> [u64; number::COUNT as usize] {
+    let address = |stub: unsafe extern "sysv64" fn()| stub as *const () as u64;
+    let mut stubs = [address(kernel_entry); number::COUNT as usize];
+    for (call, stub) in [
+        (number::CALL, kernel_call_entry as unsafe extern "sysv64" fn()),
+        (number::REPLY_AND_WAIT, kernel_reply_and_wait_entry),
+        (number::CALL_DIRECT, direct::kernel_direct_call_entry),
+    ] {
+        stubs[call as usize] = address(stub);
     }
+    stubs
 }
 
 /// A direct entry must not make system calls: this is a fault of its server.

@@ -49,8 +49,12 @@ pub struct TrapFrame {
 /// Vectors for which the CPU pushes an error code (Intel SDM vol. 3, table 7-1; AMD APM vol. 2, table 8-1).
 const VECTORS_WITH_ERROR_CODE: u64 =
     1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
-const PAGE_FAULT: usize = 14;
-const STUB_SIZE: usize = 16;
+/// Vector of page faults.
+pub const PAGE_FAULT: usize = 14;
+/// Bytes from one stub to the next.
+pub const STUB_SIZE: usize = 16;
+/// Alignment of the first stub, bytes: in the addresses of as many bytes of stubs only the lowest bits differ.
+pub const STUBS_ALIGNMENT: usize = 1024;
 
 /// Error code of a page fault by fetching an instruction in ring 3 from a page that ring 3 may not use, but that may be
 /// there or not: SYSCALL on a KVM that emulates ring 0.
@@ -61,7 +65,7 @@ pub fn stub_address(vector: usize) -> u64 {
     if vector == PAGE_FAULT {
         return page_fault_stub as *const () as u64;
     }
-    let first = (stubs as *const () as usize).next_multiple_of(STUB_SIZE);
+    let first = (stubs as *const () as usize).next_multiple_of(STUBS_ALIGNMENT);
     (first + vector * STUB_SIZE) as u64
 }
 
@@ -70,6 +74,7 @@ pub fn stub_address(vector: usize) -> u64 {
 unsafe extern "sysv64" fn stubs() {
     naked_asm!(
         ".set inkbed_vector, 0",
+        ".balign {alignment}",
         ".rept {vector_count}",
         ".balign {size}",
         ".if (({with_error_code} >> inkbed_vector) & 1) == 0",
@@ -81,6 +86,7 @@ unsafe extern "sysv64" fn stubs() {
         ".endr",
         // The last one is for the gate of 32-bit programs while nothing else is there.
         vector_count = const GATE_COUNT,
+        alignment = const STUBS_ALIGNMENT,
         size = const STUB_SIZE,
         with_error_code = const VECTORS_WITH_ERROR_CODE,
         common = sym common,
