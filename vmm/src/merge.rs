@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::case::Parameters;
 use crate::case::workload::Does;
 use crate::compare::compare;
 use crate::record::run::{
     CaseRecord, FindingRecord, HostRecord, MergedRecord, RunRecord, RunState, SourceRecord,
 };
-use crate::run::resume::what_is_measured;
+use crate::run::resume::{recordings, what_is_measured};
 
 /// A run that is to be merged.
 #[derive(Clone, Debug)]
@@ -93,6 +94,10 @@ pub fn merge(sources: &[Source]) -> Result<Merged, MergeError> {
     Ok(Merged { run, sources: sources_of })
 }
 
+fn parameters(source: &Source) -> impl Iterator<Item = &Parameters> {
+    source.run.cases.iter().map(|case| &case.parameters)
+}
+
 /// Only finished runs of one thing can be merged.
 fn check(first: &Source, source: &Source) -> Result<(), MergeError> {
     let (there, here) = (first.folder.display(), source.folder.display());
@@ -105,7 +110,9 @@ fn check(first: &Source, source: &Source) -> Result<(), MergeError> {
         let message = format!("the run in {here} is merged already");
         return Err(error(message, "name the runs that it was merged of"));
     }
-    if let Some(difference) = what_is_measured(&first.run, &source.run, &FREE).first() {
+    let differences = what_is_measured(&first.run, &source.run, &FREE);
+    let of_recordings = recordings(parameters(first), parameters(source));
+    if let Some(difference) = differences.iter().chain(&of_recordings).next() {
         let (what, then, now) = (&difference.what, &difference.then, &difference.now);
         let message = format!("the runs are not of the same: {what} is {then} in {there}, {now} in {here}");
         return Err(error(

@@ -1,5 +1,8 @@
 //! `inkbed record`: programs that fork, thread, execute others, get signals, end badly.
 
+#[path = "support/kvm.rs"]
+mod kvm;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
@@ -325,7 +328,7 @@ fn a_recording_is_counted_and_advised_on() {
     // Reads pass two servers; nothing else comes close.
     let (code, text, _) = ask(&["advise", "--limit", "2"]);
     let moved: Vec<&str> =
-        text.lines().skip(3).take(3).filter_map(|line| line.split_whitespace().last()).collect();
+        text.lines().skip(4).take(3).filter_map(|line| line.split_whitespace().nth(4)).collect();
     assert_eq!((code, moved), (Some(0), vec!["none", "file_system", "block_cache"]), "{text}");
     let trust = folder.path().join("trust.toml");
     std::fs::write(&trust, "trusted = [\"memory\"]").unwrap();
@@ -385,8 +388,8 @@ fn the_table_of_recordings_is_what_they_say() {
         }
         let advice = ask(&["advise", "--limit", "3"]);
         let steps: Vec<Vec<&str>> =
-            advice.lines().skip(3).take(4).map(|line| line.split_whitespace().collect()).collect();
-        let moved: Vec<&str> = steps[1..].iter().filter_map(|step| step.last().copied()).collect();
+            advice.lines().skip(4).take(4).map(|line| line.split_whitespace().collect()).collect();
+        let moved: Vec<&str> = steps[1..].iter().filter_map(|step| step.get(4).copied()).collect();
         assert_eq!(moved.join(", "), row[4], "{row:?}");
         let (loads, share) = row[5].split_once(" (−").unwrap();
         let (before, after) = loads.split_once(" → ").unwrap();
@@ -397,4 +400,72 @@ fn the_table_of_recordings_is_what_they_say() {
         );
         assert_eq!(steps[3][2], share.trim_end_matches(" %)"), "{row:?}");
     }
+}
+
+/// The command line in a folder: exit code, what it prints, and what it says beside.
+fn inkbed_in(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut inkbed = Command::new(assert_cmd::cargo::cargo_bin!("inkbed"));
+    let output = inkbed.current_dir(folder).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn advice_is_verified_by_a_replay() {
+    if !kvm::require_kvm() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench-config/recordings");
+    let (code, text, error) =
+        inkbed_in(&folder, &["advise", "git-status.requests", "--limit", "2", "--verify"]);
+    assert!(code == Some(0) && text.contains("as many page tables as predicted"), "{text}{error}");
+    let counted = |title: &str| -> Vec<String> {
+        let line = text.lines().find(|line| line.trim_start().starts_with(title)).unwrap();
+        let words = line.trim_start()[title.len()..].split_whitespace();
+        words.map(|word| word.trim_end_matches(',').to_owned()).collect()
+    };
+    let (advised, next) = (counted("advised"), counted("next best"));
+    assert_eq!((&advised[0], &next[0]), (&advised[1], &next[1]));
+    let loads = |row: &[String]| row[0].parse::<u64>().unwrap();
+    assert!(loads(&advised) < loads(&next) && advised[2..] != next[2..] && advised.len() == 4, "{text}");
+}
+
+/// From a program of one's own to an answer: recorded, replayed in an experiment, gone on with.
+#[test]
+fn a_recording_of_ones_own_is_replayed_in_an_experiment() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |bytes: &str| {
+        let text = format!("open my $f, '<', '/etc/passwd'; sysread $f, my $x, {bytes} for 1..50");
+        inkbed(&folder.path().join("mine.requests"), &["perl", "-e", &text])
+    };
+    record("1");
+    let experiment = "name = \"own\"\nquestion = \"What for mine?\"\n[defaults]\nsamples = 1\nwarm_up = 1\nlaunches = 1\n\
+                      pcid = \"off\"\n[[case]]\nworkload = \"replay\"\nrecording = \"mine.requests\"\nin_kernel = [0, 3]\n";
+    std::fs::write(folder.path().join("own.toml"), experiment).unwrap();
+    let (code, text, error) = inkbed_in(folder.path(), &["run", "own.toml", "--dry-run"]);
+    assert_eq!((code, text.lines().count()), (Some(0), 2), "{error}");
+    if !kvm::require_kvm() {
+        return;
+    }
+    let run = ["run", "own.toml", "--out", "out"];
+    let (code, text, error) = inkbed_in(folder.path(), &run);
+    assert!(code == Some(0) && text.contains("saved"), "{text}{error}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("out/results.json")).unwrap()).unwrap();
+    let case = &json["cases"][1];
+    assert_eq!(case["name"], "replay/user/mine/in-kernel=3/pcid=off");
+    let recorded = case["parameters"]["recording"].as_str().unwrap();
+    assert!(recorded.starts_with("mine@") && recorded.len() == "mine@".len() + 64, "{recorded}");
+    assert!(case["replayed"]["requests"].as_u64() > Some(50) && case["expected"]["agrees"] == true, "{case}");
+    assert!(case["replayed"]["page_table_loads_saved"].as_f64() > Some(0.5), "{case}");
+    // Its report needs the file no more.
+    std::fs::rename(folder.path().join("mine.requests"), folder.path().join("other.requests")).unwrap();
+    let (code, text, error) = inkbed_in(folder.path(), &["report", "out"]);
+    assert!(code == Some(0) && text.contains("mine"), "{text}{error}");
+    let (code, _, error) = inkbed_in(folder.path(), &run);
+    assert!(code == Some(2) && error.contains("mine.requests") && error.contains("fix: "), "{error}");
+    // What has the same name now is another recording.
+    record("2");
+    let (code, _, error) = inkbed_in(folder.path(), &["run", "own.toml", "--out", "out", "--resume"]);
+    assert!(code == Some(2) && error.contains("the recording `mine` was mine@"), "{error}");
 }

@@ -5,6 +5,7 @@ use super::seconds::SecondsError;
 use super::size::MemorySize;
 use super::suggest::suggest;
 use super::value::Value;
+use crate::requests::{kept, known};
 
 /// A key. Everything that is said of it anywhere comes from here.
 pub struct Key {
@@ -61,6 +62,8 @@ pub enum Kind {
     Size,
     /// A number of seconds, which may have a fraction.
     Seconds,
+    /// A recording of requests: the name of one that inkbed keeps, or the path of a file, which experiments read.
+    Recording,
     /// A text, or several.
     Text,
     /// Whole numbers that belong together, none of them negative; at most so many.
@@ -292,6 +295,18 @@ impl Kind {
                 let index = words.iter().position(|word| word == text);
                 index.map(Value::Choice).ok_or_else(|| unknown(text, words.iter().copied()))
             }
+            (Kind::Recording, Raw::Text(text)) => {
+                known::recorded(text).map(Value::Recording).ok_or_else(|| {
+                    let Wrong { message, fix } = unknown(text, kept::NAMES.iter().copied());
+                    Wrong {
+                        message,
+                        fix: format!(
+                            "{fix}. Or write the path of a recording, which ends with {}",
+                            known::SUFFIX
+                        ),
+                    }
+                })
+            }
             (Kind::FlagOrChoice(_), Raw::Flag(flag)) => Ok(Value::Choice(usize::from(*flag))),
             (Kind::FlagOrChoice(words), Raw::Text(text)) => match text.as_str() {
                 "false" => Ok(Value::Choice(0)),
@@ -302,7 +317,9 @@ impl Kind {
                     index.map(Value::Choice).ok_or_else(|| unknown(text, known))
                 }
             },
-            (Kind::Choice(_) | Kind::FlagOrChoice(_) | Kind::Text | Kind::Table, _) => Err(wrong("text")),
+            (Kind::Choice(_) | Kind::FlagOrChoice(_) | Kind::Recording | Kind::Text | Kind::Table, _) => {
+                Err(wrong("text"))
+            }
         }
     }
 
@@ -327,6 +344,7 @@ impl Kind {
             (_, Value::Flag(flag)) => flag.to_string(),
             (_, Value::Size(size)) => size.to_string(),
             (_, Value::Seconds(seconds)) => seconds.to_string(),
+            (_, Value::Recording(recording)) => recording.recorded(),
             (_, Value::Choice(_)) => String::new(),
         }
     }
@@ -338,6 +356,7 @@ impl Kind {
             Kind::Flag => "write true or false".to_owned(),
             Kind::Seconds => "write for example 0.5".to_owned(),
             Kind::Size => format!("write for example \"{}\"", MemorySize::mebibytes(128)),
+            Kind::Recording => format!("write \"{}\", or \"mine{}\"", kept::NAMES[0], known::SUFFIX),
             Kind::Choice(words) => format!("write one of \"{}\"", words.join("\", \"")),
             Kind::FlagOrChoice(words) => {
                 format!("write true, false or one of \"{}\"", words[1..].join("\", \""))

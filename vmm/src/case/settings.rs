@@ -58,7 +58,9 @@ impl Serialize for Recorded {
             (_, Value::Flag(flag)) => serializer.serialize_bool(flag),
             (_, Value::Size(size)) => serializer.serialize_u64(size.bytes),
             (_, Value::Seconds(seconds)) => seconds.serialize(serializer),
-            (kind, value @ Value::Choice(_)) => serializer.serialize_str(&kind.text(value)),
+            (kind, value @ (Value::Choice(_) | Value::Recording(_))) => {
+                serializer.serialize_str(&kind.text(value))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::seconds::Seconds;
 use super::size::MemorySize;
+use crate::requests::known::Recording;
 use crate::system::placement::Placement;
 
 /// A value of a key.
@@ -17,6 +18,8 @@ pub enum Value {
     Size(MemorySize),
     /// A time.
     Seconds(Seconds),
+    /// A recording of requests.
+    Recording(&'static Recording),
 }
 
 /// A type whose values are words of an experiment file.

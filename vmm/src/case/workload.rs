@@ -84,6 +84,11 @@ pub trait Workload: Sync {
     /// Changes a case whose programs all have been put into spaces of their own to the one that it is compared with.
     fn compared_with(&self, _case: &mut Parameters) {}
 
+    /// Requests that a round trip makes, where it replays what a program requested.
+    fn requests(&self, _case: &Parameters) -> Option<u64> {
+        None
+    }
+
     /// Columns of counts beyond those of all workloads.
     fn columns(&self) -> &'static [CountColumn] {
         &[]
@@ -246,6 +251,12 @@ pub enum Figure {
     AnsweredMeanwhile,
     /// Other calls that failed.
     Failed,
+    /// Requests that a round trip replays.
+    Requests,
+    /// Page tables that one of them loads.
+    LoadsPerRequest,
+    /// The share of page-table loads that servers in the kernel save.
+    LoadsSaved,
 }
 
 /// What cases answer instead of how long something takes.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod advise;
 pub mod arguments;
 mod boot;
 mod compare;
@@ -57,7 +58,7 @@ pub fn main() -> ExitCode {
             return record::record(&arguments).unwrap_or_else(|error| end::explain(&error).into());
         }
         Command::Requests(arguments) => requests::requests(&arguments),
-        Command::Advise(arguments) => requests::advise(&arguments),
+        Command::Advise(arguments) => advise::advise(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Selftest(arguments) => selftest::selftest(&arguments),
         Command::List(arguments) => list::list(&arguments),

@@ -20,6 +20,7 @@ use crate::compare::count::{Count, Counted};
 use crate::compare::times::Times;
 use crate::lens::trace::Summary;
 use crate::record::run::{CaseRecord, RunRecord};
+use crate::workload::recording;
 
 /// What two runs have in common, and where they differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -176,6 +177,9 @@ impl Comparison {
         }
         if let Some(reason) = why_not(second) {
             return self.miss(first, &format!("{reason} in the second run"));
+        }
+        if recording(&first.parameters) != recording(&second.parameters) {
+            return self.pass_over(&first.name, "the recordings are not the same", Vec::new());
         }
         let before = self.counts();
         let [first, second] = [first, second].map(Counted::of);

@@ -15,6 +15,7 @@ use super::overrides::Overrides;
 use super::product;
 use super::programs;
 use super::quota;
+use super::recordings;
 use super::scheme;
 use super::table::{Given, Table};
 use crate::case::key::{Absent as IfAbsent, Key, Kind, Standing};
@@ -83,6 +84,10 @@ pub fn expand(
             }
             cases.push(case);
         }
+    }
+    if let Some(name) = recordings::of_one_name(&cases) {
+        let message = format!("two recordings are named `{name}`, so their cases could not be told apart");
+        return Err(ConfigError::in_file(&file.path, message, "rename one of the files"));
     }
     let pcid = limits
         .pcid

@@ -615,3 +615,54 @@ fn times_that_nobody_can_measure_for_are_refused() {
     let overrides = Overrides::default().with(&keys::SECONDS, Value::Seconds(Seconds::milliseconds(0)));
     assert!(expand_text(call, &overrides, &limits()).unwrap_err().fix.contains("0.001"));
 }
+
+/// A copy of a recording that inkbed keeps, under another name.
+fn copied_recording(kept: &str, to: &Path) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench-config/recordings");
+    std::fs::copy(folder.join(kept).with_extension("requests"), to).unwrap();
+}
+
+#[test]
+fn a_recording_is_read_from_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("deep")).unwrap();
+    copied_recording("git-status", &folder.path().join("deep/mine.requests"));
+    let expanded = |recordings: &str, overrides: &Overrides| {
+        let text = format!(
+            "{HEAD}[[case]]\nworkload = \"replay\"\nrecording = [{recordings}]\nin_kernel = [0, 3]\npcid = \"off\"\n"
+        );
+        let file = ExperimentFile::parse(&folder.path().join("x.toml"), text)?;
+        expand(&file, overrides, &Limits::any_host())
+    };
+    let none = Overrides::default();
+    let experiment = expanded("\"deep/mine.requests\", \"gcc\"", &none).unwrap();
+    let names: Vec<&str> = experiment.cases.iter().map(|case| case.name.as_str()).collect();
+    let wanted = ["mine/in-kernel=0", "mine/in-kernel=3", "gcc/in-kernel=0", "gcc/in-kernel=3"];
+    assert_eq!(names, wanted.map(|part| format!("replay/user/{part}/pcid=off")));
+    // The same requests are the same system, whatever they are named.
+    let of_kept = expanded("\"git-status\"", &none).unwrap();
+    let way = |experiment: &Experiment| experiment.cases[1].parameters.system().way;
+    assert_eq!(way(&experiment), way(&of_kept));
+
+    let error = expanded("\"gcc\", \"mine.requests\"", &none).unwrap_err();
+    assert_eq!(error.place.as_ref().map(|place| (place.line, place.column)), Some((6, 21)));
+    assert!(error.message.contains("No such file") && error.fix.contains("folder of that file"), "{error}");
+    let error = expanded("\"git-sttus\"", &none).unwrap_err();
+    assert!(error.fix.contains("did you mean `git-status`?") && error.fix.contains(".requests"), "{error}");
+    let error = expanded(&format!("\"mine@{}\"", "0".repeat(64)), &none).unwrap_err();
+    assert!(error.fix.contains("path of the file"), "{error}");
+
+    // On the command line a path begins at the working folder, and takes the place of the file's.
+    let mut overrides = Overrides::default();
+    let path = folder.path().join("deep/mine.requests").display().to_string();
+    overrides.set(&format!("recording={path},gcc")).unwrap();
+    let names_of =
+        |experiment: Experiment| experiment.cases.into_iter().map(|case| case.name).collect::<Vec<_>>();
+    assert_eq!(names_of(expanded("\"sqlite\"", &overrides).unwrap()), names);
+    assert!(overrides.describe()["recording"].starts_with("mine@"), "{:?}", overrides.describe());
+    assert!(overrides.set("recording=none.requests").unwrap_err().message.contains("No such file"));
+
+    copied_recording("gcc", &folder.path().join("mine.requests"));
+    let error = expanded("\"mine.requests\", \"deep/mine.requests\"", &none).unwrap_err();
+    assert!(error.message.contains("appears twice") || error.message.contains("two recordings"), "{error}");
+}

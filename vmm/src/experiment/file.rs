@@ -141,6 +141,11 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Where paths in it begin.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// An error about the bytes `span`.
     pub(super) fn error_at(
         &self,

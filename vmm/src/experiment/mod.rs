@@ -11,6 +11,7 @@ pub mod overrides;
 mod product;
 pub mod programs;
 pub mod quota;
+mod recordings;
 mod scheme;
 pub mod table;
 

@@ -1,9 +1,11 @@
 //! Values from the command line that replace those of the file.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::error::{ConfigError, suggest};
-use crate::case::key::{Key, Wrong};
+use super::recordings;
+use crate::case::key::{Key, Kind, Raw, Wrong};
 use crate::case::value::{IntoValue, Value};
 use crate::workload;
 
@@ -31,7 +33,11 @@ impl Overrides {
             return Err(ConfigError::on_command_line(message, suggest(name, keys().map(|key| key.name))));
         };
         let texts: Vec<&str> = if key.multiplies { value.split(',').collect() } else { vec![value] };
-        let values = texts.into_iter().map(|text| key.kind.read_text(text.trim()));
+        let read = |text: &str| match key.kind {
+            Kind::Recording => recordings::read(&Raw::Text(text.to_owned()), Path::new("")),
+            kind => kind.read_text(text),
+        };
+        let values = texts.into_iter().map(|text| read(text.trim()));
         let values = values
             .collect::<Result<Vec<_>, Wrong>>()
             .map_err(|wrong| ConfigError::on_command_line(format!("{name}: {}", wrong.message), wrong.fix))?;

@@ -10,7 +10,8 @@ use super::error::{ConfigError, suggest};
 use super::file::Source;
 use super::groups::GroupsEntry;
 use super::list::List;
-use crate::case::key::{Key, Kind, Raw, Standing};
+use super::recordings;
+use crate::case::key::{Key, Kind, Raw, Standing, Wrong};
 use crate::case::value::Value;
 use crate::workload;
 
@@ -116,6 +117,13 @@ impl Table {
     }
 }
 
+fn read(source: &Source<'_>, kind: Kind, raw: &Raw) -> Result<Value, Wrong> {
+    match kind {
+        Kind::Recording => recordings::read(raw, source.folder()),
+        kind => kind.read(raw),
+    }
+}
+
 fn given(source: &Source<'_>, key: &'static Key, list: List<Raw>) -> Result<Given, ConfigError> {
     let may_be_list = key.multiplies || key.describes_by_list();
     if !may_be_list && list.values.len() != 1 {
@@ -127,7 +135,7 @@ fn given(source: &Source<'_>, key: &'static Key, list: List<Raw>) -> Result<Give
         let span = value.span();
         match (key.kind, value.into_inner()) {
             (Kind::Text, Raw::Text(text)) => texts.push(Spanned::new(span, text)),
-            (kind, raw) => match kind.read(&raw) {
+            (kind, raw) => match read(source, kind, &raw) {
                 Ok(value) => values.push(Spanned::new(span, value)),
                 Err(wrong) => return Err(source.error_at(span, wrong.message, wrong.fix)),
             },

@@ -13,6 +13,7 @@ mod preemption;
 pub mod quota;
 pub mod relate;
 mod replace;
+pub mod replayed;
 pub mod resume;
 pub mod run;
 pub mod samples;

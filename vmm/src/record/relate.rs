@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::replayed;
 use super::run::{CaseRecord, RunRecord};
 use crate::case::Parameters;
 use crate::case::parameter::Transfer;
@@ -16,8 +17,15 @@ pub fn relate(run: &mut RunRecord) {
         run.cases.iter().filter(|case| is_all_user(&case.parameters)).map(medians).collect();
     let lone: Vec<(Parameters, BTreeMap<String, u64>)> =
         run.cases.iter().filter(|case| case.parameters.guests == Some(1)).map(medians).collect();
+    let loads: Vec<(Parameters, Option<f64>)> = run
+        .cases
+        .iter()
+        .filter(|case| case.replayed.is_some() && is_all_user(&case.parameters))
+        .map(|case| (what_is_measured(&case.parameters), replayed::loads(case)))
+        .collect();
     for case in &mut run.cases {
         relate_to_lone_guest(case, &lone);
+        relate_replay(case, &loads);
         case.empty_pair_median_ticks = best_empty_pair(&empty_pairs, &case.parameters);
         let wanted = in_user_spaces(&case.parameters);
         let Some((_, baseline)) = baselines.iter().find(|(parameters, _)| *parameters == wanted) else {
@@ -40,6 +48,15 @@ fn relate_to_lone_guest(case: &mut CaseRecord, lone: &[(Parameters, BTreeMap<Str
         let base = baseline.get(name).filter(|base| **base > 0);
         channel.ratio_to_lone_guest =
             base.map(|base| rounded(channel.summary.median as f64 / *base as f64, 3));
+    }
+}
+
+/// What a request of a replay costs, and what is saved of the page-table loads of the same replay with no server in the kernel.
+fn relate_replay(case: &mut CaseRecord, loads: &[(Parameters, Option<f64>)]) {
+    let (own, wanted) = (replayed::loads(case), in_user_spaces(&case.parameters));
+    let with_none = loads.iter().find(|(parameters, _)| *parameters == wanted).and_then(|(_, loads)| *loads);
+    if let Some(replayed) = &mut case.replayed {
+        replayed.relate(own, with_none);
     }
 }
 
@@ -110,7 +127,13 @@ fn in_user_spaces(case: &Parameters) -> Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reduce::tests::{case_named, run_record};
+    use crate::case::Case;
+    use crate::case::tests::parameters;
+    use crate::lens::Measured;
+    use crate::record::replayed::ReplayedRecord;
+    use crate::record::run::HostRecord;
+    use crate::reduce::tests::{case_named, case_of, guest_run, run_record};
+    use crate::workload::{IN_KERNEL, Replay, Workload};
 
     #[test]
     fn ratios_are_to_the_user_case_of_the_same_setting() {
@@ -159,5 +182,36 @@ mod tests {
         relate(&mut run);
         assert_eq!(case_named(&run, "call/user-user/words=0/pcid=off").empty_pair_median_ticks, Some(50));
         assert_eq!(case_named(&run, "call/kernel-user/words=0/pcid=off").empty_pair_median_ticks, None);
+    }
+
+    #[test]
+    fn a_replay_says_what_its_requests_cost_and_what_is_saved() {
+        let mut run = run_record();
+        for (in_kernel, loads) in [(3, 100), (0, 400)] {
+            let parameters =
+                Parameters { samples: 1, ..parameters(&Replay) }.with(&IN_KERNEL, in_kernel as u32);
+            let case = Case { name: format!("replay/{in_kernel}"), parameters };
+            let mut launch = guest_run(vec![1_000], 0);
+            launch.cpus[0].end.page_table_loads += loads;
+            let launch = Measured::from(launch).into();
+            run.cases.push(case_of(&case, vec![launch], &HostRecord::default()));
+        }
+        relate(&mut run);
+        let requests = Replay.requests(&parameters(&Replay)).unwrap();
+        let replayed = |name: &str| case_named(&run, name).replayed.unwrap();
+        assert_eq!(
+            replayed("replay/3"),
+            ReplayedRecord {
+                requests,
+                page_table_loads_per_request: Some(rounded(100.0 / requests as f64, 4)),
+                page_table_loads_saved: Some(0.75),
+            }
+        );
+        assert_eq!(replayed("replay/0").page_table_loads_saved, Some(0.0));
+        assert_eq!(case_named(&run, "call/user-kernel/words=0/pcid=off").replayed, None);
+        // Without the case to compare with there is no share, rather than a wrong one.
+        run.cases.retain(|case| case.name != "replay/0");
+        relate(&mut run);
+        assert_eq!(case_named(&run, "replay/3").replayed.unwrap().page_table_loads_saved, None);
     }
 }

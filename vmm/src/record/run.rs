@@ -12,6 +12,7 @@ use super::channel::{self, Channels};
 use super::density::{DensityRecord, ProcessRecord};
 use super::flush::FlushRecord;
 use super::outcome::{OutcomeRecord, ServerFaultRecord};
+use super::replayed::ReplayedRecord;
 use super::together::TogetherRecord;
 use crate::case::Parameters;
 use crate::guest_image::GuestImage;
@@ -274,6 +275,9 @@ pub struct CaseRecord {
     /// Calls besides the measured ones, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_calls: Option<OtherCallsRecord>,
+    /// Of a replay, its requests and what they cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<ReplayedRecord>,
     /// Bytes of the guest's memory that were in use at the first mark, of the launch with the most.
     #[serde(default)]
     pub guest_memory_bytes: u64,

@@ -17,6 +17,7 @@ use crate::machine::guest::GuestRun;
 use crate::record::channel::{ChannelRecord, Channels, Undisturbed};
 use crate::record::flush::FlushRecord;
 use crate::record::outcome::OutcomeRecord;
+use crate::record::replayed::ReplayedRecord;
 use crate::record::run::{CaseRecord, CountRecord, ExpectedRecord, HostRecord, OtherCallsRecord};
 use crate::statistics::at_once::Part;
 use crate::statistics::distribution::Distribution;
@@ -85,6 +86,7 @@ pub fn case_record(
         empty_pair_median_ticks: None,
         timing,
         other_calls: other_calls(case, &runs, round_trips),
+        replayed: case.parameters.workload.requests(&case.parameters).map(ReplayedRecord::new),
         guest_memory_bytes: runs.iter().map(|run| run.frames_in_use * PAGE_SIZE).max().unwrap_or(0),
         round_trips_per_second: rate(launches),
         is_overcommitted: host.cpus_for_guests().is_some_and(|cpus| case.parameters.vcpus > cpus),

@@ -1,8 +1,11 @@
 //! Why the kernel switched: what a round trip's messages take, which the rule of the resident space says exactly, and what
 //! preemption and the life of servers add, which must be explained by what led to it.
 
+use abi::report::{COUNTER_NAMES, Counters};
+
 use crate::lens::agree::RULE;
 use crate::lens::kernel;
+use crate::machine::guest::GuestRun;
 use crate::record::agreement::AgreementRecord;
 use crate::system::System;
 
@@ -11,6 +14,13 @@ pub fn loads_by_messages(count: impl Fn(&str) -> u64) -> u64 {
     let others =
         count("page_table_loads_by_preemption").saturating_add(count("page_table_loads_by_lifecycle"));
     count("page_table_loads").saturating_sub(others)
+}
+
+/// The same of a guest.
+pub fn loads_of(run: &GuestRun) -> u64 {
+    let counted = run.cpus.iter().fold(Counters::default(), |sum, cpu| sum.plus(&cpu.counted())).values();
+    let place = |name: &str| COUNTER_NAMES.iter().position(|known| *known == name);
+    loads_by_messages(|name| place(name).map_or(0, |place| counted[place]))
 }
 
 /// What must be true of everything but the messages in a regular case: nothing starts or moves in a way that makes the kernel

@@ -39,10 +39,13 @@ const COLUMNS: [&str; 24] = [
 ];
 
 /// Columns behind the counters.
-const LAST_COLUMNS: [&str; 12] = [
+const LAST_COLUMNS: [&str; 15] = [
     "kvm_exits_per_round_trip",
     "other_calls_answered_meanwhile_per_round_trip",
     "other_calls_failed_per_round_trip",
+    "requests_per_round_trip",
+    "page_table_loads_per_request",
+    "page_table_loads_saved",
     "round_trips_per_second",
     "guest_memory_bytes",
     "overcommitted",
@@ -121,6 +124,10 @@ fn row(run: &RunRecord, case: &CaseRecord, channel: Option<(&String, &ChannelRec
     row.push(text(case.kvm_exits_per_round_trip));
     row.push(text(case.other_calls.and_then(|calls| calls.answered_meanwhile.per_round_trip)));
     row.push(text(case.other_calls.and_then(|calls| calls.failed.per_round_trip)));
+    let replayed = case.replayed.as_ref();
+    row.push(text(replayed.map(|of| of.requests)));
+    row.push(text(replayed.and_then(|of| of.page_table_loads_per_request)));
+    row.push(text(replayed.and_then(|of| of.page_table_loads_saved)));
     row.push(text(case.round_trips_per_second));
     row.push(case.guest_memory_bytes.to_string());
     row.push(case.is_overcommitted.to_string());

@@ -7,6 +7,7 @@ use crate::case::key::Key;
 use crate::case::keys;
 use crate::case::workload::{CountColumn, Does, Figure, Moves};
 use crate::record::channel::ChannelRecord;
+use crate::record::replayed::ReplayedRecord;
 use crate::record::run::{CaseRecord, CountRecord, OtherCallsRecord, RunRecord};
 use crate::workload;
 
@@ -169,6 +170,9 @@ fn figure(case: &CaseRecord, figure: Figure) -> String {
         let per_round_trip = case.other_calls.as_ref().and_then(|calls| field(calls).per_round_trip);
         per_round_trip.map_or(String::new(), format::count)
     };
+    let replayed = |text: fn(&ReplayedRecord) -> Option<String>| {
+        case.replayed.as_ref().and_then(text).unwrap_or_default()
+    };
     match figure {
         Figure::PerRoundTrip(name) => case.without_preemption(name).map_or(String::new(), format::count),
         Figure::Total(name) => total(name).map_or(String::new(), format::grouped),
@@ -177,6 +181,13 @@ fn figure(case: &CaseRecord, figure: Figure) -> String {
         }
         Figure::AnsweredMeanwhile => others(|calls| calls.answered_meanwhile),
         Figure::Failed => others(|calls| calls.failed),
+        Figure::Requests => replayed(|of| Some(of.requests.to_string())),
+        Figure::LoadsPerRequest => {
+            replayed(|of| of.page_table_loads_per_request.map(|loads| format!("{loads:.2}")))
+        }
+        Figure::LoadsSaved => {
+            replayed(|of| of.page_table_loads_saved.map(|share| format!("{:.1} %", share * 100.0)))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ macro_rules! kept {
         /// Their names, which are those of their files without `.requests`.
         pub const NAMES: &[&str] = &[$($name),*];
 
-        fn bytes(name: &str) -> &'static [u8] {
+        pub(super) fn bytes(name: &str) -> &'static [u8] {
             match name {
                 $($name => include_bytes!(concat!("../../../bench-config/recordings/", $name, ".requests")),)*
                 _ => &[],

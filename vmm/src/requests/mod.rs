@@ -3,7 +3,9 @@
 pub mod descriptor;
 pub mod error;
 pub mod kept;
+pub mod known;
 pub mod mapping;
+pub mod partners;
 pub mod predict;
 pub(crate) mod ptrace;
 pub mod read;

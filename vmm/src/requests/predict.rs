@@ -89,6 +89,18 @@ impl Sequence {
         }
         found
     }
+
+    /// The best of all placements but that of [`Sequence::best`], among those that move no more servers than it; none if it moves none.
+    pub fn next_best(&self, may_move: &[usize], limit: usize) -> Option<(Placement, u64)> {
+        let (best, _) = self.best(may_move, limit).pop().filter(|(placement, _)| placement.count() > 0)?;
+        let order = self.by_saving(may_move.iter().copied());
+        let (last, _) = order[best.count() - 1];
+        let without = best.0 & !(1 << last);
+        // Savings add up, so the one that saves least gives way to the one that would come next; if that saves nothing, to nobody.
+        let next = order.get(best.count()).filter(|(_, saved)| *saved > 0);
+        let placement = Placement(without | next.map_or(0, |(server, _)| 1 << server));
+        Some((placement, self.loads(placement)))
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +160,14 @@ mod tests {
             let (placement, loads) = *best.last().unwrap();
             prop_assert!(placement.count() <= limit && placement.0 & !allowed == 0);
             prop_assert_eq!(Some(loads), fewest);
+            let others = (0..1u64 << SERVERS).filter(|bits| bits & !allowed == 0 && *bits != placement.0).map(Placement);
+            let others = others.filter(|other| other.count() <= placement.count());
+            let fewest = others.map(|other| loads_switch_by_switch(&requests, other)).min();
+            let next = sequence(&requests).next_best(&may_move, limit);
+            prop_assert_eq!(next.map(|(_, loads)| loads), fewest);
+            if let Some((next, _)) = next {
+                prop_assert!(next != placement && next.count() <= placement.count() && next.0 & !allowed == 0);
+            }
         }
     }
 

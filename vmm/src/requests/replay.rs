@@ -3,6 +3,7 @@
 use std::io::BufRead;
 use std::sync::Arc;
 
+use abi::region::WORKING_SET_PAGES_MAX;
 use abi::replay::{DEPTH_MAX, NUMBERS_MAX, SIZE_MAX, Step, encode_way};
 use indexmap::{IndexMap, IndexSet};
 
@@ -17,8 +18,11 @@ pub enum ReplayError {
     /// It cannot be read.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// Nothing to replay.
+    #[error("it has no requests, so there is nothing to replay")]
+    Empty,
     /// More of something than a replay has room for.
-    #[error("the recording has {found} {what}, and a replay holds {most}")]
+    #[error("it has {found} {what}, and a replay holds {most}")]
     TooMany {
         /// Of what.
         what: &'static str,
@@ -56,6 +60,11 @@ impl Replay {
             ways: IndexSet::new(),
             requests: Vec::new(),
         };
+        let pages = mapping.servers().values().map(|server| server.pages).max().unwrap_or(0);
+        if pages > WORKING_SET_PAGES_MAX.into() {
+            let (found, most) = (pages as usize, WORKING_SET_PAGES_MAX as usize);
+            return Err(ReplayError::TooMany { what: "pages of a server", found, most });
+        }
         for request in reader {
             let request = request?;
             let way = mapping.way(&request.kind, request.descriptor);
@@ -74,6 +83,9 @@ impl Replay {
             }
             replay.requests.push((request.process as u8, index as u8));
         }
+        if replay.requests.is_empty() {
+            return Err(ReplayError::Empty);
+        }
         replay.table = replay.written().into();
         Ok(replay)
     }
@@ -82,6 +94,13 @@ impl Replay {
     pub fn first(&self, count: usize) -> Placement {
         let order = self.sequence.by_saving(0..self.servers.len());
         Placement(order.into_iter().take(count).fold(0, |bits, (server, _)| bits | 1 << server))
+    }
+
+    /// Page-table loads of a replay that follows another one: where it ends in the process that it begins in, that one is loaded already.
+    pub fn loads(&self, placement: Placement) -> u64 {
+        let process = |request: Option<&(u8, u8)>| request.map(|(process, _)| *process);
+        let is_loaded = process(self.requests.first()) == process(self.requests.last());
+        self.sequence.loads(placement) - u64::from(is_loaded)
     }
 
     /// Process and servers of each request, in order.

@@ -1,6 +1,6 @@
 //! Whether a run that was stopped can be gone on with: only as what it was, on the host that it was on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -8,10 +8,12 @@ use serde_json::Value;
 use super::session::now;
 use super::so_far::{Before, Kept};
 use super::until::Until;
-use crate::case::Case;
+use crate::case::{Case, Parameters};
 use crate::record::resume::Stopped;
 use crate::record::run::{HostRecord, RunRecord, RunState};
 use crate::record::store::{ResultsFolder, StoreError};
+use crate::requests::known::Recording;
+use crate::workload::recording;
 
 /// What is in the folder of a run.
 #[derive(Debug)]
@@ -78,7 +80,9 @@ pub fn find(
     until: Option<&Until>,
 ) -> Result<Found, ResumeError> {
     let mut stopped: Stopped<Kept<'static>> = results.stopped()?;
-    let differences = differences(&stopped.record, now);
+    let mut differences = differences(&stopped.record, now);
+    let planned = cases.iter().map(|case| &case.parameters);
+    differences.extend(recordings(stopped.record.cases.iter().map(|case| &case.parameters), planned));
     if !differences.is_empty() {
         return Err(ResumeError::Other(differences));
     }
@@ -89,6 +93,20 @@ pub fn find(
     let is_cut = stopped.is_cut;
     let record = results.go_on(stopped, self::now())?;
     Ok(Found::Stopped(Box::new(Resumed { record, before, is_cut })))
+}
+
+/// Recordings that have the same name in both and are not the same: the file of an experiment does not hold them.
+pub fn recordings<'a>(
+    then: impl Iterator<Item = &'a Parameters>,
+    now: impl Iterator<Item = &'a Parameters>,
+) -> Vec<Difference> {
+    let now: BTreeMap<&str, &Recording> = now.filter_map(recording).map(|one| (one.name(), one)).collect();
+    let then: BTreeMap<&str, &Recording> = then.filter_map(recording).map(|one| (one.name(), one)).collect();
+    let differs = |(name, then): (&str, &Recording)| {
+        let now = now.get(name)?;
+        difference(&format!("the recording `{name}`"), &then.recorded(), &now.recorded())
+    };
+    then.into_iter().filter_map(differs).collect()
 }
 
 /// What makes a run another one.

@@ -4,6 +4,7 @@ use super::{ALL, Workload, keys};
 use crate::case::key::{Absent, Key, Kind, Scope, Standing};
 use crate::case::keys as common;
 use crate::printable::grouped;
+use crate::requests::{kept, known};
 
 /// Keys of `[defaults]` and of every case.
 pub fn defaults() -> String {
@@ -57,6 +58,7 @@ pub fn recorded() -> String {
     let row = |key: &&'static Key| {
         let unit = match key.kind {
             Kind::Size => "bytes",
+            Kind::Recording => "its name; of a file `NAME@SHA256`",
             _ => "as in the file",
         };
         let csv = if key.in_csv { "yes" } else { "" };
@@ -91,6 +93,7 @@ fn values(key: &Key) -> String {
             format!("{} … {}", grouped(least.unsigned_abs()), grouped(most.unsigned_abs()))
         }
         Kind::Choice(words) | Kind::FlagOrChoice(words) => quoted(words),
+        Kind::Recording => format!("{}, or a path that ends with `{}`", quoted(kept::NAMES), known::SUFFIX),
         Kind::Flag => "boolean".to_owned(),
         Kind::Size => "text with a number and K, M, G or T".to_owned(),
         Kind::Seconds => "seconds, whole or not".to_owned(),

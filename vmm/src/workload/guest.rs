@@ -10,20 +10,31 @@ use crate::case::seconds::Seconds;
 use crate::guest_image::GuestImage;
 use crate::machine::guest::{GuestConfig, Pin};
 use crate::machine::pin;
+use crate::system::System;
 use crate::system::plan::{self, NoSuchProgram, Setup};
 
 /// The guest for one launch of a case.
 pub fn guest_config(case: &Parameters, image: &GuestImage, pin: &Pin) -> Result<GuestConfig, NoSuchProgram> {
-    config(case, together(case, pin), image, pin)
+    config(case.system(), case, together(case, pin), image, pin)
+}
+
+/// The same for a case whose system is another one than the case says.
+pub(super) fn guest_config_of(
+    system: System,
+    case: &Parameters,
+    image: &GuestImage,
+    pin: &Pin,
+) -> Result<GuestConfig, NoSuchProgram> {
+    config(system, case, together(case, pin), image, pin)
 }
 
 fn config(
+    mut system: System,
     case: &Parameters,
     together: u64,
     image: &GuestImage,
     pin: &Pin,
 ) -> Result<GuestConfig, NoSuchProgram> {
-    let mut system = case.system();
     let measure_ns = case.seconds.map_or(0, Seconds::nanoseconds);
     Loop { warm_up: case.warm_up, round_trips: case.samples, together, measure_ns }
         .put(&mut system.client().arguments);
@@ -64,7 +75,7 @@ pub fn traced_guest_config(
     // Of several threads the one on the first CPU, which is followed, makes the first mark, and tells when its own part has ended. What
     // it does behind that is in no trace.
     let together = if case.measuring_threads() == 1 { 0 } else { together::SPIN | together::KEEP_CALLING };
-    config(&case, together, image, pin)
+    config(case.system(), &case, together, image, pin)
 }
 
 /// How threads that measure on several CPUs begin and end, and whether they then wait for other guests; 0 for one of one guest.

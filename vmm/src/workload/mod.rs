@@ -49,7 +49,7 @@ pub use null_system_call::NullSystemCall;
 pub use reach::{Reach, Reached, TARGET};
 pub use registry::{key, keys, named, sorting};
 pub use relay::Relay;
-pub use replay::{IN_KERNEL, RECORDING, Replay};
+pub use replay::{IN_KERNEL, RECORDING, Replay, recording, replay_config};
 pub use scaling::{SERVING, Scaling, Serving};
 pub use slots::Slots;
 pub use touch::Touch;

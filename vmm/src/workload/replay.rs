@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
+use abi::address::PAGE_SIZE;
 use abi::program::{self, process};
 use abi::workload::{Arguments, replay};
 
-use super::{Workload, parts};
-use crate::case::key::{Absent, Heading, Key, Kind};
+use super::{Workload, guest, parts};
+use crate::case::key::{Absent, Heading, InName, Key, Kind};
 use crate::case::value::Value;
-use crate::case::workload::{Crowd, Nature};
+use crate::case::workload::{CountColumn, Crowd, Figure, Nature};
 use crate::case::{Parameters, keys};
+use crate::guest_image::GuestImage;
+use crate::machine::guest::{GuestConfig, Pin};
 use crate::requests::kept;
+use crate::requests::known::{self, Recording};
 use crate::requests::mapping::Mapping;
+use crate::requests::predict::Placement as InKernel;
 use crate::requests::replay::Replay as Recorded;
 use crate::system::placement::Placement;
+use crate::system::plan::NoSuchProgram;
 use crate::system::{Participant, System, Target};
 
 /// What a real program requested of Linux is requested of natural servers.
@@ -22,13 +28,15 @@ pub struct Replay;
 /// Whose requests.
 pub static RECORDING: Key = Key {
     name: "recording",
-    kind: Kind::Choice(kept::NAMES),
-    absent: Absent::First,
-    help: "whose requests: a recording of bench-config/recordings",
+    kind: Kind::Recording,
+    absent: Absent::Of(|_| known::recorded(kept::NAMES[0]).map(Value::Recording)),
+    if_absent: "`\"gcc\"`",
+    help: "whose requests: a recording of bench-config/recordings by its name, or a file that `inkbed record` wrote by its path, which \
+           begins at the folder of this file",
     may_be_set: true,
     order: 125,
-    in_name: keys::bare(125),
-    column: Some(Heading::plain("recording", 600, false)),
+    in_name: Some(InName { order: 125, text: |_, case| Some(recording(case)?.name().to_owned()) }),
+    column: Some(Heading { cell: |_, case| name(case), ..Heading::plain("recording", 600, false) }),
     ..Key::USUAL
 };
 
@@ -47,17 +55,102 @@ pub static IN_KERNEL: Key = Key {
 
 static KEYS: &[&Key] = &[&RECORDING, &IN_KERNEL];
 
-/// The recording of a case: a test reads each.
+static COLUMNS: &[CountColumn] = &[
+    CountColumn::early("saved", Figure::LoadsSaved),
+    CountColumn::early("requests", Figure::Requests),
+    CountColumn::early("loads per\nrequest", Figure::LoadsPerRequest),
+];
+
+/// Memory for all the servers and processes that a replay has room for, without their pages.
+const MEMORY_BYTES: u64 = 128 << 20;
+
+/// No KVM is slower, by far: where ring 0 is emulated, there are some thousand.
+const MESSAGES_PER_SECOND: u64 = 200;
+
+/// The recording of a case that replays one.
+pub fn recording(case: &Parameters) -> Option<&'static Recording> {
+    if !case.workload.has(&RECORDING) {
+        return None;
+    }
+    match RECORDING.get(case) {
+        Some(Value::Recording(recording)) => Some(recording),
+        _ => known::recorded(kept::NAMES[0]),
+    }
+}
+
+fn name(case: &Parameters) -> String {
+    recording(case).map_or(String::new(), |recording| recording.name().to_owned())
+}
+
+/// What a guest of the case replays. Experiments read a file before they name it in a case, and no guest is made for a case of a record.
 fn recorded(case: &Parameters) -> Arc<Recorded> {
-    let index = match RECORDING.get(case) {
-        Some(Value::Choice(index)) => index,
-        _ => 0,
-    };
-    kept::replay(kept::NAMES[index]).expect("a test reads every recording that is kept")
+    recording(case).and_then(Recording::replay).expect("the recording of a case that is run has been read")
 }
 
 fn in_kernel(case: &Parameters) -> usize {
     case.number(&IN_KERNEL).unwrap_or(0) as usize
+}
+
+fn arguments(recorded: &Recorded) -> Arguments {
+    replay::Arguments { table_bytes: recorded.table.len() as u64 }.encode()
+}
+
+/// The processes, and a service for each server of servers.toml. Handles lead to the services in their order, then to the processes.
+fn system(recorded: &Recorded, moved: InKernel, case: &Parameters) -> System {
+    let servers = recorded.servers.len();
+    let table = &recorded.table;
+    let mut system = parts::system(&Replay, case);
+    for (index, server) in recorded.servers.values().enumerate() {
+        let placement = if moved.has(index) { Placement::Kernel } else { Placement::User };
+        let mut service = Participant::new(program::SERVICE, placement, index as u32 + 1);
+        service.pages = server.pages as u32;
+        system.add(service);
+    }
+    let index_of = |process: usize| if process == 0 { 0 } else { servers + process };
+    let handles: Vec<Target> =
+        (1..=servers).chain((0..recorded.processes).map(index_of)).map(Target::from).collect();
+    for number in 1..recorded.processes {
+        let mut process = Participant::new(program::PROCESS, case.client, index_of(number) as u32);
+        process.arguments[process::NUMBER] = number as u64;
+        process.arguments[process::TABLE_BYTES] = table.len() as u64;
+        system.add(process);
+    }
+    for participant in &mut system.participants {
+        let is_service = participant.program == program::SERVICE;
+        participant.may_call =
+            handles.iter().take(if is_service { servers } else { handles.len() }).copied().collect();
+        participant.table = (!is_service).then(|| Arc::clone(table));
+    }
+    system.way = Vec::new();
+    for (process, way) in recorded.requests() {
+        let there = way.iter().map(|server| server + 1);
+        let back = way.iter().rev().skip(1).map(|server| server + 1);
+        system.way.push(index_of(process));
+        system.way.extend(there.chain(back));
+        system.way.push(index_of(process));
+    }
+    system.way.push(0);
+    system.way.dedup();
+    system
+}
+
+/// A guest that replays the recording twice, with these servers in the kernel, and measures the second time.
+pub fn replay_config(
+    recorded: &Recorded,
+    moved: InKernel,
+    image: &GuestImage,
+) -> Result<GuestConfig, NoSuchProgram> {
+    let pages: u64 = recorded.servers.values().map(|server| server.pages).sum();
+    let case = Parameters {
+        warm_up: 1,
+        samples: 1,
+        memory_bytes: MEMORY_BYTES + (pages * PAGE_SIZE).next_multiple_of(1 << 20),
+        deadline_seconds: 60 + recorded.sequence.messages() / MESSAGES_PER_SECOND,
+        ..Parameters::plain(&Replay)
+    };
+    let mut system = system(recorded, moved, &case);
+    system.client().arguments = arguments(recorded);
+    guest::guest_config_of(system, &case, image, &Pin::None)
 }
 
 impl Workload for Replay {
@@ -90,49 +183,13 @@ impl Workload for Replay {
         Nature { exists_in_32_bits: false, ..Nature::USUAL }
     }
 
-    /// The processes, and a service for each server of servers.toml. Handles lead to the services in their order, then to the processes.
     fn system(&self, case: &Parameters) -> System {
         let recorded = recorded(case);
-        let servers = recorded.servers.len();
-        let moved = recorded.first(in_kernel(case));
-        let table = &recorded.table;
-        let mut system = parts::system(self, case);
-        for (index, server) in recorded.servers.values().enumerate() {
-            let placement = if moved.has(index) { Placement::Kernel } else { Placement::User };
-            let mut service = Participant::new(program::SERVICE, placement, index as u32 + 1);
-            service.pages = server.pages as u32;
-            system.add(service);
-        }
-        let index_of = |process: usize| if process == 0 { 0 } else { servers + process };
-        let handles: Vec<Target> =
-            (1..=servers).chain((0..recorded.processes).map(index_of)).map(Target::from).collect();
-        for number in 1..recorded.processes {
-            let mut process = Participant::new(program::PROCESS, case.client, index_of(number) as u32);
-            process.arguments[process::NUMBER] = number as u64;
-            process.arguments[process::TABLE_BYTES] = table.len() as u64;
-            system.add(process);
-        }
-        for participant in &mut system.participants {
-            let is_service = participant.program == program::SERVICE;
-            participant.may_call =
-                handles.iter().take(if is_service { servers } else { handles.len() }).copied().collect();
-            participant.table = (!is_service).then(|| Arc::clone(table));
-        }
-        system.way = Vec::new();
-        for (process, way) in recorded.requests() {
-            let there = way.iter().map(|server| server + 1);
-            let back = way.iter().rev().skip(1).map(|server| server + 1);
-            system.way.push(index_of(process));
-            system.way.extend(there.chain(back));
-            system.way.push(index_of(process));
-        }
-        system.way.push(0);
-        system.way.dedup();
-        system
+        system(&recorded, recorded.first(in_kernel(case)), case)
     }
 
     fn arguments(&self, case: &Parameters) -> Arguments {
-        replay::Arguments { table_bytes: recorded(case).table.len() as u64 }.encode()
+        arguments(&recorded(case))
     }
 
     fn crowd(&self, case: &Parameters) -> Crowd {
@@ -141,7 +198,15 @@ impl Workload for Replay {
     }
 
     fn compared_with(&self, case: &mut Parameters) {
-        case.settings.remove(&IN_KERNEL);
+        IN_KERNEL.set(case, Value::Number(0));
+    }
+
+    fn requests(&self, case: &Parameters) -> Option<u64> {
+        Some(recorded(case).sequence.requests)
+    }
+
+    fn columns(&self) -> &'static [CountColumn] {
+        COLUMNS
     }
 
     fn why_not_traced(&self) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::case::key::{Key, Kind, Scope, Standing};
+use crate::case::value::Value;
 use crate::case::{Case, Parameters, keys};
 use crate::experiment::check::Limits;
 use crate::experiment::expand::expand;
@@ -19,6 +20,7 @@ fn unusual(key: &Key) -> String {
             (least + 2).min(most).to_string()
         }
         Kind::Choice(words) | Kind::FlagOrChoice(words) => format!("\"{}\"", words[words.len() - 1]),
+        Kind::Recording => "\"sqlite\"".to_owned(),
         Kind::Flag => "false".to_owned(),
         Kind::Size => "\"64M\"".to_owned(),
         Kind::Seconds => "0.5".to_owned(),
@@ -88,8 +90,9 @@ fn every_key_of_a_workload_is_in_the_name() {
         let own = workload.keys().iter().filter(|key| key.field.is_none() && !matches!(key.kind, Kind::Text));
         for key in own.filter(|key| key.name != PROMOTE_AFTER.name) {
             let other = match key.kind {
-                Kind::Number(..) => crate::case::value::Value::Number(1),
-                _ => crate::case::value::Value::Choice(0),
+                Kind::Number(..) => Value::Number(1),
+                Kind::Recording => Value::Recording(crate::requests::known::recorded("gcc").unwrap()),
+                _ => Value::Choice(0),
             };
             let mut changed = base.clone();
             key.set(&mut changed, other);

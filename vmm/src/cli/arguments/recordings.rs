@@ -60,4 +60,7 @@ pub struct AdviseArguments {
     /// Which servers answer which requests, instead of the built-in servers.toml (see docs/recordings.md)
     #[arg(long, value_name = "FILE")]
     pub servers: Option<PathBuf>,
+    /// Replay the advised placement and the next best one on KVM, and fail if a page-table load more or less is counted
+    #[arg(long)]
+    pub verify: bool,
 }

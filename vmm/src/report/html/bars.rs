@@ -14,6 +14,8 @@ pub struct Bars {
     pub groups: Vec<Group>,
     /// What the shades of stacked bars mean, in their order; empty where bars are whole.
     pub key: Vec<(Ink, String)>,
+    /// A number that the scale shows besides those of the bars: several plots with the same one have the same scale.
+    pub shows: f64,
     /// The numbers are measured and not counted, so three of their digits are enough.
     pub is_measured: bool,
 }
@@ -109,7 +111,7 @@ impl Plot for Bars {
         let left = if is_beside { widest } else { 0.0 };
         let room_at_end = self.bars().map(|bar| text_width(&bar.end())).fold(0.0, f64::max) + 16.0;
         let right = (width - room_at_end).max(left + (width - left) * 0.3);
-        let greatest = self.bars().map(Bar::sum).fold(0.0, f64::max);
+        let greatest = self.bars().map(Bar::sum).fold(self.shows, f64::max);
         let scale = Scale::new(Division::Linear, [greatest], (left, right));
         for group in &self.groups {
             for text in wrapped(&group.heading, width / STRONG) {

@@ -51,6 +51,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
             groups,
             key,
             is_measured: has_ticks && !run.host.tsc_counts_instructions,
+            ..Bars::default()
         }),
     })
 }

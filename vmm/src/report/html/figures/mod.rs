@@ -13,6 +13,7 @@ mod ipc_words;
 mod migrate;
 mod monolith;
 mod phases;
+mod programs;
 mod scaling;
 mod schemes;
 mod slots;
@@ -25,6 +26,7 @@ use crate::record::run::RunRecord;
 pub const ALL: &[Definition] = &[
     schemes::FIGURE,
     flush_threshold::FIGURE,
+    programs::FIGURE,
     boot::FIGURE,
     monolith::FAULT,
     monolith::SIZE,

@@ -74,6 +74,7 @@ fn draw(run: &RunRecord) -> Option<Figure> {
         key: key.collect(),
         groups,
         is_measured: false,
+        ..Bars::default()
     };
     let note =
         "Client and server are the measuring programs themselves; all the rest is what IPC takes.".to_owned();
