@@ -64,7 +64,8 @@ fn a_case_that_takes_longer_is_slower_and_no_other() {
 /// Each makes the second run one whose times are those of something else. Counts are compared all the same.
 #[test]
 fn what_is_no_time_of_the_same_machine_is_refused_with_the_reason() {
-    let changes: [(&str, fn(&mut RunRecord)); 10] = [
+    type Change = fn(&mut RunRecord);
+    let changes: [(&str, Change); 10] = [
         ("host is box in the first run, other in the second", |run| run.host.name = "other".to_owned()),
         ("host's CPU, KVM and kernel is a CPU, kvm_x", |run| run.host.summary = "another CPU".to_owned()),
         ("/tuning/vulnerabilities/meltdown of the host", |run| {
