@@ -198,6 +198,19 @@ fn runs_are_compared_and_conditions_decide_the_exit_code() {
     );
     compare(own.path(), &["--allow-programs"]).success();
 
+    // More than two make a matrix, and a condition names the run that meets it.
+    inkbed()
+        .arg("compare")
+        .args([&run, &run, &changed.to_owned()])
+        .args(condition)
+        .assert()
+        .code(6)
+        .stdout(predicate::str::contains("run 3").and(predicate::str::contains("3 (+1)")))
+        .stderr(
+            predicate::str::contains("run 3: page_table_loads>0")
+                .and(predicate::str::contains("run 2:").not()),
+        );
+
     // Another experiment has no case of these.
     compare(&workspace().join("results/chain-kvm-pvm"), &[]).code(5);
     compare(changed, &["--fail-if", "loads>0"])

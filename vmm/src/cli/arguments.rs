@@ -74,7 +74,7 @@ pub enum Command {
     Show(ShowArguments),
     /// Print the report of an earlier run again, or make a page with figures of several
     Report(ReportArguments),
-    /// Compare two runs: exact counts, and times where both are of one machine
+    /// Compare two runs or more: exact counts, and times where both are of one machine
     Compare(CompareArguments),
     /// Join the runs of several machines into one: the parts of --shard, or the same run of each
     Merge(MergeArguments),
@@ -128,12 +128,9 @@ pub struct ShowArguments {
                         'path_instructions>0' --fail-if 'ticks>2%'"
 )]
 pub struct CompareArguments {
-    /// Folder that `inkbed run` wrote before the change
-    #[arg(value_name = "FIRST")]
-    pub first: PathBuf,
-    /// Folder that `inkbed run` wrote behind it
-    #[arg(value_name = "SECOND")]
-    pub second: PathBuf,
+    /// Folders that `inkbed run` wrote: the first one, and those that are held against it
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
     /// Form of the comparison
     #[arg(long, value_enum, default_value_t = ComparisonFormat::Table)]
     pub format: ComparisonFormat,

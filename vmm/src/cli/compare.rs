@@ -3,70 +3,76 @@
 use super::arguments::{CompareArguments, ComparisonFormat};
 use super::end::{End, UsageError};
 use super::output::{self, note};
-use crate::compare::condition::Verdict;
-use crate::compare::times::Row;
-use crate::compare::{compare as compare_runs, present, programs};
+use crate::compare::condition::{Condition, Verdict};
+use crate::compare::matrix::{self, Matrix, matrix};
+use crate::compare::present_times::slower;
+use crate::compare::{Comparison, present, programs};
 use crate::printable::line;
-use crate::record::store::read_record;
+use crate::record::run::RunRecord;
+use crate::record::store::{StoreError, read_record};
 
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
-    let (first, second) = (read_record(&arguments.first)?, read_record(&arguments.second)?);
-    if let Some(message) = programs::difference(&first, &second).filter(|_| !arguments.allow_programs) {
+    let runs = arguments.runs.iter().map(|folder| read_record(folder));
+    let runs: Vec<RunRecord> = runs.collect::<Result<_, StoreError>>()?;
+    let Some((first, others)) = runs.split_first().filter(|(_, others)| !others.is_empty()) else {
+        let message = "one run is compared with nothing".to_owned();
+        return Err(UsageError { message, fix: "name two runs or more".to_owned() }.into());
+    };
+    let mut differing = others.iter().filter_map(|other| programs::difference(first, other));
+    if let Some(message) = differing.next().filter(|_| !arguments.allow_programs) {
         let fix = "compare runs of the same programs, or say --allow-programs".to_owned();
         return Err(UsageError { message, fix }.into());
     }
-    let comparison = compare_runs(&first, &second);
-    match arguments.format {
-        ComparisonFormat::Table => output::print(&present::text(&comparison, output::width()))?,
-        ComparisonFormat::Markdown => output::print(&present::markdown(&comparison))?,
-        ComparisonFormat::Json => output::print_json(&comparison)?,
-    }
+    let matrix = matrix(first, others);
+    print(arguments, &matrix)?;
     let mut end = End::Success;
-    for condition in &arguments.fail_if {
-        match condition.judge(&comparison) {
-            Verdict::NotMet => {}
-            Verdict::MetBy(difference) => {
-                let (case, from, to) = (line(&difference.case), difference.first, difference.second);
-                note!("{condition}: {case} has {to}, {from} before");
-                end = End::ConditionMet;
-            }
-            Verdict::CannotTell(missed) => {
-                match missed {
-                    Some(one) => {
-                        note!("{condition}: cannot be told of {} ({})", line(&one.what), line(&one.reason))
-                    }
-                    None => note!("{condition}: no case has this count in both runs"),
-                }
-                end = end.max_with(End::CannotTell);
-            }
-            Verdict::MetByTime(row) => {
-                note!("{condition}: {}", slower(row));
-                end = End::ConditionMet;
-            }
-            Verdict::CannotTellTimes(refused) => {
-                match refused {
-                    Some(one) => {
-                        note!(
-                            "{condition}: cannot be told of {} ({})",
-                            line(&one.cases[0]),
-                            line(&one.reason)
-                        )
-                    }
-                    None => note!("{condition}: the first run has no times"),
-                }
-                end = end.max_with(End::CannotTell);
-            }
+    for (number, comparison) in (2..).zip(&matrix.comparisons) {
+        let whose = if others.len() == 1 { String::new() } else { format!("run {number}: ") };
+        for condition in &arguments.fail_if {
+            end = judge(condition, comparison, &whose, end);
         }
-    }
-    if comparison.counts() == 0 && comparison.times.rows.is_empty() {
-        note!("the two runs have no count in common");
-        end = End::CannotTell.max_with(end);
+        if comparison.counts() == 0 && comparison.times.rows.is_empty() {
+            note!("{whose}the two runs have no count in common");
+            end = End::CannotTell.max_with(end);
+        }
     }
     Ok(end)
 }
 
-fn slower(row: &Row) -> String {
-    let [change, low, high] = [row.ratio, row.low, row.high].map(|ratio| (ratio - 1.0) * 100.0);
-    let (case, channel) = (line(&row.case), line(&row.channel));
-    format!("{case}: {channel} takes {change:.1} % longer, {low:.1} to {high:.1} %")
+/// Two runs are shown with the parts that differ, more of them as a matrix.
+fn print(arguments: &CompareArguments, matrix: &Matrix) -> anyhow::Result<()> {
+    let width = output::width();
+    match (arguments.format, &matrix.comparisons[..]) {
+        (ComparisonFormat::Table, [only]) => output::print(&present::text(only, width)),
+        (ComparisonFormat::Table, _) => output::print(&matrix::text(matrix, width)),
+        (ComparisonFormat::Markdown, [only]) => output::print(&present::markdown(only)),
+        (ComparisonFormat::Markdown, _) => output::print(&matrix::markdown(matrix)),
+        (ComparisonFormat::Json, [only]) => output::print_json(only),
+        (ComparisonFormat::Json, _) => output::print_json(matrix),
+    }
+}
+
+/// How the command ends that ended so before this condition.
+fn judge(condition: &Condition, comparison: &Comparison, whose: &str, end: End) -> End {
+    let cannot_tell = |why: String| {
+        note!("{whose}{condition}: {why}");
+        end.max_with(End::CannotTell)
+    };
+    let of = |what: &str, reason: &str| format!("cannot be told of {} ({})", line(what), line(reason));
+    match condition.judge(comparison) {
+        Verdict::NotMet => end,
+        Verdict::MetBy(difference) => {
+            let (case, from, to) = (line(&difference.case), difference.first, difference.second);
+            note!("{whose}{condition}: {case} has {to}, {from} before");
+            End::ConditionMet
+        }
+        Verdict::MetByTime(row) => {
+            note!("{whose}{condition}: {}: {}", line(&row.case), slower(row));
+            End::ConditionMet
+        }
+        Verdict::CannotTell(Some(one)) => cannot_tell(of(&one.what, &one.reason)),
+        Verdict::CannotTell(None) => cannot_tell("no case has this count in both runs".to_owned()),
+        Verdict::CannotTellTimes(Some(one)) => cannot_tell(of(&one.cases[0], &one.reason)),
+        Verdict::CannotTellTimes(None) => cannot_tell("the first run has no times".to_owned()),
+    }
 }

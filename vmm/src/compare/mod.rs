@@ -5,8 +5,9 @@
 
 pub mod condition;
 pub mod count;
+pub mod matrix;
 pub mod present;
-mod present_times;
+pub mod present_times;
 pub mod programs;
 pub mod reference;
 pub mod times;
@@ -157,6 +158,15 @@ impl Comparison {
     /// Counts compared, over all cases.
     pub fn counts(&self) -> usize {
         self.compared.values().sum()
+    }
+
+    /// Whether a count of a case, or the whole case, was not compared.
+    fn lacks(&self, case: &str, count: &str) -> bool {
+        let is_it = |one: &NotCompared| {
+            let rest = one.what.strip_prefix(case);
+            rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(": ") == Some(count))
+        };
+        self.not_compared.iter().any(is_it)
     }
 
     fn pass_over(&mut self, what: &str, reason: &str, missed: Vec<&'static str>) {

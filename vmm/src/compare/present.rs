@@ -18,7 +18,8 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
         let _ = writeln!(text, "\n{}", grid::text(&columns(comparison), width));
     }
     text.push_str(&tail(comparison));
-    let times = present_times::columns(&comparison.times);
+    let mut times = present_times::columns(&comparison.times);
+    grid::fit(&mut times, width);
     text.push_str(&present_times::section(&comparison.times, &grid::text(&times, width)));
     text
 }
@@ -36,16 +37,18 @@ pub fn markdown(comparison: &Comparison) -> String {
 }
 
 fn head(comparison: &Comparison) -> String {
-    let side = |name: &str, side: &Side| {
-        let guest: String = side.guest_sha256.chars().take(12).collect();
-        format!(
-            "{name}: {} · {} · guest {guest} · {}\n",
-            line(&side.experiment),
-            line(&side.started_utc),
-            line(&side.host)
-        )
-    };
     side("first ", &comparison.first) + &side("second", &comparison.second)
+}
+
+/// What is told of a run, in a line.
+pub(super) fn side(name: &str, side: &Side) -> String {
+    let guest: String = side.guest_sha256.chars().take(12).collect();
+    format!(
+        "{name}: {} · {} · guest {guest} · {}\n",
+        line(&side.experiment),
+        line(&side.started_utc),
+        line(&side.host)
+    )
 }
 
 /// What is shown: not a second count of a case whose change is that of the count before it, as all three counts of instructions have
@@ -82,7 +85,7 @@ fn columns(comparison: &Comparison) -> Vec<Column> {
     ]
 }
 
-fn signed(change: f64) -> String {
+pub(super) fn signed(change: f64) -> String {
     if change > 0.0 { format!("+{}", short(change)) } else { format!("−{}", short(-change)) }
 }
 
@@ -100,12 +103,17 @@ fn parts(difference: &Difference, kind: PartKind) -> String {
     cells.join(", ")
 }
 
-fn tail(comparison: &Comparison) -> String {
+/// What is said of the counts.
+pub(super) fn sentence(comparison: &Comparison) -> String {
     let (counts, cases) = (comparison.counts(), comparison.cases);
-    let mut text = match comparison.differences.len() {
-        0 => format!("\nAll {counts} counts of {cases} cases are the same.\n"),
-        differences => format!("\n{differences} of {counts} counts of {cases} cases are not the same.\n"),
-    };
+    match comparison.differences.len() {
+        0 => format!("All {counts} counts of {cases} cases are the same."),
+        differences => format!("{differences} of {counts} counts of {cases} cases are not the same."),
+    }
+}
+
+fn tail(comparison: &Comparison) -> String {
+    let mut text = format!("\n{}\n", sentence(comparison));
     if comparison.first.guest_sha256 == comparison.second.guest_sha256 && !comparison.differences.is_empty() {
         text.push_str(
             "Both runs are of the same guest, so one of them is wrong, or was interrupted by something.\n",

@@ -8,10 +8,17 @@ use crate::report::grid::{Column, KEEP};
 
 /// Below the counts: what is said of times, with the table of them where there are any.
 pub(super) fn section(times: &Times, table: &str) -> String {
+    match times.rows.is_empty() {
+        true => sentences(times),
+        false => format!("\n{table}\n\n{}", sentences(times)),
+    }
+}
+
+/// What is said of all rows, and of what was not compared.
+pub(super) fn sentences(times: &Times) -> String {
     let mut text = String::new();
     let rows = times.rows.len();
     if rows > 0 {
-        let _ = writeln!(text, "\n{table}\n");
         let [slower, faster] = [Verdict::Slower, Verdict::Faster].map(|verdict| times.count(verdict));
         let _ = writeln!(
             text,
@@ -51,6 +58,12 @@ pub(super) fn columns(times: &Times) -> Vec<Column> {
         }),
         column("verdict", false, KEEP, &|row| row.verdict.name().to_owned()),
     ]
+}
+
+/// How much longer a row takes, for a message.
+pub fn slower(row: &Row) -> String {
+    let [change, low, high] = [row.ratio, row.low, row.high].map(|ratio| (ratio - 1.0) * 100.0);
+    format!("{} takes {change:.1} % longer, {low:.1} to {high:.1} %", line(&row.channel))
 }
 
 /// A ratio as a change: `+1.3 %`, of a very wide interval `×40`.
