@@ -211,6 +211,11 @@ fn runs_are_compared_and_conditions_decide_the_exit_code() {
                 .and(predicate::str::contains("run 2:").not()),
         );
 
+    let junit = ["--format", "junit", "--fail-if", "page_table_loads>0"];
+    compare(changed, &junit)
+        .code(6)
+        .stdout(predicate::str::contains("<failure message=\"page_table_loads&gt;0"));
+
     // Another experiment has no case of these.
     compare(&workspace().join("results/chain-kvm-pvm"), &[]).code(5);
     compare(changed, &["--fail-if", "loads>0"])

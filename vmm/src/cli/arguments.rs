@@ -159,6 +159,8 @@ pub enum ComparisonFormat {
     Markdown,
     /// Everything, for programs
     Json,
+    /// A test case for each case, for CI servers
+    Junit,
 }
 
 /// Arguments of `completions`.

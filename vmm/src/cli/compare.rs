@@ -6,7 +6,7 @@ use super::output::{self, note};
 use crate::compare::condition::{Condition, Verdict};
 use crate::compare::matrix::{self, Matrix, matrix};
 use crate::compare::present_times::slower;
-use crate::compare::{Comparison, present, programs};
+use crate::compare::{Comparison, junit, present, programs};
 use crate::printable::line;
 use crate::record::run::RunRecord;
 use crate::record::store::{StoreError, read_record};
@@ -24,7 +24,7 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
         return Err(UsageError { message, fix }.into());
     }
     let matrix = matrix(first, others);
-    print(arguments, &matrix)?;
+    print(arguments, first, &matrix)?;
     let mut end = End::Success;
     for (number, comparison) in (2..).zip(&matrix.comparisons) {
         let whose = if others.len() == 1 { String::new() } else { format!("run {number}: ") };
@@ -40,13 +40,16 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
 }
 
 /// Two runs are shown with the parts that differ, more of them as a matrix.
-fn print(arguments: &CompareArguments, matrix: &Matrix) -> anyhow::Result<()> {
+fn print(arguments: &CompareArguments, first: &RunRecord, matrix: &Matrix) -> anyhow::Result<()> {
     let width = output::width();
     match (arguments.format, &matrix.comparisons[..]) {
         (ComparisonFormat::Table, [only]) => output::print(&present::text(only, width)),
         (ComparisonFormat::Table, _) => output::print(&matrix::text(matrix, width)),
         (ComparisonFormat::Markdown, [only]) => output::print(&present::markdown(only)),
         (ComparisonFormat::Markdown, _) => output::print(&matrix::markdown(matrix)),
+        (ComparisonFormat::Junit, comparisons) => {
+            output::print(&junit::junit(first, comparisons, &arguments.fail_if)?)
+        }
         (ComparisonFormat::Json, [only]) => output::print_json(only),
         (ComparisonFormat::Json, _) => output::print_json(matrix),
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::case::suggest::suggest;
 use crate::compare::count::{self, Count};
+use crate::compare::present_times::slower;
 use crate::compare::times::{Refused, Row};
 use crate::compare::{Comparison, Difference, NotCompared};
 
@@ -45,6 +46,17 @@ pub enum Verdict<'a> {
     CannotTellTimes(Option<&'a Refused>),
 }
 
+/// What became of a condition in one case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfCase {
+    /// The case does not meet it.
+    NotMet,
+    /// It does: how.
+    Met(String),
+    /// Nobody knows: why.
+    CannotTell(String),
+}
+
 impl FromStr for Condition {
     type Err = String;
 
@@ -67,6 +79,15 @@ impl FromStr for Condition {
             return Err(format!("`{text}` is no condition: a limit of times is a share, such as ticks>2%"));
         }
         Ok(Condition { quantity, includes_limit, limit, is_percent })
+    }
+}
+
+impl OfCase {
+    fn of(met: Option<String>, open: impl FnOnce() -> Option<String>) -> OfCase {
+        match met.map(OfCase::Met) {
+            Some(met) => met,
+            None => open().map_or(OfCase::NotMet, OfCase::CannotTell),
+        }
     }
 }
 
@@ -106,6 +127,35 @@ impl Condition {
         }
     }
 
+    /// Whether no case could meet it, as neither run, or not the first, has what it is about.
+    pub fn has_nothing(&self, comparison: &Comparison) -> bool {
+        matches!(self.judge(comparison), Verdict::CannotTell(None) | Verdict::CannotTellTimes(None))
+    }
+
+    /// Whether one case of a comparison meets it.
+    pub fn of_case(&self, comparison: &Comparison, case: &str) -> OfCase {
+        match self.quantity {
+            Quantity::Count(count) => {
+                let mut of_case = comparison.differences.iter().filter(|one| one.case == case);
+                let met = of_case.find(|one| one.count == count.name && self.is_met_by(self.change(one)));
+                let missed = || comparison.missing(case, count.name).map(|one| one.reason.clone());
+                let how = |one: &Difference| format!("{} instead of {}", one.second, one.first);
+                OfCase::of(met.map(how), missed)
+            }
+            Quantity::Ticks => {
+                let of_case = comparison.times.rows.iter().filter(|row| row.case == case);
+                let met = of_case.filter(|row| self.is_met_by(row.low_percent()));
+                let refused = || {
+                    let mut refused = comparison.times.refused.iter();
+                    refused
+                        .find(|one| one.cases.iter().any(|name| name == case))
+                        .map(|one| one.reason.clone())
+                };
+                OfCase::of(met.max_by(|one, other| one.low.total_cmp(&other.low)).map(slower), refused)
+            }
+        }
+    }
+
     fn judge_count<'a>(&self, count: &Count, comparison: &'a Comparison) -> Verdict<'a> {
         let of_count = comparison.differences.iter().filter(|difference| difference.count == count.name);
         let met = of_count.filter(|difference| self.is_met_by(self.change(difference)));
@@ -123,7 +173,7 @@ impl Condition {
     /// A time is above the limit if the whole of its interval is.
     fn judge_times<'a>(&self, comparison: &'a Comparison) -> Verdict<'a> {
         let times = &comparison.times;
-        let met = times.rows.iter().filter(|row| self.is_met_by((row.low - 1.0) * 100.0));
+        let met = times.rows.iter().filter(|row| self.is_met_by(row.low_percent()));
         match met.max_by(|one, other| one.low.total_cmp(&other.low)) {
             Some(row) => Verdict::MetByTime(row),
             None if times.refused.is_empty() && !times.rows.is_empty() => Verdict::NotMet,

@@ -74,7 +74,7 @@ fn counts(case: &str, comparisons: &[Comparison]) -> Vec<Row> {
         let (first, _) = comparisons.iter().find_map(of)?;
         let cell = |comparison: &Comparison| match of(comparison) {
             Some((_, second)) => Cell::Count(second),
-            None if comparison.lacks(case, name) => Cell::Absent,
+            None if comparison.lacking(case, name).is_some() => Cell::Absent,
             None => Cell::Same(first),
         };
         let cells = std::iter::once(Cell::Same(first)).chain(comparisons.iter().map(cell)).collect();

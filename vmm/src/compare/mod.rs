@@ -5,6 +5,7 @@
 
 pub mod condition;
 pub mod count;
+pub mod junit;
 pub mod matrix;
 pub mod present;
 pub mod present_times;
@@ -160,13 +161,18 @@ impl Comparison {
         self.compared.values().sum()
     }
 
-    /// Whether a count of a case, or the whole case, was not compared.
-    fn lacks(&self, case: &str, count: &str) -> bool {
-        let is_it = |one: &NotCompared| {
+    /// That a count of a case, or the whole case, was not compared.
+    fn lacking(&self, case: &str, count: &str) -> Option<&NotCompared> {
+        let is_it = |one: &&NotCompared| {
             let rest = one.what.strip_prefix(case);
             rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(": ") == Some(count))
         };
-        self.not_compared.iter().any(is_it)
+        self.not_compared.iter().find(is_it)
+    }
+
+    /// The same, where the second run should have the count.
+    fn missing(&self, case: &str, count: &str) -> Option<&NotCompared> {
+        self.lacking(case, count).filter(|one| one.missed.contains(&count))
     }
 
     fn pass_over(&mut self, what: &str, reason: &str, missed: Vec<&'static str>) {

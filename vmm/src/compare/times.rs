@@ -71,6 +71,13 @@ struct Pair<'a> {
     cases: [&'a CaseRecord; 2],
 }
 
+impl Row {
+    /// How much longer the second run takes at least, per cent.
+    pub fn low_percent(&self) -> f64 {
+        (self.low - 1.0) * 100.0
+    }
+}
+
 impl Verdict {
     /// In words.
     pub fn name(self) -> &'static str {
