@@ -210,11 +210,20 @@ fn runs_are_compared_and_conditions_decide_the_exit_code() {
             predicate::str::contains("run 3: page_table_loads>0")
                 .and(predicate::str::contains("run 2:").not()),
         );
-
+    inkbed().arg("compare").arg(&run).assert().code(2).stderr(predicate::str::contains("--peers"));
     let junit = ["--format", "junit", "--fail-if", "page_table_loads>0"];
     compare(changed, &junit)
         .code(6)
         .stdout(predicate::str::contains("<failure message=\"page_table_loads&gt;0"));
+
+    // One run beside other kernels.
+    inkbed()
+        .args(["compare", "--peers"])
+        .arg(&run)
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("seL4 16.0.0").and(predicate::str::contains("1,300").not()));
+    inkbed().args(["compare", "--peers"]).args([&run, &run]).assert().code(2);
 
     // Another experiment has no case of these.
     compare(&workspace().join("results/chain-kvm-pvm"), &[]).code(5);

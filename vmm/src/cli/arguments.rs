@@ -129,7 +129,7 @@ pub struct ShowArguments {
 )]
 pub struct CompareArguments {
     /// Folders that `inkbed run` wrote: the first one, and those that are held against it
-    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    #[arg(required = true, num_args = 1.., value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// Form of the comparison
     #[arg(long, value_enum, default_value_t = ComparisonFormat::Table)]
@@ -145,6 +145,9 @@ pub struct CompareArguments {
         )
     )]
     pub fail_if: Vec<Condition>,
+    /// Show the calls of one run beside those of other kernels: counts beside counts, times beside times
+    #[arg(long, conflicts_with_all = ["fail_if", "allow_programs"])]
+    pub peers: bool,
     /// Compare runs of different programs (`--servers`), too
     #[arg(long)]
     pub allow_programs: bool,

@@ -6,7 +6,7 @@ use super::output::{self, note};
 use crate::compare::condition::{Condition, Verdict};
 use crate::compare::matrix::{self, Matrix, matrix};
 use crate::compare::present_times::slower;
-use crate::compare::{Comparison, junit, present, programs};
+use crate::compare::{Comparison, junit, peers, present, programs};
 use crate::printable::line;
 use crate::record::run::RunRecord;
 use crate::record::store::{StoreError, read_record};
@@ -14,9 +14,12 @@ use crate::record::store::{StoreError, read_record};
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
     let runs = arguments.runs.iter().map(|folder| read_record(folder));
     let runs: Vec<RunRecord> = runs.collect::<Result<_, StoreError>>()?;
+    if arguments.peers {
+        return peers(arguments.format, &runs);
+    }
     let Some((first, others)) = runs.split_first().filter(|(_, others)| !others.is_empty()) else {
         let message = "one run is compared with nothing".to_owned();
-        return Err(UsageError { message, fix: "name two runs or more".to_owned() }.into());
+        return Err(UsageError { message, fix: "name two runs or more, or say --peers".to_owned() }.into());
     };
     let mut differing = others.iter().filter_map(|other| programs::difference(first, other));
     if let Some(message) = differing.next().filter(|_| !arguments.allow_programs) {
@@ -37,6 +40,28 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
         }
     }
     Ok(end)
+}
+
+/// One run beside other kernels.
+fn peers(format: ComparisonFormat, runs: &[RunRecord]) -> anyhow::Result<End> {
+    let usage = |message: &str, fix: &str| UsageError { message: message.to_owned(), fix: fix.to_owned() };
+    let [run] = runs else {
+        return Err(usage("--peers shows one run beside other kernels", "name one run").into());
+    };
+    let beside = peers::beside(run);
+    match format {
+        ComparisonFormat::Table => output::print(&peers::text(&beside, output::width()))?,
+        ComparisonFormat::Markdown => output::print(&peers::markdown(&beside))?,
+        ComparisonFormat::Json => output::print_json(&beside)?,
+        ComparisonFormat::Junit => {
+            return Err(usage("--peers has no condition that could fail", "choose another --format").into());
+        }
+    }
+    if beside.own.is_empty() {
+        note!("the run has no call with a message as short as those of other kernels");
+        return Ok(End::CannotTell);
+    }
+    Ok(End::Success)
 }
 
 /// Two runs are shown with the parts that differ, more of them as a matrix.

@@ -7,6 +7,7 @@ pub mod condition;
 pub mod count;
 pub mod junit;
 pub mod matrix;
+pub mod peers;
 pub mod present;
 pub mod present_times;
 pub mod programs;
