@@ -344,6 +344,8 @@ fn what_is_wrong_with_the_command_line_is_said_with_the_fix() {
         .code(2)
         .stderr(predicate::str::contains("@kernel"));
     inkbed().args(["man", "rnu"]).assert().code(2).stderr(predicate::str::contains("`run`"));
+    inkbed().args(["man", "new", "sever"]).assert().code(2).stderr(predicate::str::contains("`server`"));
+    inkbed().args(["man", "run", "x"]).assert().code(2).stderr(predicate::str::contains("leave `x` out"));
 }
 
 #[test]
@@ -423,6 +425,8 @@ fn completions_and_manual_pages_are_made() {
     }
     inkbed().arg("man").assert().success().stdout(predicate::str::contains(".TH inkbed 1"));
     inkbed().args(["man", "run"]).assert().success().stdout(predicate::str::contains("inkbed\\-run"));
+    let of_two_words = predicate::str::contains("inkbed\\-new\\-server");
+    inkbed().args(["man", "new", "server"]).assert().success().stdout(of_two_words);
 }
 
 #[test]

@@ -181,9 +181,9 @@ pub struct CompletionsArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: inkbed man > ~/.local/share/man/man1/inkbed.1")]
 pub struct ManArguments {
-    /// The page of this command instead of the main one
+    /// The page of this command instead of the main one, such as run or new server
     #[arg(value_name = "COMMAND")]
-    pub command: Option<String>,
+    pub command: Vec<String>,
 }
 
 fn parse_pin(text: &str) -> Result<Pin, String> {

@@ -18,17 +18,16 @@ pub(super) fn completions(arguments: &CompletionsArguments) -> anyhow::Result<En
 pub(super) fn man(arguments: &ManArguments) -> anyhow::Result<End> {
     let mut command = Arguments::command();
     command.build();
-    let page = match &arguments.command {
-        None => command,
-        Some(name) => {
-            let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-            let found = command.find_subcommand(name).ok_or_else(|| UsageError {
-                message: format!("there is no command `{name}`"),
-                fix: suggest(name, names),
-            })?;
-            found.clone()
-        }
-    };
-    output::print_with(|output| clap_mangen::Man::new(page).render(output))?;
+    let page = arguments.command.iter().try_fold(&command, |page, name| {
+        let names: Vec<&str> = page.get_subcommands().map(clap::Command::get_name).collect();
+        page.find_subcommand(name).ok_or_else(|| UsageError {
+            message: format!("there is no command `{name}`"),
+            fix: match names.is_empty() {
+                true => format!("leave `{name}` out: the command before it has no others below it"),
+                false => suggest(name, names),
+            },
+        })
+    })?;
+    output::print_with(|output| clap_mangen::Man::new(page.clone()).render(output))?;
     Ok(End::Success)
 }
