@@ -87,6 +87,11 @@ impl Replay {
             return Err(ReplayError::Empty);
         }
         replay.table = replay.written().into();
+        // Each turn of another process is a step, too.
+        let (found, most) = (replay.table.len(), SIZE_MAX as usize);
+        if found > most {
+            return Err(ReplayError::TooMany { what: "bytes of requests and turns", found, most });
+        }
         Ok(replay)
     }
 

@@ -6,8 +6,10 @@ use proptest::prelude::*;
 
 use super::descriptor::Descriptor;
 use super::error::RecordingError;
+use super::mapping::Mapping;
 use super::read::Reader;
 use super::recording::*;
+use super::replay::{Replay, ReplayError};
 use super::write::Writer;
 
 fn header() -> Header {
@@ -180,4 +182,26 @@ fn a_part_that_is_too_long_is_damage() {
     bytes.extend(bomb.finish().unwrap());
     let text = read(&bytes).1.unwrap().to_string();
     assert!(text.contains("a part is too long"), "{text}");
+}
+
+/// What a replay has no room for is refused by what it is, and what it has room for is not.
+#[test]
+fn a_recording_that_is_too_much_for_a_replay_says_of_what() {
+    let replay = |count: u64, process: fn(u64) -> u32| {
+        let requests = (0..count).map(|index| Request { process: process(index), ..request(index) });
+        let bytes = written(requests);
+        Replay::read(Reader::new(bytes.as_slice()).unwrap(), &Mapping::built_in())
+    };
+    let too_many = |replay: Result<Replay, ReplayError>| match replay {
+        Err(ReplayError::TooMany { what, found, most }) => (what, found > most),
+        other => panic!("{:?}", other.map(|_| ())),
+    };
+    assert!(matches!(replay(0, |_| 0), Err(ReplayError::Empty)));
+    assert_eq!(replay(128, |index| index as u32).unwrap().processes, 128);
+    assert_eq!(too_many(replay(129, |index| index as u32)), ("processes", true));
+    // So many fit, but not with as many turns.
+    let many = abi::replay::SIZE_MAX / 2;
+    let alone = replay(many, |_| 0).unwrap();
+    assert!(alone.table.len() as u64 > many && (alone.table.len() as u64) < abi::replay::SIZE_MAX);
+    assert_eq!(too_many(replay(many, |index| (index % 2) as u32)), ("bytes of requests and turns", true));
 }

@@ -15,7 +15,7 @@ pub(super) const FIGURE: Definition = Definition {
 };
 
 const COLUMNS: usize = 2;
-const UNIT: &str = "page tables loaded per request";
+const UNIT: &str = "page tables loaded per request, by the servers in the kernel";
 
 /// The cases of one program, those with fewer servers in the kernel first.
 struct Program<'a> {
