@@ -1,6 +1,6 @@
 //! What the kernel's boot takes: every instruction from the VMM's first to the one that leads to the first server, by function.
 //!
-//! The vCPU is stepped as for a trace ([`super::recorder`]), but nothing is kept besides the counts: a boot with many servers is
+//! The vCPU is stepped as for a trace (`super::recorder`), but nothing is kept besides the counts: a boot with many servers is
 //! long, and what it touches is not asked for. A repeated string instruction is one.
 
 use std::collections::BTreeMap;

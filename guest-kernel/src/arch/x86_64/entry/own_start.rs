@@ -170,7 +170,7 @@ unsafe extern "sysv64" fn own_start() {
         ".word 20f - 19f - 1",
         ".long 19f + {to_physical}",
         "18:",
-        ".asciz \"inkbed's kernel was started without programs. `inkbed image` makes a file that has both.\\n\"",
+        ".asciz \"inkbed's kernel was started without programs. `inkbed run --machine qemu` starts it with them.\\n\"",
         // Descriptors, marked as accessed: none, 32-bit code, the kernel's code, the kernel's data.
         ".balign 8",
         "19:",
