@@ -45,6 +45,28 @@ impl Register {
         ptr::with_exposed_provenance_mut(base as usize + 16 * self.0 as usize)
     }
 
+    /// Never inlined, so that callers are as long as with MSRs alone.
+    ///
+    /// # Safety
+    /// As [`Register::read`], where the registers lie from `base` on.
+    #[cold]
+    #[inline(never)]
+    unsafe fn read_memory(self, base: u64) -> u32 {
+        // SAFETY: the caller's promise; the VMM has mapped the registers.
+        unsafe { self.in_memory(base).read_volatile() }
+    }
+
+    /// As [`Register::read_memory`].
+    ///
+    /// # Safety
+    /// As [`Register::write`], where the registers lie from `base` on.
+    #[cold]
+    #[inline(never)]
+    unsafe fn write_memory(self, base: u64, value: u32) {
+        // SAFETY: the caller's promise; the VMM has mapped the registers.
+        unsafe { self.in_memory(base).write_volatile(value) }
+    }
+
     /// What the register holds.
     ///
     /// # Safety
@@ -53,8 +75,8 @@ impl Register {
         match IN_MEMORY.load(Ordering::Relaxed) {
             // SAFETY: the caller's promise: this is the mode that the local APIC is in.
             0 => unsafe { self.msr().read() as u32 },
-            // SAFETY: likewise; the VMM has mapped the registers.
-            base => unsafe { self.in_memory(base).read_volatile() },
+            // SAFETY: likewise.
+            base => unsafe { self.read_memory(base) },
         }
     }
 
@@ -64,8 +86,8 @@ impl Register {
         match IN_MEMORY.load(Ordering::Relaxed) {
             // SAFETY: the caller's promise: this is the mode that the local APIC is in.
             0 => unsafe { self.msr().write(value.into()) },
-            // SAFETY: likewise; the VMM has mapped the registers.
-            base => unsafe { self.in_memory(base).write_volatile(value) },
+            // SAFETY: likewise.
+            base => unsafe { self.write_memory(base, value) },
         }
     }
 }
@@ -100,15 +122,25 @@ pub unsafe fn switch_on(has_x2apic: bool) -> u32 {
 /// # Safety
 /// Only behind [`switch_on`], with a vector that has a gate on every CPU that is up.
 pub unsafe fn interrupt(apic_id: u32, vector: u8) {
-    if IN_MEMORY.load(Ordering::Relaxed) == 0 {
-        let destination = u64::from(apic_id) << 32;
-        // SAFETY: SSE2, which has both, is part of x86-64. The command is one register in this mode.
-        unsafe {
-            asm!("mfence", "lfence", options(nostack, preserves_flags));
-            { INTERRUPT_COMMAND.msr() }.write(destination | u64::from(vector));
-        }
-        return;
+    if IN_MEMORY.load(Ordering::Relaxed) != 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { interrupt_by_memory(apic_id, vector) };
     }
+    let destination = u64::from(apic_id) << 32;
+    // SAFETY: SSE2, which has both, is part of x86-64. The command is one register in this mode.
+    unsafe {
+        asm!("mfence", "lfence", options(nostack, preserves_flags));
+        { INTERRUPT_COMMAND.msr() }.write(destination | u64::from(vector));
+    }
+}
+
+/// The same, where the registers lie in memory.
+///
+/// # Safety
+/// As [`interrupt`].
+#[cold]
+#[inline(never)]
+unsafe fn interrupt_by_memory(apic_id: u32, vector: u8) {
     const IS_UNDER_WAY: u32 = 1 << 12;
     // SAFETY: the caller's promise. Stores to memory that is not cached come behind all others before them.
     unsafe {

@@ -58,7 +58,7 @@ pub fn arm_timer() {
         if slice != 0 {
             { IA32_TSC_DEADLINE }.write(time_stamp_counter() + slice);
         } else {
-            set_count(SLICE_APIC_TICKS.load(Ordering::Relaxed));
+            count_down(SLICE_APIC_TICKS.load(Ordering::Relaxed));
         }
     }
 }
@@ -70,16 +70,18 @@ pub fn stop_timer() {
         if SLICE_TSC_CYCLES.load(Ordering::Relaxed) != 0 {
             { IA32_TSC_DEADLINE }.write(0);
         } else {
-            set_count(0);
+            count_down(0);
         }
     }
 }
 
-/// Has the timer count down from `ticks`, or not at all: the register has 32 bits.
+/// Has the timer count down from `ticks`, or not at all: the register has 32 bits. Never inlined: processors of today have deadlines.
 ///
 /// # Safety
 /// As [`Register::write`].
-unsafe fn set_count(ticks: u64) {
+#[cold]
+#[inline(never)]
+unsafe fn count_down(ticks: u64) {
     const COUNT: Register = local_apic::TIMER_INITIAL_COUNT;
     // SAFETY: the caller's promise.
     unsafe { COUNT.write(u32::try_from(ticks).unwrap_or(u32::MAX)) };
